@@ -1,0 +1,79 @@
+# The commands of the README. Everything is installed into .venv by these targets; nothing needs installing by hand.
+PYTHON ?= python3
+EXTRAS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --require-hashes -r
+OURSELVES := $(PIP) install --no-deps --no-build-isolation -e .
+
+.PHONY: help install demo serve test check format bench campaign lock clean
+
+help:
+	@echo "make demo      one device, from its key to its first message on the hub"
+	@echo "make serve     the service on the default ports, state in .data"
+	@echo "make test      the whole suite          make check     format, lint, types, imports"
+	@echo "make bench     the benchmarks           make campaign  the long tests"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "accredit needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/base.stamp: requirements/base.lock pyproject.toml | $(BIN)/python
+	@echo "Installing accredit into $(VENV) ..."
+	@$(INSTALL) requirements/base.lock
+	@$(OURSELVES)
+	@touch $@
+
+$(VENV)/demo.stamp: requirements/demo.lock $(VENV)/base.stamp
+	@echo "Installing the Azure device SDK into $(VENV) ..."
+	@$(INSTALL) requirements/demo.lock
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/base.stamp
+	@echo "Installing what the checks and tests need into $(VENV) ..."
+	@$(INSTALL) requirements/dev.lock
+	@touch $@
+
+install: $(VENV)/base.stamp
+	@test -z "$(EXTRAS)" || { echo "there is no extra named $(EXTRAS) in this version" >&2; exit 1; }
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/accredit demo
+
+serve: $(VENV)/base.stamp
+	@$(BIN)/accredit serve --data-dir .data
+
+test: $(VENV)/dev.stamp
+	@scripts/test-needs
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+check: $(VENV)/dev.stamp
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks
+
+campaign: $(VENV)/dev.stamp
+	@scripts/test-needs
+	@$(BIN)/pytest tests/campaigns --campaign -q
+
+# Needs uv (pip install uv). Pins with hashes, for every platform, without registry addresses.
+LOCK := uv pip compile pyproject.toml requirements/build.in --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --quiet
+lock:
+	$(LOCK) -o requirements/base.lock
+	$(LOCK) --extra demo -c requirements/base.lock -o requirements/demo.lock
+	$(LOCK) --extra demo --group test --group check -c requirements/base.lock -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
