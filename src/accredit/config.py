@@ -1,0 +1,226 @@
+"""The one table of settings: name, type, default and the sentence for the docs.
+
+A value comes from the command's flag, else the environment `ACCREDIT_*`, else `accredit.toml` in the data folder,
+else the default. A bad value is refused with the setting's name and what is allowed; so is an unknown key in the
+file. Unknown `ACCREDIT_*` variables are only named in a warning: orchestrators inject such.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class BadSetting(Exception):
+    """A setting's value can't be used; the text is one sentence for the operator."""
+
+
+Parse = Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text that is not empty")
+    return value.strip()
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("texts, separated by commas")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(str(value) if isinstance(value, Path) else value)).expanduser()
+
+
+def _whole(low: int, high: int) -> Parse:
+    def parse(value: Any) -> int:
+        allowed = f"a whole number from {low} to {high}"
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError(allowed)  # noqa: TRY004 - every parser raises ValueError with what is allowed
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not low <= number <= high:
+            raise ValueError(allowed)
+        return number
+
+    return parse
+
+
+def _one_of(*allowed: str) -> Parse:
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or value.lower() not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return value.lower()
+
+    return parse
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"true", "yes", "1", "on", "false", "no", "0", "off"}:
+        return value.lower() in {"true", "yes", "1", "on"}
+    raise ValueError("true or false")
+
+
+def _database(value: Any) -> str:
+    text = _text(value)
+    if not text.startswith("sqlite:///"):
+        raise ValueError(
+            "sqlite:///PATH or nothing for the SQLite file in the data folder "
+            "(PostgreSQL is not supported by this version)"
+        )
+    return text
+
+
+_PORT = _whole(0, 65_535)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `name` in snake_case gives the flag, the file's key and the variable."""
+
+    name: str
+    parse: Parse
+    default: Any
+    sentence: str
+
+    @property
+    def variable(self) -> str:
+        return "ACCREDIT_" + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data_dir", _path, Path("~/.local/share/accredit").expanduser(),
+            "The folder that holds the service's state; one service at a time may use it."),
+    Setting("host", _texts, ("localhost",),
+            "Host names of the service, the first of which is what devices are assigned to; may be given more than once."),
+    Setting("bind", _texts, (),
+            "Addresses to listen on; loopback only by default."),
+    Setting("https_port", _PORT, 443,
+            "HTTPS and WebSocket; where 443 needs a missing privilege and was not asked for, 8443 is used."),
+    Setting("mqtt_port", _PORT, 8883, "MQTT over TLS."),
+    Setting("database_url", _database, "",
+            "Where the identity database is: `sqlite:///PATH`, by default `accredit.db` in the data folder."),
+    Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
+    Setting("master_key_file", _path, Path(),
+            "The key that seals secrets at rest: 32 random bytes, raw or base64, mode 0600; by default `master.key` in the data folder."),
+    Setting("tls_certificate_file", _path, Path(),
+            "PEM chain of the service's own TLS certificate, when it shall not come from the built-in root."),
+    Setting("tls_key_file", _path, Path(), "PEM key of `tls_certificate_file`."),
+    Setting("digicert_url", _text, "https://one.digicert.com",
+            "The DigiCert ONE host; plain http only to a loopback address."),
+    Setting("egress_allow", _texts, (),
+            "Hosts, `host:port` or CIDR ranges, separated by commas, that may be reached by plain http or on loopback."),
+    Setting("key_reuse", _one_of("refuse", "warn", "allow"), "refuse",
+            "What happens when a device asks for a certificate for a public key that another device has."),
+    Setting("allow_bootstrap_at_hub", _flag, default=False,
+            sentence="Whether a device that has a good certificate may still use its symmetric key or bootstrap certificate at the hub."),
+    Setting("max_sas_lifetime_s", _whole(0, 10_000_000_000), 0,
+            "Longest lifetime of a service token, in seconds; 0 only logs tokens that live longer than 365 days."),
+    Setting("ca_retry_s", _whole(1, 86_400), 300,
+            "How long a registration stays `assigning` while its authority does not answer, in seconds."),
+    Setting("patience_ms", _whole(0, 20_000), 1_500,
+            "How long a register call waits for its authority before it answers `assigning`, in milliseconds."),
+    Setting("telemetry_max_age_s", _whole(60, 3_650 * 86_400), 7 * 86_400,
+            "Age at which the embedded hub deletes telemetry, in seconds."),
+    Setting("telemetry_max_bytes", _whole(1_048_576, 1 << 50), 1 << 30,
+            "Size above which the embedded hub deletes the oldest telemetry, in bytes."),
+    Setting("max_connections", _whole(1, 1_000_000), 25_000, "Connections held at once over all ports."),
+    Setting("log", _one_of("debug", "info", "warning", "error"), "info", "Lowest level of the log lines on stderr."),
+)  # fmt: skip
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting's value. `explicit` names those that did not come from the default."""
+
+    values: Mapping[str, Any]
+    explicit: frozenset[str]
+    unknown_variables: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def hub_name(self) -> str:
+        """`assignedHub`: the first host name."""
+        return str(self.values["host"][0])
+
+    @property
+    def database_path(self) -> Path:
+        url: str = self.values["database_url"]
+        return Path(url.removeprefix("sqlite:///")) if url else self.data_dir / "accredit.db"
+
+    @property
+    def master_key_path(self) -> Path:
+        chosen: Path = self.values["master_key_file"]
+        return chosen if "master_key_file" in self.explicit else self.data_dir / "master.key"
+
+
+def _checked(setting: Setting, value: Any, origin: str) -> Any:
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        raise BadSetting(f"{origin} is {value!r}, but {setting.name} must be {error}.") from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"{path} can't be read: {error}.") from None
+    values = {}
+    for key, value in table.items():
+        setting = _BY_NAME.get(key.replace("-", "_"))
+        if setting is None or setting.name == "data_dir":
+            allowed = ", ".join(name for name in _BY_NAME if name != "data_dir")
+            raise BadSetting(f"{path} has the unknown key {key!r}; allowed are {allowed}.")
+        values[setting.name] = _checked(setting, value, f"{key} in {path}")
+    return values
+
+
+def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
+    """Settle every setting; raises BadSetting. Flags that are None (or empty) count as not given."""
+    given: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if setting.variable in environment:
+            given[setting.name] = _checked(setting, environment[setting.variable], setting.variable)
+    for name, value in flags.items():
+        if value is not None and value not in ([], ()):
+            given[name] = _checked(_BY_NAME[name], value, _BY_NAME[name].flag)
+    data_dir: Path = given.get("data_dir", _BY_NAME["data_dir"].default)
+    given = {**_from_file(data_dir / "accredit.toml"), **given}
+    values = {setting.name: given.get(setting.name, setting.default) for setting in SETTINGS}
+    if not values["host"]:
+        raise BadSetting("host names nothing; name at least one host.")
+    if values["workers"] > 1:
+        raise BadSetting(
+            f"workers is {values['workers']}, but more than one process needs PostgreSQL and NATS, "
+            "which this version does not support; set it to 1."
+        )
+    known = {setting.variable for setting in SETTINGS} | {"ACCREDIT_CONNECTION_STRING"}
+    unknown = tuple(
+        sorted(name for name in environment if name.startswith("ACCREDIT_") and name not in known)
+    )
+    return Config(values, frozenset(given), unknown)

@@ -1,0 +1,1 @@
+"""The nouns of the story: frozen values, no I/O, no clock, nothing of any protocol."""

@@ -1,0 +1,178 @@
+"""What a unit of work may change. A unit is a sequence of these; the store commits all of a unit or nothing.
+
+Each change says what it expects to find. When that is not so, the unit is undone and the store raises
+`interfaces.Stale` with the change that failed. `replaces` is the etag of the row that is replaced, or None where
+there must be none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accredit.domain.access import Policy
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.credential import CertificateRecord
+from accredit.domain.device import HubDevice
+from accredit.domain.enrollment import Enrollment, EnrollmentRef
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.issuance_log import Leaf
+from accredit.domain.registration import Operation, Registration
+from accredit.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """One named secret of the service itself (its root key, its id scope). `replaces` compares the old value."""
+
+    name: str
+    value: Secret
+    replaces: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavePolicy:
+    """Insert a policy; it must not exist."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAuthority:
+    authority: AuthorityRecord
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAuthority:
+    name: AuthorityName
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveEnrollment:
+    enrollment: Enrollment
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEnrollment:
+    """Deleting an individual enrollment deletes its registration too, unless a group owns that; a group's registrations stay."""
+
+    ref: EnrollmentRef
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssertEnrollment:
+    """Changes nothing; holds only while the enrollment has this etag."""
+
+    ref: EnrollmentRef
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssertAuthority:
+    """Changes nothing; holds only while the authority has this version."""
+
+    name: AuthorityName
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRegistration:
+    registration: Registration
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRegistration:
+    """Also ends the registration's open operations (superseded). Certificates and bindings stay."""
+
+    registration_id: RegistrationId
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCertificate:
+    """Insert a certificate. Stale when its serial is taken at that authority, or, unless `shared_key`, its key is another registration's."""
+
+    record: CertificateRecord
+    shared_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppendLeaf:
+    leaf: Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class SaveHubDevice:
+    """Upsert. Stale when the device id belongs to another registration. generation_id, created_at and enabled of an existing row stay."""
+
+    device: HubDevice
+
+
+@dataclass(frozen=True, slots=True)
+class BindCertificate:
+    """Make a recorded certificate pending at the device's hub, unless it is pending or active there already.
+
+    Of more than `MAX_PENDING_CERTIFICATES` pending ones the oldest become superseded.
+    """
+
+    device_id: DeviceId
+    sha256: bytes
+    not_before: int
+    not_after: int
+    bound_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UseCertificate:
+    """First use: this pending certificate becomes active, every certificate of the device bound earlier is retired.
+
+    Stale when it is not pending (or active) any more. Later-bound pending ones stay pending.
+    """
+
+    device_id: DeviceId
+    sha256: bytes
+    used_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOperation:
+    """Insert an operation. A registration has one open operation at most: `supersedes` names the open one that ends by this.
+
+    Stale when that one is not open any more, or when another is.
+    """
+
+    operation: Operation
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOperation:
+    """Replace an operation's row. Stale when it is no longer open, or its fence is not `fence`."""
+
+    operation: Operation
+    fence: int
+
+
+Change = (
+    SaveState
+    | SavePolicy
+    | SaveAuthority
+    | DeleteAuthority
+    | SaveEnrollment
+    | DeleteEnrollment
+    | AssertEnrollment
+    | AssertAuthority
+    | SaveRegistration
+    | DeleteRegistration
+    | RecordCertificate
+    | AppendLeaf
+    | SaveHubDevice
+    | BindCertificate
+    | UseCertificate
+    | OpenOperation
+    | SaveOperation
+)

@@ -1,0 +1,123 @@
+"""What is asked of an authority, and what came of it. Certificates and keys travel as DER; instants are Unix seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cryptography import x509
+
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """A CSR that passed the intake rules (RFC 2986; `policy/csr_intake.py` alone makes one).
+
+    `spki_sha256` is the SHA-256 of the SubjectPublicKeyInfo: the key's identity. `field` is the wire field that
+    carried the CSR, for messages and for the form of the answer.
+    """
+
+    csr: x509.CertificateSigningRequest
+    der: bytes
+    spki_der: bytes
+    spki_sha256: bytes
+    csr_sha256: bytes
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a leaf of the built-in CA looks like beside its subject and key (RFC 5280)."""
+
+    name: str = "device"
+    version: int = 1
+    validity_s: int = 30 * 86_400
+    backdate_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One certificate ordered from an authority.
+
+    `since` is when the intent was committed: a certificate found at the CA is ours only when it is not older.
+    """
+
+    operation_id: str
+    registration_id: RegistrationId
+    device_id: DeviceId
+    request: SigningRequest
+    profile: Profile
+    since: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedChain:
+    """An authority's certificate, checked against the order; `chain` is DER, leaf first, as far up as is known.
+
+    `policy/delivered.py` makes it for an outside CA, `ca/template.py` for our own. `ca_reference` is the CA's own name for it.
+    """
+
+    chain: tuple[bytes, ...]
+    serial: int
+    not_before: int
+    not_after: int
+    sha256: bytes
+    spki_sha256: bytes
+    ca_reference: str | None = None
+
+    @property
+    def leaf(self) -> bytes:
+        return self.chain[0]
+
+
+class CertificateStatus(StrEnum):
+    """As `cert list` shows it: the binding at the hub, overridden by revocation and by the clock."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    SUPERSEDED = "superseded"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    UNBOUND = "unbound"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """One certificate of the issuance log, with what it was issued for."""
+
+    issued: IssuedChain
+    authority: AuthorityName
+    authority_version: str
+    profile: str
+    registration_id: RegistrationId
+    device_id: DeviceId
+    enrollment_generation: str
+    csr_sha256: bytes
+    operation_id: str
+    issued_at: int
+    status: CertificateStatus = CertificateStatus.UNBOUND
+
+    def reusable(self, now: int) -> bool:
+        """Whether the same request gets this certificate back: valid, not revoked, before 2/3 of its life is gone."""
+        issued = self.issued
+        renew_at = issued.not_before + (issued.not_after - issued.not_before) * 2 // 3
+        return self.status is not CertificateStatus.REVOKED and issued.not_before <= now < renew_at
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The device leaves with this certificate; `fresh` when it was issued just now and is not recorded yet."""
+
+    record: CertificateRecord
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """The device goes on with what it came with: no certificate was asked for."""
+
+
+Credential = Certified | Presented

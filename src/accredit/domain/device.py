@@ -1,0 +1,72 @@
+"""The embedded hub's view of a device: its identity, and which certificates are good for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from accredit.domain.evidence import DeviceKeys
+from accredit.domain.ids import DeviceId, RegistrationId
+
+MAX_PENDING_CERTIFICATES = 2
+"""Beside the last used certificate, at most this many not yet used ones are good for a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubDevice:
+    """One hub identity, and the registration it belongs to.
+
+    `keys` open a SAS connection and `thumbprint` (SHA-256 of the certificate's DER) the bootstrap certificate's, both
+    only while no issued certificate is good for the device.
+    """
+
+    device_id: DeviceId
+    registration_id: RegistrationId
+    generation_id: str
+    etag: str
+    created_at: int
+    updated_at: int
+    enabled: bool = True
+    keys: DeviceKeys | None = None
+    thumbprint: bytes | None = None
+    initial_twin: dict[str, Any] | None = None
+    iot_edge: bool = False
+
+
+class BindingState(StrEnum):
+    """A certificate at its hub. Retired: a newer one was used. Superseded: pushed out by newer ones, unused."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One certificate bound to one device."""
+
+    sha256: bytes
+    device_id: DeviceId
+    state: BindingState
+    not_before: int
+    not_after: int
+    bound_at: int
+
+    def good(self, now: int) -> bool:
+        """Whether the hub takes a connection by it (`not_after` is inclusive, RFC 5280 4.1.2.5)."""
+        live = self.state is BindingState.PENDING or self.state is BindingState.ACTIVE
+        return live and self.not_before <= now <= self.not_after
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """One device-to-cloud message. `properties` are the application's; `system` has the system property names."""
+
+    device_id: DeviceId
+    body: bytes
+    properties: dict[str, str]
+    system: dict[str, str]
+    auth_method: str
+    enqueued_at: float

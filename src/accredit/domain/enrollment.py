@@ -1,0 +1,91 @@
+"""Enrollments: who may register, how it proves itself, and what it gets (service API models of DPS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.secret import Secret
+
+
+class EnrollmentKind(StrEnum):
+    INDIVIDUAL = "individual"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentRef:
+    """Names one enrollment; `key` is the id without regard to case."""
+
+    kind: EnrollmentKind
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SymmetricKeys:
+    """`attestation.symmetricKey`, decoded: a device's own keys, or a group's master keys. 16 to 64 bytes each."""
+
+    primary: Secret
+    secondary: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class LeafCertificates:
+    """`attestation.x509.clientCertificates`: DER of the device's own certificate, and of its successor."""
+
+    primary: bytes
+    secondary: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SigningCertificates:
+    """`attestation.x509.signingCertificates`: DER of the root or intermediate that signs a group's devices."""
+
+    primary: bytes
+    secondary: bytes | None = None
+
+
+Attestation = SymmetricKeys | LeafCertificates | SigningCertificates
+
+
+@dataclass(frozen=True, slots=True)
+class ReprovisionPolicy:
+    update_hub_assignment: bool = True
+    migrate_device_data: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """One individual enrollment or enrollment group.
+
+    `generation` is made when the enrollment is created and survives replaces: a certificate issued under an earlier
+    enrollment of the same name is never given back under a later one. `settings` keeps the members of the service
+    document that are echoed but not acted on here (`optionalDeviceInformation`, `customAllocationDefinition`, ...),
+    by their wire names. Instants are Unix seconds.
+    """
+
+    id: RegistrationId | GroupId
+    attestation: Attestation
+    generation: str
+    etag: str
+    created_at: int
+    updated_at: int
+    enabled: bool = True
+    device_id: DeviceId | None = None
+    authority: AuthorityName | None = None
+    allocation_policy: str = "hashed"
+    hubs: tuple[str, ...] = ()
+    reprovision: ReprovisionPolicy = ReprovisionPolicy()
+    iot_edge: bool = False
+    initial_twin: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> EnrollmentKind:
+        return EnrollmentKind.GROUP if isinstance(self.id, GroupId) else EnrollmentKind.INDIVIDUAL
+
+    @property
+    def ref(self) -> EnrollmentRef:
+        return EnrollmentRef(self.kind, self.id.key)

@@ -1,0 +1,62 @@
+"""What a device shows to prove who it is, and the receipt that the proof was judged good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accredit.domain.enrollment import Enrollment
+from accredit.domain.ids import RegistrationId
+from accredit.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedChain:
+    """The TLS client's certificates, DER, leaf first, unjudged; TLS has proven possession of the leaf's key."""
+
+    certificates: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SasToken:
+    """A split `SharedAccessSignature` (`wire/sas.py`), unjudged.
+
+    `signed_text` is what the HMAC covers: `sr` exactly as it appeared, a line feed, `se` as it appeared.
+    """
+
+    resource: str
+    signed_text: bytes
+    signature: bytes
+    expires_at: int
+    policy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NothingShown:
+    """Neither a token nor a client certificate."""
+
+
+Evidence = PresentedChain | SasToken | NothingShown
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKeys:
+    """The symmetric keys of one device, decoded: an individual enrollment's own, or a group's derived for it."""
+
+    primary: Secret
+    secondary: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenChain:
+    """The client certificate that proved an X.509 enrollment: `chain` is DER from the leaf to the enrolled anchor."""
+
+    chain: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """The receipt: this device proved that it is `registration_id` of `enrollment`. Made in `provisioning/attest.py`."""
+
+    registration_id: RegistrationId
+    enrollment: Enrollment
+    proof: DeviceKeys | ProvenChain

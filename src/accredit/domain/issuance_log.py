@@ -1,0 +1,48 @@
+"""The issuance log's leaves (RFC 6962, section 2.1: a leaf hash is SHA-256 over 0x00 and the leaf's bytes).
+
+Leaves are unsequenced here: the tree over them is built later, from the same hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from accredit.domain.ids import AuthorityName
+
+
+class LeafKind(IntEnum):
+    """CERTIFICATE: `body` is the certificate's DER. UNKNOWN: an outside CA's answer was lost; `body` is SHA-256 of the CSR."""
+
+    CERTIFICATE = 1
+    UNKNOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One entry; `sha256` is of the certificate (or of the CSR), `leaf_hash` is what the tree is built over."""
+
+    kind: LeafKind
+    authority: AuthorityName
+    sha256: bytes
+    logged_at: int
+    leaf_hash: bytes
+
+
+def leaf_hash(kind: LeafKind, authority: str, logged_at: int, body: bytes) -> bytes:
+    """The hash of one leaf: version 1, kind, instant, length-prefixed authority name, body."""
+    name = authority.encode()
+    head = struct.pack(">BBqH", 1, kind, logged_at, len(name))
+    return hashlib.sha256(b"\x00" + head + name + body).digest()
+
+
+def certificate_leaf(authority: AuthorityName, der: bytes, sha256: bytes, logged_at: int) -> Leaf:
+    digest = leaf_hash(LeafKind.CERTIFICATE, authority.key, logged_at, der)
+    return Leaf(LeafKind.CERTIFICATE, authority, sha256, logged_at, digest)
+
+
+def unknown_leaf(authority: AuthorityName, csr_sha256: bytes, logged_at: int) -> Leaf:
+    digest = leaf_hash(LeafKind.UNKNOWN, authority.key, logged_at, csr_sha256)
+    return Leaf(LeafKind.UNKNOWN, authority, csr_sha256, logged_at, digest)

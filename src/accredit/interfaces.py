@@ -1,0 +1,253 @@
+"""The seams: what a store, an authority, a hub, a clock must do. Implementations live in the rooms of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+from accredit.domain.access import Policy, Realm
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.changes import Change
+from accredit.domain.credential import CertificateRecord, IssuedChain, Order
+from accredit.domain.device import Binding, HubDevice, Telemetry
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.issuance_log import Leaf
+from accredit.domain.registration import Issued, Operation, Registration
+from accredit.domain.secret import Secret
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+class Clock(Protocol):
+    """Time, handed in. `now` is Unix time in seconds, `monotonic` seconds from an arbitrary start."""
+
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+
+class Entropy(Protocol):
+    """Randomness, handed in."""
+
+    def token(self, size: int) -> bytes:
+        """`size` bytes from a cryptographically secure source."""
+        ...
+
+
+class Stale(Exception):
+    """A unit of work was undone, whole: `change` did not find what it expects."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__(type(change).__name__)
+        self.change = change
+
+
+class StoreUnavailable(Exception):
+    """The store can't commit now (disk full, database locked): nothing of the unit stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row_co]):
+    """Rows of a listing in a stable order; `cursor` continues it, None at its end."""
+
+    rows: Sequence[Row_co]
+    cursor: str | None
+
+
+class Store(Protocol):
+    """Reads see everything committed before the call. Raises StoreUnavailable."""
+
+    async def commit(self, unit: Sequence[Change]) -> None:
+        """Return when the whole unit is durable; raise Stale or StoreUnavailable when none of it is."""
+        ...
+
+    async def state(self, name: str) -> Secret | None: ...
+
+    async def policy(self, realm: Realm, name: str) -> Policy | None: ...
+
+    async def policies(self, realm: Realm) -> Sequence[Policy]: ...
+
+    async def authority(self, name: AuthorityName) -> AuthorityRecord | None: ...
+
+    async def authorities(self, cursor: str | None, limit: int) -> Page[AuthorityRecord]: ...
+
+    async def enrollment(self, ref: EnrollmentRef) -> Enrollment | None: ...
+
+    async def enrollments(self, kind: EnrollmentKind, cursor: str | None, limit: int) -> Page[Enrollment]: ...
+
+    async def symmetric_groups(self) -> Sequence[Enrollment]:
+        """Every group with symmetric keys, enabled or not, by id."""
+        ...
+
+    async def groups_signed_by(self, sha256: Sequence[bytes]) -> Sequence[Enrollment]:
+        """The groups one of whose signing certificates has one of these SHA-256 thumbprints."""
+        ...
+
+    async def groups_named(self, subject_sha256: Sequence[bytes]) -> Sequence[Enrollment]:
+        """The groups one of whose signing certificates has a subject name with one of these SHA-256s, by id.
+
+        The digest is `policy.chains.subject_sha256`'s. It finds the enrolled certificate above a chain whether or not
+        the device sent it.
+        """
+        ...
+
+    async def enrollments_using(self, name: AuthorityName) -> int:
+        """How many enrollments and groups name this authority."""
+        ...
+
+    async def registration(self, registration_id: RegistrationId) -> Registration | None: ...
+
+    async def registrations(
+        self, enrollment: EnrollmentRef | None, cursor: str | None, limit: int
+    ) -> Page[Registration]: ...
+
+    async def operation(self, operation_id: str) -> Operation | None: ...
+
+    async def open_operation(self, registration_id: RegistrationId) -> Operation | None: ...
+
+    async def open_operations(self) -> Sequence[Operation]: ...
+
+    async def forget_operations(self, before: int) -> None:
+        """Delete operations that ended and were created before this instant."""
+        ...
+
+    async def certificate(self, sha256: bytes) -> CertificateRecord | None: ...
+
+    async def certificates_of_key(self, spki_sha256: bytes) -> Sequence[CertificateRecord]:
+        """Every certificate issued for this public key, the newest first (bounded: the newest 16)."""
+        ...
+
+    async def serial_known(self, authority: AuthorityName, serial: int) -> bool: ...
+
+    async def certificates_with_serial(self, serial: int) -> Sequence[CertificateRecord]:
+        """Every certificate with this serial number, whichever authority issued it (bounded: 16)."""
+        ...
+
+    async def certificates(
+        self, registration_id: RegistrationId | None, cursor: str | None, limit: int
+    ) -> Page[CertificateRecord]: ...
+
+    async def leaves(self, cursor: str | None, limit: int) -> Page[Leaf]: ...
+
+    async def hub_device(self, device_id: DeviceId) -> HubDevice | None: ...
+
+    async def bindings(self, device_id: DeviceId) -> Sequence[Binding]:
+        """The device's certificates that are pending or active, and those retired, the newest binding first."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# What an authority may answer.
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The certificate, checked against the order."""
+
+    issued: IssuedChain
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Ordered, not finished: poll `handle` after `retry_after_s` seconds."""
+
+    handle: str
+    retry_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The CA said no (or answered with what was not ordered): asking again would not help. `stray` was signed but not accepted."""
+
+    reason: str
+    rule: str
+    stray: IssuedChain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The CA did not take the order (down, throttled): nothing can have been signed. Try again after `retry_after_s`."""
+
+    reason: str
+    retry_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The answer was lost: a certificate may have been signed."""
+
+    reason: str
+
+
+OrderAnswer = Delivered | Pending | Rejected | Deferred | Unknown
+
+
+class Authority(Protocol):
+    """What signs. `in_process`: an answer that is not committed was never shown to anybody, so no intent is needed.
+
+    Connectors raise nothing but what a bug raises: what the CA did is in the answer.
+    """
+
+    name: AuthorityName
+    version: str
+    in_process: bool
+
+    async def order(self, order: Order) -> OrderAnswer: ...
+
+
+@runtime_checkable
+class PollsOrder(Protocol):
+    """Can ask what became of an order that was answered Pending."""
+
+    async def poll(self, order: Order, handle: str) -> OrderAnswer: ...
+
+
+@runtime_checkable
+class FindsOrder(Protocol):
+    """Can look up what an order whose answer was lost has made."""
+
+    async def find(self, order: Order) -> Sequence[IssuedChain]:
+        """Certificates of this key and name, the newest first. Raises UpstreamUnavailable or UpstreamRejected."""
+        ...
+
+
+class Authorities(Protocol):
+    """The configured authorities by name."""
+
+    async def get(self, name: AuthorityName) -> Authority | None: ...
+
+
+class Hub(Protocol):
+    """What provisioning sees of any hub."""
+
+    name: str
+
+    def bind(self, issued: Issued, now: int, token: str) -> Sequence[Change]:
+        """The changes that make this device and its credential good at the hub; applying them twice is as once.
+
+        `token` is a fresh random name for a new identity's generation and etag.
+        """
+        ...
+
+
+class TelemetryLog(Protocol):
+    """What devices sent, outside the identity database."""
+
+    async def append(self, message: Telemetry) -> int:
+        """Return the message's sequence number once it is durable."""
+        ...
+
+    async def read(
+        self, device_id: DeviceId | None, after: int, limit: int
+    ) -> Sequence[tuple[int, Telemetry]]:
+        """Messages with a sequence number above `after`, in order. A page may be short: only an empty one is the end."""
+        ...
+
+    async def arrival(self, after: int) -> int:
+        """Return the newest sequence number once it is above `after`."""
+        ...
+
+    async def close(self) -> None: ...

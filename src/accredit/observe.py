@@ -1,0 +1,103 @@
+"""One log vocabulary: JSON lines on stderr, formatted by a writer thread off the hot path.
+
+Secrets can't reach a line: `Secret` renders redacted, and no call site passes key material as text.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Callable, MutableMapping
+from typing import IO, Any
+
+import structlog
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+LEVELS = ("debug", "info", "warning", "error")
+
+_QUEUE_LINES = 20_000
+
+
+class LineWriter:
+    """Writes log lines from its own thread in batches; a full queue drops lines and says how many."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._queue: queue.SimpleQueue[Callable[[], str] | None] = queue.SimpleQueue()
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: Callable[[], str]) -> None:
+        if self._queue.qsize() >= _QUEUE_LINES:
+            self._dropped += 1
+            return
+        self._queue.put(line)
+
+    def close(self) -> None:
+        """Return when every line queued so far is written."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            batch: list[str] = []
+            entry = self._queue.get()
+            while entry is not None:
+                batch.append(entry())
+                if len(batch) >= 256 or self._queue.empty():
+                    break
+                entry = self._queue.get()
+            if self._dropped:
+                batch.append(f'{{"level":"warning","event":"log-lines-dropped","count":{self._dropped}}}\n')
+                self._dropped = 0
+            try:
+                self._stream.write("".join(batch))
+                self._stream.flush()
+            except (OSError, ValueError):  # a closed stderr must not stop the service
+                pass
+            if entry is None:
+                return
+
+
+class _QueuedLogger:
+    """What structlog hands finished event dicts to."""
+
+    def __init__(self, writer: LineWriter, render: Callable[[MutableMapping[str, Any]], str]) -> None:
+        self._writer = writer
+        self._render = render
+
+    def msg(self, **event: Any) -> None:
+        self._writer.write(lambda: self._render(event))
+
+    debug = info = warning = error = critical = msg
+
+
+def configure(level: str, stream: IO[str] | None = None) -> LineWriter:
+    """Set the process's logging up once; returns the writer, to be closed last."""
+    import msgspec  # noqa: PLC0415 - only a running service renders lines
+
+    encoder = msgspec.json.Encoder(enc_hook=str)
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    traceback = structlog.processors.ExceptionRenderer()
+
+    def render(event: MutableMapping[str, Any]) -> str:
+        return encoder.encode(event).decode() + "\n"
+
+    writer = LineWriter(stream if stream is not None else sys.stderr)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, stamp, traceback, _as_keywords],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=lambda *_: _QueuedLogger(writer, render),
+        cache_logger_on_first_use=False,
+    )
+    return writer
+
+
+def _as_keywords(
+    _logger: Any, _name: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[()], MutableMapping[str, Any]]:
+    return (), event
