@@ -1,0 +1,362 @@
+"""DPS device API documents: what a device says when it registers, and what it is answered, on any transport.
+
+Written against api-versions 2018-04-01 to 2026-11-15-preview, which differ in what they add and not in what they
+mean, so nothing but the version's name is checked. Topics, headers and statuses of errors are not here
+(`wire/topics.py`, the fronts, `wire/refusals.py`), nor is any decision: a CSR is handed on as it was written.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import floor
+from typing import Any
+
+import msgspec
+
+from accredit.domain.enrollment import EnrollmentKind
+from accredit.domain.errors import Malformed
+from accredit.domain.evidence import Attested, ProvenChain
+from accredit.domain.ids import RegistrationId
+from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
+from accredit.wire.pem import IssuerPems, leaf_first
+from accredit.wire.service_api.certificates import certificate_info
+
+MAX_BODY_BYTES = 96 * 1024
+"""Azure: a message to DPS is at most 96 KB."""
+
+CLIENT_CERTIFICATE_CSR = "clientCertificateCsr"
+"""2021-11-01-preview; answered by `issuedClientCertificate`, a PEM chain."""
+
+CSR = "csr"
+"""2025-07-01-preview and later; answered by `issuedCertificateChain`, an array of base64 DER."""
+
+BRIDGED_CSR = "payload.clientCertificateCsr"
+"""The first, carried by the custom payload of an SDK that knows no CSR; the answer's payload carries the chain."""
+
+# Each one is sent by a released SDK or tool, or named in a published API specification (azure-rest-api-specs,
+# deviceprovisioningservices). Device and service API are versioned together.
+API_VERSIONS = frozenset(
+    {
+        "2018-04-01",
+        "2018-09-01-preview",
+        "2018-11-01",
+        "2019-01-15",
+        "2019-03-31",
+        "2021-06-01",
+        "2021-10-01",
+        "2021-11-01-preview",
+        "2025-07-01-preview",
+        "2026-11-01",
+        "2026-11-02-preview",
+        "2026-11-15-preview",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterDocument:
+    """A register or look-up body. `csr_fields` are the (name, text) of the CSR members that were not null.
+
+    `payload` is raw JSON, None when absent or null. `tpm` tells that the device wants to attest by TPM.
+    """
+
+    registration_id: str | None
+    csr_fields: tuple[tuple[str, str], ...]
+    payload: bytes | None
+    tpm: bool
+
+    def check(self, registration_id: RegistrationId) -> None:
+        """Raise Malformed when the body names another id than the call does, or asks for TPM attestation."""
+        if self.registration_id is not None and self.registration_id.lower() != registration_id.key:
+            raise Malformed(
+                "registrationId in the body is not the one that the request names.",
+                rule="id-mismatch",
+            )
+        if self.tpm:
+            raise Malformed("TPM attestation is not supported by this version.", rule="tpm-unsupported")
+
+
+class _Register(msgspec.Struct, rename="camel"):
+    registration_id: str | None = None
+    client_certificate_csr: str | None = None
+    csr: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    tpm: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Bridged(msgspec.Struct, rename="camel"):
+    client_certificate_csr: str | None = None
+
+
+_REGISTER = msgspec.json.Decoder(_Register)
+_BRIDGED = msgspec.json.Decoder(_Bridged)
+_ENCODER = msgspec.json.Encoder()
+_NOTHING = RegisterDocument(None, (), None, tpm=False)
+
+
+def register_document(body: bytes) -> RegisterDocument:
+    """Raises Malformed. An empty body says nothing, legally: that is what the C# SDK sends without a payload."""
+    if len(body) > MAX_BODY_BYTES:
+        raise Malformed(f"The body is larger than {MAX_BODY_BYTES} bytes.", rule="body-too-large")
+    if not body or body.isspace():
+        return _NOTHING
+    try:
+        # Raw members are not decoded, so nothing else would notice that they are not UTF-8.
+        document = _REGISTER.decode(body if body.isascii() else body.decode())
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from error
+    fields: tuple[tuple[str, str], ...] = ()
+    if document.client_certificate_csr is not None:
+        fields = ((CLIENT_CERTIFICATE_CSR, document.client_certificate_csr),)
+    if document.csr is not None:
+        fields = (*fields, (CSR, document.csr))
+    return RegisterDocument(
+        document.registration_id,
+        fields,
+        _unless_null(document.payload),
+        _unless_null(document.tpm) is not None,
+    )
+
+
+def _unless_null(raw: msgspec.Raw) -> bytes | None:
+    text = bytes(raw)
+    return None if text == b"null" else text
+
+
+def _not_json(error: Exception) -> Malformed:
+    return Malformed(
+        "The body is not a JSON object with the members of a DeviceRegistration.",
+        rule="body-not-json",
+        evidence=str(error)[:200],
+    )
+
+
+def bridged_csr(payload: bytes) -> str | None:
+    """The payload's `clientCertificateCsr`; None when there is none. Raises Malformed when it is not a string.
+
+    Azure: the Java SDK sends the payload as a JSON string that contains JSON, so one such wrapping is undone.
+    """
+    if payload[:1] == b'"':
+        payload = _unwrapped(payload)
+    if payload[:1] != b"{":
+        return None
+    try:
+        return _BRIDGED.decode(payload).client_certificate_csr
+    except (ValueError, RecursionError) as error:
+        raise Malformed(
+            "clientCertificateCsr in the payload is not a string.",
+            rule="payload-csr",
+            evidence=str(error)[:200],
+        ) from error
+
+
+def _unwrapped(payload: bytes) -> bytes:
+    try:
+        inner = msgspec.json.decode(payload, type=str).strip().encode()
+        msgspec.json.decode(inner)
+    except (ValueError, RecursionError):
+        return b""
+    return inner
+
+
+def check_api_version(text: str | None) -> str:
+    """The version, if it is a known one; raises Malformed."""
+    if text in API_VERSIONS:
+        return text
+    raise Malformed(
+        "The api-version is missing or not supported.",
+        rule="api-version",
+        hint=f"supported are {', '.join(sorted(API_VERSIONS))}",
+        evidence=f"api-version={text[:64]}" if text else "no api-version",
+    )
+
+
+def iso(instant: float) -> str:
+    """A Unix instant as Azure writes it: UTC, seven fraction digits, `Z`."""
+    whole = floor(instant)
+    text = datetime.fromtimestamp(whole, UTC).isoformat()[:19]
+    return f"{text}.{int((instant - whole) * 10_000_000):07d}Z"
+
+
+class _Error(msgspec.Struct, rename="camel"):
+    error_code: int
+    tracking_id: str
+    message: str
+    timestamp_utc: str
+
+
+def error_body(code: int, message: str, tracking_id: str, now: float) -> bytes:
+    """Azure's ProvisioningServiceErrorDetails: what every refusal carries, on every transport."""
+    return _ENCODER.encode(_Error(code, tracking_id, message, iso(now)))
+
+
+class _SymmetricKey(msgspec.Struct, rename="camel", omit_defaults=True):
+    enrollment_group_id: str | None = None
+
+
+class _X509(msgspec.Struct, rename="camel", omit_defaults=True):
+    enrollment_group_id: str | None = None
+    certificate_info: dict[str, Any] | None = None
+
+
+class _State(msgspec.Struct, rename="camel", omit_defaults=True):
+    """DeviceRegistrationResult."""
+
+    registration_id: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+    status: str
+    etag: str
+    assigned_hub: str | None = None
+    device_id: str | None = None
+    substatus: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    symmetric_key: _SymmetricKey | None = None
+    x509: _X509 | None = None
+    payload: msgspec.Raw | None = None
+    issued_client_certificate: str | None = None
+    issued_certificate_chain: list[str] | None = None
+
+
+class _OperationStatus(msgspec.Struct, rename="camel", omit_defaults=True):
+    operation_id: str
+    status: str
+    registration_state: _State | None = None
+
+
+def answer_body(
+    answer: Answer, now: float, issuers: IssuerPems | None = None
+) -> tuple[int, bytes, int | None]:
+    """RegistrationOperationStatus with its HTTP status, and the seconds to wait before the poll, if one is due.
+
+    Azure: an operation that failed or found its enrollment disabled is still a 200, with a registrationState, which
+    the C# and Java SDKs read without looking. A front that answers often hands in its `issuers`.
+    """
+    del now  # every instant of an answer is the registration's own
+    if isinstance(answer, Assigning):
+        body = _ENCODER.encode(_OperationStatus(answer.operation_id, "assigning"))
+        return 202, body, answer.retry_after_s
+    if isinstance(answer, Ended):
+        state, operation_id = _ended(answer), answer.operation_id
+    else:
+        state, operation_id = _assigned(answer), answer.registration.operation_id
+        _add_certificates(state, answer, IssuerPems() if issuers is None else issuers)
+    return 200, _ENCODER.encode(_OperationStatus(operation_id, state.status, state)), None
+
+
+def registration_body(answer: Assigned | Ended) -> bytes:
+    """DeviceRegistrationResult by itself, as a state look-up answers; issued certificates are never in it."""
+    return _ENCODER.encode(_assigned(answer) if isinstance(answer, Assigned) else _ended(answer))
+
+
+def _assigned(answer: Assigned) -> _State:
+    registration = answer.registration
+    state = _State(
+        registration_id=registration.registration_id.text,
+        created_date_time_utc=iso(registration.created_at),
+        last_updated_date_time_utc=iso(registration.updated_at),
+        status=registration.status.value,
+        etag=registration.etag,
+        assigned_hub=registration.hub,
+        device_id=registration.device_id.text,
+        # Azure: without a substatus the Python SDK's register() waits for ever.
+        substatus=(registration.substatus or Substatus.INITIAL_ASSIGNMENT).value,
+        payload=None if registration.payload is None else msgspec.Raw(registration.payload),
+    )
+    _add_attestation(state, answer.attested)
+    return state
+
+
+def _add_attestation(state: _State, attested: Attested) -> None:
+    enrollment = attested.enrollment
+    group = enrollment.id.text if enrollment.kind is EnrollmentKind.GROUP else None
+    if isinstance(attested.proof, ProvenChain):
+        state.x509 = _X509(group, certificate_info(attested.proof.chain[0]))
+    else:
+        state.symmetric_key = _SymmetricKey(group)
+
+
+def _ended(answer: Ended) -> _State:
+    return _State(
+        registration_id=answer.registration_id.text,
+        created_date_time_utc=iso(answer.created_at),
+        last_updated_date_time_utc=iso(answer.updated_at),
+        status=answer.status.value,
+        etag=answer.etag,
+        device_id=None if answer.device_id is None else answer.device_id.text,
+        error_code=answer.error_code,
+        error_message=answer.error_message,
+    )
+
+
+def _add_certificates(state: _State, answer: Assigned, issuers: IssuerPems) -> None:
+    """Each CSR field has its own form of answer."""
+    if answer.certified is None:
+        return
+    chain = answer.certified.record.issued.chain
+    match answer.csr_field:
+        case "csr":
+            state.issued_certificate_chain = [b64encode(der).decode("ascii") for der in chain]
+        case "payload.clientCertificateCsr":
+            state.payload = _with_certificate(answer.registration.payload, leaf_first(chain, issuers))
+        case _:
+            state.issued_client_certificate = leaf_first(chain, issuers)
+
+
+def _with_certificate(payload: bytes | None, chain: str) -> msgspec.Raw:
+    """The payload with the chain in it. One that is no object moves into a member: the Java SDK takes objects only."""
+    members: dict[str, Any] = {}
+    if payload is not None:
+        is_object = payload.lstrip()[:1] == b"{"
+        members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw]) if is_object else {}
+        if not is_object:
+            members["payload"] = msgspec.Raw(payload)
+    members["issuedClientCertificate"] = chain
+    return msgspec.Raw(_ENCODER.encode(members))
+
+
+# The device's side.
+
+
+def register_body(
+    registration_id: str | None,
+    csr_field: str | None = None,
+    csr: str | None = None,
+    payload: bytes | None = None,
+) -> bytes:
+    """What a device sends: `csr_field` is one of the three names above, `payload` raw JSON."""
+    members: dict[str, Any] = {} if registration_id is None else {"registrationId": registration_id}
+    if csr_field == BRIDGED_CSR:
+        inner = {} if payload is None else msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        members["payload"] = {**inner, CLIENT_CERTIFICATE_CSR: csr}
+    else:
+        if csr_field is not None:
+            members[csr_field] = csr
+        if payload is not None:
+            members["payload"] = msgspec.Raw(payload)
+    return _ENCODER.encode(members)
+
+
+class ParsedAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    """RegistrationOperationStatus, or an error body, as a client reads it."""
+
+    operation_id: str | None = None
+    status: str | None = None
+    registration_state: dict[str, Any] | None = None
+    error_code: int | None = None
+    message: str | None = None
+    tracking_id: str | None = None
+
+
+_ANSWER = msgspec.json.Decoder(ParsedAnswer)
+
+
+def parse_answer(body: bytes) -> ParsedAnswer:
+    """Raises Malformed."""
+    try:
+        return _ANSWER.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from error

@@ -1,0 +1,175 @@
+"""`attestation` of enrollments and groups: what was sent, and what is shown.
+
+Azure: an answer never repeats a certificate, only its `info`, and a GET never shows keys; what an SDK read it sends
+back on a replace. So a document may leave out what it wants kept: this file says that it did, and
+`administration/attestations.py` fills it in.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from accredit.domain.enrollment import (
+    Attestation,
+    EnrollmentKind,
+    LeafCertificates,
+    SigningCertificates,
+    SymmetricKeys,
+)
+from accredit.domain.errors import Malformed
+from accredit.domain.secret import Secret
+from accredit.wire.service_api.certificates import certificate_der, is_ca, shown
+
+MIN_KEY_BYTES = 16
+MAX_KEY_BYTES = 64
+
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSent:
+    """`symmetricKey`: a key that is None was not sent."""
+
+    primary: Secret | None
+    secondary: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A certificate that was sent as its `info` alone; `sha256` where that carries the thumbprint."""
+
+    sha256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesSent:
+    """`x509.clientCertificates` or `x509.signingCertificates`, by kind."""
+
+    kind: type[LeafCertificates | SigningCertificates]
+    primary: bytes | Kept
+    secondary: bytes | Kept | None
+
+
+AttestationSent = KeysSent | CertificatesSent
+
+
+class _Keys(msgspec.Struct, rename="camel"):
+    primary_key: str | None = None
+    secondary_key: str | None = None
+
+
+class _Info(msgspec.Struct):
+    sha256: str | None = msgspec.field(default=None, name="sha256Thumbprint")
+
+
+class _Certificate(msgspec.Struct):
+    certificate: str | None = None
+    info: _Info | None = None
+
+
+class _Certificates(msgspec.Struct):
+    primary: _Certificate | None = None
+    secondary: _Certificate | None = None
+
+
+class _X509(msgspec.Struct, rename="camel"):
+    client_certificates: _Certificates | None = None
+    signing_certificates: _Certificates | None = None
+    ca_references: dict[str, Any] | None = None
+
+
+class AttestationDocument(msgspec.Struct, rename="camel"):
+    """As it stands in JSON."""
+
+    type: str
+    symmetric_key: _Keys | None = None
+    x509: _X509 | None = None
+    tpm: dict[str, Any] | None = None
+
+
+def read_attestation(document: AttestationDocument, kind: EnrollmentKind) -> AttestationSent:
+    """Check the document's form; exactly one mechanism, the one that `type` names."""
+    mechanism = document.type.lower()
+    others = {"symmetrickey": document.symmetric_key, "x509": document.x509, "tpm": document.tpm}
+    if mechanism == "tpm":
+        raise Malformed("TPM attestation is not supported by this version.", rule="tpm-unsupported")
+    if mechanism not in others:
+        raise Malformed("attestation.type is not symmetricKey or x509.", rule="attestation-type")
+    if any(value is not None for name, value in others.items() if name != mechanism):
+        raise Malformed("attestation holds more than the mechanism of its type.", rule="attestation-two")
+    if mechanism == "x509":
+        return _x509(document.x509, kind)
+    keys = document.symmetric_key or _Keys()
+    return KeysSent(_key(keys.primary_key, "primaryKey"), _key(keys.secondary_key, "secondaryKey"))
+
+
+def attestation_document(attestation: Attestation, *, keys_shown: bool) -> dict[str, Any]:
+    """As answers show it; `keys_shown` only for PUT and attestationmechanism."""
+    if isinstance(attestation, SymmetricKeys):
+        keys = {"primaryKey": _base64(attestation.primary), "secondaryKey": _base64(attestation.secondary)}
+        return {"type": "symmetricKey", "symmetricKey": keys} if keys_shown else {"type": "symmetricKey"}
+    pair = {"primary": shown(attestation.primary)}
+    if attestation.secondary is not None:
+        pair["secondary"] = shown(attestation.secondary)
+    leaf = isinstance(attestation, LeafCertificates)
+    return {"type": "x509", "x509": {"clientCertificates" if leaf else "signingCertificates": pair}}
+
+
+def _x509(document: _X509 | None, kind: EnrollmentKind) -> CertificatesSent:
+    if document is not None and document.ca_references is not None:
+        raise Malformed(
+            "x509.caReferences is not supported by this version.", rule="ca-references-unsupported"
+        )
+    leaf, signing = (
+        (document.client_certificates, document.signing_certificates) if document else (None, None)
+    )
+    if leaf is not None and signing is not None:
+        raise Malformed("x509 holds more than one of its members.", rule="attestation-two")
+    individual = kind is EnrollmentKind.INDIVIDUAL
+    wanted, member = (leaf, "clientCertificates") if individual else (signing, "signingCertificates")
+    if wanted is None or wanted.primary is None:
+        noun = "an individual enrollment" if individual else "an enrollment group"
+        raise Malformed(f"{noun} by X.509 needs x509.{member}.primary.", rule="attestation-missing")
+    primary = _certificate(wanted.primary, f"x509.{member}.primary", signing=not individual)
+    secondary = None
+    if wanted.secondary is not None and (wanted.secondary.certificate or wanted.secondary.info):
+        secondary = _certificate(wanted.secondary, f"x509.{member}.secondary", signing=not individual)
+    return CertificatesSent(LeafCertificates if individual else SigningCertificates, primary, secondary)
+
+
+def _certificate(document: _Certificate, member: str, *, signing: bool) -> bytes | Kept:
+    if document.certificate is None or not document.certificate.strip():
+        thumbprint = document.info.sha256 if document.info is not None else None
+        if thumbprint is not None and not _SHA256.fullmatch(thumbprint):
+            raise Malformed(f"{member}.info.sha256Thumbprint is not one.", rule="certificate-thumbprint")
+        return Kept(bytes.fromhex(thumbprint) if thumbprint is not None else None)
+    der = certificate_der(document.certificate, member)
+    if signing and not is_ca(der):
+        raise Malformed(
+            f"{member} is not a CA certificate (its basicConstraints do not say CA).", rule="signing-not-a-ca"
+        )
+    return der
+
+
+def _key(text: str | None, member: str) -> Secret | None:
+    if not text:
+        return None
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        raise Malformed(
+            f"{member} is not the base64 of {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes.", rule="key-size"
+        )
+    return Secret(key)
+
+
+def _base64(key: Secret) -> str:
+    return base64.b64encode(key.reveal()).decode()

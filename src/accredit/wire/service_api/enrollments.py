@@ -1,0 +1,259 @@
+"""IndividualEnrollment and EnrollmentGroup documents (DPS service API, all versions).
+
+Members that a client only wants echoed are kept in `settings`; members nobody knows are dropped, as Azure does,
+except inside `clientCertificateIssuancePolicy`, where a slip of the pen would cost a device its certificate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, ReprovisionPolicy
+from accredit.domain.errors import Malformed
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.registration import Registration
+from accredit.wire.dps import iso
+from accredit.wire.service_api.attestations import (
+    AttestationDocument,
+    AttestationSent,
+    attestation_document,
+    read_attestation,
+)
+from accredit.wire.service_api.documents import free_form, read
+from accredit.wire.service_api.etags import quoted
+from accredit.wire.service_api.registrations import registration_document
+
+MAX_ID_PATTERN_CHARS = 256
+MAX_HUBS = 50
+
+_ALLOCATION = {"hashed": "hashed", "static": "static", "geolatency": "geoLatency", "custom": "custom"}
+_RESERVED_IDS = frozenset({"query"})
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentSent:
+    """One PUT document, checked as far as it can be without looking anything up."""
+
+    id: RegistrationId | GroupId
+    attestation: AttestationSent
+    enabled: bool
+    device_id: DeviceId | None
+    authority: AuthorityName | None
+    allocation_policy: str
+    hubs: tuple[str, ...]
+    reprovision: ReprovisionPolicy
+    iot_edge: bool
+    initial_twin: dict[str, Any] | None
+    settings: dict[str, Any]
+
+    @property
+    def kind(self) -> EnrollmentKind:
+        return EnrollmentKind.GROUP if isinstance(self.id, GroupId) else EnrollmentKind.INDIVIDUAL
+
+    @property
+    def ref(self) -> EnrollmentRef:
+        return EnrollmentRef(self.kind, self.id.key)
+
+
+class _Capabilities(msgspec.Struct, rename="camel"):
+    iot_edge: bool | None = None
+
+
+class _Reprovision(msgspec.Struct, rename="camel"):
+    update_hub_assignment: bool | None = None
+    migrate_device_data: bool | None = None
+
+
+class _Twin(msgspec.Struct):
+    tags: dict[str, Any] | None = None
+    properties: dict[str, Any] | None = None
+
+
+class _Issuance(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    certificate_authority_name: str
+
+
+class _Custom(msgspec.Struct, rename="camel"):
+    webhook_url: str | None = None
+    api_version: str | None = None
+
+
+class _Document(msgspec.Struct, rename="camel"):
+    registration_id: str | None = None
+    enrollment_group_id: str | None = None
+    attestation: AttestationDocument | None = None
+    device_id: str | None = None
+    provisioning_status: str | None = None
+    capabilities: _Capabilities | None = None
+    reprovision_policy: _Reprovision | None = None
+    allocation_policy: str | None = None
+    iot_hub_host_name: str | None = None
+    iot_hubs: list[str] | None = None
+    initial_twin: dict[str, Any] | None = None
+    optional_device_information: dict[str, Any] | None = None
+    custom_allocation_definition: _Custom | None = None
+    client_certificate_issuance_policy: _Issuance | None = None
+    trust_bundle_id: str | None = None
+    credential_policy_name: str | None = None
+    id_pattern: str | None = None
+
+
+def read_enrollment(body: bytes, name: RegistrationId | GroupId) -> EnrollmentSent:
+    """Read the PUT document for the enrollment that the path names."""
+    document = read(body, _Document)
+    individual = isinstance(name, RegistrationId)
+    _check_id(document, name)
+    _check_supported(document)
+    if document.attestation is None:
+        raise Malformed("attestation is missing.", rule="attestation-missing")
+    kind = EnrollmentKind.INDIVIDUAL if individual else EnrollmentKind.GROUP
+    issuance = document.client_certificate_issuance_policy
+    hubs = _hubs(document)
+    return EnrollmentSent(
+        id=name,
+        attestation=read_attestation(document.attestation, kind),
+        enabled=_enabled(document.provisioning_status),
+        device_id=DeviceId.parse(document.device_id) if individual and document.device_id else None,
+        authority=AuthorityName.parse(issuance.certificate_authority_name) if issuance else None,
+        allocation_policy=_allocation(document),
+        hubs=hubs,
+        reprovision=_reprovision(document.reprovision_policy),
+        iot_edge=bool(document.capabilities and document.capabilities.iot_edge),
+        initial_twin=_twin(document.initial_twin),
+        settings=_settings(document, hubs, individual=individual),
+    )
+
+
+def enrollment_document(
+    enrollment: Enrollment, *, keys_shown: bool = False, registration: Registration | None = None
+) -> dict[str, Any]:
+    """As answers show it; members without a value are left out."""
+    name = "enrollmentGroupId" if enrollment.kind is EnrollmentKind.GROUP else "registrationId"
+    settings = enrollment.settings
+    from_host_name = enrollment.hubs == (settings.get("iotHubHostName"),)
+    members = {
+        name: enrollment.id.text,
+        "deviceId": enrollment.device_id.text if enrollment.device_id else None,
+        "registrationState": registration_document(registration) if registration else None,
+        "attestation": attestation_document(enrollment.attestation, keys_shown=keys_shown),
+        "capabilities": {"iotEdge": enrollment.iot_edge},
+        "initialTwin": enrollment.initial_twin,
+        "etag": quoted(enrollment.etag),
+        "provisioningStatus": "enabled" if enrollment.enabled else "disabled",
+        "reprovisionPolicy": {
+            "updateHubAssignment": enrollment.reprovision.update_hub_assignment,
+            "migrateDeviceData": enrollment.reprovision.migrate_device_data,
+        },
+        "createdDateTimeUtc": iso(enrollment.created_at),
+        "lastUpdatedDateTimeUtc": iso(enrollment.updated_at),
+        "allocationPolicy": enrollment.allocation_policy,
+        "iotHubs": list(enrollment.hubs) if enrollment.hubs and not from_host_name else None,
+        "clientCertificateIssuancePolicy": (
+            {"certificateAuthorityName": enrollment.authority.text} if enrollment.authority else None
+        ),
+        **settings,
+    }
+    return {member: value for member, value in members.items() if value is not None}
+
+
+def _check_id(document: _Document, name: RegistrationId | GroupId) -> None:
+    sent = document.registration_id if isinstance(name, RegistrationId) else document.enrollment_group_id
+    if sent is None or sent.lower() != name.key:
+        raise Malformed(f"{name.noun} in the body is not the one in the address.", rule="id-mismatch")
+    if name.key in _RESERVED_IDS:
+        raise Malformed(f"{name.key!r} is an address of this API and can't be an id.", rule="id-reserved")
+
+
+def _check_supported(document: _Document) -> None:
+    for value, member in (
+        (document.trust_bundle_id, "trustBundleId"),
+        (document.credential_policy_name, "credentialPolicyName"),
+    ):
+        if value:
+            raise Malformed(f"{member} is not supported by this version.", rule="member-unsupported")
+
+
+def _enabled(status: str | None) -> bool:
+    if status is None:
+        return True
+    if status.lower() not in ("enabled", "disabled"):
+        raise Malformed("provisioningStatus is not enabled or disabled.", rule="provisioning-status")
+    return status.lower() == "enabled"
+
+
+def _allocation(document: _Document) -> str:
+    if document.allocation_policy is None:
+        return "static" if document.iot_hub_host_name else "hashed"
+    policy = _ALLOCATION.get(document.allocation_policy.lower())
+    if policy is None:
+        raise Malformed("allocationPolicy is not hashed or static.", rule="allocation-policy")
+    if policy in ("custom", "geoLatency"):
+        raise Malformed(
+            f"allocationPolicy {policy} is not supported by this version.", rule="allocation-unsupported"
+        )
+    return policy
+
+
+def _hubs(document: _Document) -> tuple[str, ...]:
+    """Azure: `iotHubs` is what counts; the older `iotHubHostName` names the only one where that is absent."""
+    hubs = document.iot_hubs or ([document.iot_hub_host_name] if document.iot_hub_host_name else [])
+    if len(hubs) > MAX_HUBS:
+        raise Malformed(f"iotHubs names more than {MAX_HUBS} hubs.", rule="hub-count")
+    return tuple(dict.fromkeys(hub.lower() for hub in hubs))
+
+
+def _reprovision(document: _Reprovision | None) -> ReprovisionPolicy:
+    if document is None:
+        return ReprovisionPolicy()
+    return ReprovisionPolicy(
+        update_hub_assignment=document.update_hub_assignment is not False,
+        migrate_device_data=document.migrate_device_data is not False,
+    )
+
+
+def _twin(document: dict[str, Any] | None) -> dict[str, Any] | None:
+    twin = free_form(document, "initialTwin")
+    if twin is None:
+        return None
+    try:
+        parts = msgspec.convert(twin, _Twin)
+    except msgspec.ValidationError:
+        raise Malformed("tags and properties of initialTwin are not objects.", rule="initial-twin") from None
+    desired = (parts.properties or {}).get("desired")
+    if desired is not None and not isinstance(desired, dict):
+        raise Malformed("initialTwin.properties.desired is not an object.", rule="initial-twin")
+    return twin
+
+
+def _settings(document: _Document, hubs: tuple[str, ...], *, individual: bool) -> dict[str, Any]:
+    custom = document.custom_allocation_definition
+    host_name = document.iot_hub_host_name
+    echoed = {
+        "iotHubHostName": host_name.lower() if host_name and host_name.lower() in hubs else None,
+        "optionalDeviceInformation": (
+            free_form(document.optional_device_information, "optionalDeviceInformation")
+            if individual
+            else None
+        ),
+        "customAllocationDefinition": (
+            {"webhookUrl": custom.webhook_url, "apiVersion": custom.api_version} if custom else None
+        ),
+        "idPattern": None if individual else _id_pattern(document.id_pattern),
+    }
+    return {member: value for member, value in echoed.items() if value is not None}
+
+
+def _id_pattern(text: str | None) -> str | None:
+    if not text:
+        return None
+    if len(text) > MAX_ID_PATTERN_CHARS:
+        raise Malformed(f"idPattern is longer than {MAX_ID_PATTERN_CHARS} characters.", rule="id-pattern")
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError, Warning):
+        raise Malformed("idPattern is not a regular expression.", rule="id-pattern") from None
+    return text

@@ -1,0 +1,52 @@
+"""DeviceRegistrationState documents of the service API, and the body of our `move` (an extension)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
+from accredit.domain.errors import Malformed
+from accredit.domain.ids import GroupId, RegistrationId
+from accredit.domain.registration import Registration
+from accredit.wire.dps import iso
+from accredit.wire.service_api.documents import read
+from accredit.wire.service_api.etags import quoted
+
+
+class _Move(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    enrollment_group_id: str | None = None
+    individual: bool | None = None
+
+
+def read_move(body: bytes, registration_id: RegistrationId) -> EnrollmentRef:
+    """Which enrollment the registration is handed to: a group, or the individual one of its own id."""
+    document = read(body, _Move)
+    if (document.enrollment_group_id is not None) is (document.individual is True):
+        raise Malformed(
+            'The body is not {"enrollmentGroupId": "..."} or {"individual": true}.', rule="move-target"
+        )
+    if document.enrollment_group_id is not None:
+        return EnrollmentRef(EnrollmentKind.GROUP, GroupId.parse(document.enrollment_group_id).key)
+    return EnrollmentRef(EnrollmentKind.INDIVIDUAL, registration_id.key)
+
+
+def registration_document(registration: Registration) -> dict[str, Any]:
+    """As answers show it; members without a value are left out. `enrollmentGroupId` is ours: whose device it is."""
+    owner = registration.enrollment
+    members = {
+        "registrationId": registration.registration_id.text,
+        "createdDateTimeUtc": iso(registration.created_at),
+        "assignedHub": registration.hub,
+        "deviceId": registration.device_id.text,
+        "status": registration.status.value,
+        "substatus": registration.substatus.value if registration.substatus else None,
+        "errorCode": registration.error_code,
+        "errorMessage": registration.error_message,
+        "lastUpdatedDateTimeUtc": iso(registration.updated_at),
+        "etag": quoted(registration.etag),
+        "payload": msgspec.Raw(registration.payload) if registration.payload is not None else None,
+        "enrollmentGroupId": owner.key if owner.kind is EnrollmentKind.GROUP else None,
+    }
+    return {member: value for member, value in members.items() if value is not None}
