@@ -1,0 +1,137 @@
+"""Who may call what on the service side: the rights table, and the judgement of a service token.
+
+Bearer tokens and policy management are not here, and neither is the device side: a device's token is judged by
+`policy/symmetric_keys.py`. Source: Azure, *Control access to DPS with shared access signatures*; the rights are
+those of IoT Hub and DPS by their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+
+from accredit.domain.access import Policy, Realm, Right
+from accredit.domain.errors import Unauthenticated
+from accredit.domain.evidence import SasToken
+
+MAX_LIFETIME_S = 365 * 86_400
+"""A token that lives longer than this is worth a warning, or a refusal where the operator says so."""
+
+
+class Call(StrEnum):
+    """Every call of the service side that needs a right."""
+
+    READ_AUTHORITY = "authority.read"
+    WRITE_AUTHORITY = "authority.write"
+    DELETE_AUTHORITY = "authority.delete"
+    LIST_AUTHORITIES = "authority.list"
+    READ_ENROLLMENT = "enrollment.read"
+    WRITE_ENROLLMENT = "enrollment.write"
+    DELETE_ENROLLMENT = "enrollment.delete"
+    QUERY_ENROLLMENTS = "enrollment.query"
+    BULK_ENROLLMENTS = "enrollment.bulk"
+    REVEAL_ATTESTATION = "enrollment.attestation"
+    READ_REGISTRATION = "registration.read"
+    DELETE_REGISTRATION = "registration.delete"
+    MOVE_REGISTRATION = "registration.move"
+    QUERY_REGISTRATIONS = "registration.query"
+    LIST_CERTIFICATES = "certificate.list"
+    READ_CERTIFICATE = "certificate.read"
+    READ_ISSUANCE_LOG = "issuance-log.read"
+    READ_TELEMETRY = "telemetry.read"
+
+
+NEEDED: Mapping[Call, Right] = {
+    Call.READ_AUTHORITY: Right.ENROLLMENT_READ,
+    Call.WRITE_AUTHORITY: Right.SERVICE_CONFIG,
+    Call.DELETE_AUTHORITY: Right.SERVICE_CONFIG,
+    Call.LIST_AUTHORITIES: Right.ENROLLMENT_READ,
+    Call.READ_ENROLLMENT: Right.ENROLLMENT_READ,
+    Call.WRITE_ENROLLMENT: Right.ENROLLMENT_WRITE,
+    Call.DELETE_ENROLLMENT: Right.ENROLLMENT_WRITE,
+    Call.QUERY_ENROLLMENTS: Right.ENROLLMENT_READ,
+    Call.BULK_ENROLLMENTS: Right.ENROLLMENT_WRITE,
+    Call.REVEAL_ATTESTATION: Right.ENROLLMENT_WRITE,
+    Call.READ_REGISTRATION: Right.REGISTRATION_STATUS_READ,
+    Call.DELETE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
+    Call.MOVE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
+    Call.QUERY_REGISTRATIONS: Right.REGISTRATION_STATUS_READ,
+    Call.LIST_CERTIFICATES: Right.REGISTRATION_STATUS_READ,
+    Call.READ_CERTIFICATE: Right.REGISTRATION_STATUS_READ,
+    Call.READ_ISSUANCE_LOG: Right.REGISTRATION_STATUS_READ,
+    Call.READ_TELEMETRY: Right.SERVICE_CONNECT,
+}
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*://")
+_PORT = re.compile(r":[0-9]{1,5}\Z")
+_NO_KEY = b"\x00" * 32
+
+
+def refusal(rule: str, evidence: str) -> Unauthenticated:
+    """What every failure looks like from outside; `rule` and `evidence` are for the operator's log."""
+    return Unauthenticated("Unauthorized", rule=rule, evidence=evidence)
+
+
+def authorize(
+    token: SasToken,
+    policy: Policy | None,
+    host_names: Collection[str],
+    needed: Right,
+    now: float,
+    *,
+    realm: Realm = Realm.PROVISIONING,
+    path: str = "/",
+    max_lifetime_s: int | None = None,
+) -> None:
+    """Return when this token opens `path` to a call that needs this right; raise Unauthenticated otherwise.
+
+    `policy` is the one that the token names, None when there is none of that name; `path` is the request's, decoded.
+    `max_lifetime_s` is set where longer-lived tokens are refused. The signature is judged first, so that nothing
+    about a policy can be learned without one of its keys.
+    """
+    if token.policy is None or not token.policy:
+        raise refusal("sas-policy-missing", "the token has no skn")
+    if not _signed(token, policy) or policy is None:
+        rule = "sas-policy-unknown" if policy is None else "sas-signature"
+        raise refusal(rule, f"policy {token.policy!r}, sr {token.resource!r}")
+    if policy.realm is not realm:
+        raise refusal("sas-realm", f"policy {policy.name!r} is of the {policy.realm} realm, not {realm}")
+    if token.expires_at < now:
+        raise refusal("sas-expired", f"policy {policy.name!r}, se {token.expires_at}")
+    if max_lifetime_s is not None and token.expires_at - now > max_lifetime_s:
+        raise refusal("sas-lifetime", f"policy {policy.name!r}, se {token.expires_at}")
+    if not covers(token.resource, host_names, path):
+        raise refusal("sas-scope", f"policy {policy.name!r}, sr {token.resource!r}")
+    if needed not in policy.rights:
+        raise refusal("right-missing", f"policy {policy.name!r} does not carry {needed}")
+
+
+def covers(resource: str, host_names: Collection[str], path: str) -> bool:
+    """Whether the scope, read as host and path segments, is one of our hosts and a prefix of `path`.
+
+    Scheme and port of the scope do not matter, nor does case (Azure: scopes compare without regard to case).
+    """
+    host, *inside = _SCHEME.sub("", resource.lower(), count=1).rstrip("/").split("/")
+    wanted = path.lower().strip("/").split("/")
+    ours = {_bare(name.lower()) for name in host_names}
+    return _bare(_PORT.sub("", host) if _has_port(host) else host) in ours and wanted[: len(inside)] == inside
+
+
+def _has_port(host: str) -> bool:
+    # An IPv6 address has colons of its own: only behind its bracket does one begin a port.
+    return "]:" in host if host.startswith("[") else host.count(":") == 1
+
+
+def _bare(host: str) -> str:
+    return host.removeprefix("[").removesuffix("]")
+
+
+def _signed(token: SasToken, policy: Policy | None) -> bool:
+    # An unknown policy costs the same two HMACs as a known one.
+    keys = (policy.primary.reveal(), policy.secondary.reveal()) if policy else (_NO_KEY, _NO_KEY)
+    made = [hmac.digest(key, token.signed_text, hashlib.sha256) for key in keys]
+    matches = [hmac.compare_digest(digest, token.signature) for digest in made]
+    return any(matches)

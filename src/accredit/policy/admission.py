@@ -1,0 +1,67 @@
+"""May this attested device register now, and as what: switched on, whose registration it is, reprovisioning rules.
+
+Azure: docs *concepts-device-reprovision* for the substatus of a repeated registration.
+"""
+
+from __future__ import annotations
+
+from accredit.domain.enrollment import Enrollment, EnrollmentKind
+from accredit.domain.errors import Disabled, Unauthenticated
+from accredit.domain.evidence import Attested
+from accredit.domain.ids import DeviceId, RegistrationId
+from accredit.domain.registration import Registration, Status, Substatus
+
+
+def admit(attested: Attested, previous: Registration | None) -> None:
+    """Raises Unauthenticated when another enrollment owns the registration, Disabled when this one is switched off."""
+    check_owner(attested, previous)
+    enrollment = attested.enrollment
+    if not enrollment.enabled:
+        raise Disabled(
+            "The enrollment is disabled.",
+            rule="enrollment-disabled",
+            hint="set provisioningStatus to enabled to let it register",
+            evidence=f"{enrollment.kind} enrollment {enrollment.id}",
+        )
+
+
+def check_owner(attested: Attested, previous: Registration | None) -> None:
+    """An individual enrollment may always take its registration id; a group only what is its own or nobody's."""
+    enrollment = attested.enrollment
+    if (
+        previous is None
+        or previous.enrollment == enrollment.ref
+        or enrollment.kind is EnrollmentKind.INDIVIDUAL
+    ):
+        return
+    owner = previous.enrollment
+    raise Unauthenticated(
+        "Unauthorized",
+        rule="registration-of-another-enrollment",
+        hint=f"`accredit device move {attested.registration_id} --group {enrollment.id}` hands it over; "
+        "deleting the registration or enrolling the device individually lets it in too",
+        evidence=f"proven by group {enrollment.id}, but the registration belongs to {owner.kind} {owner.key}",
+    )
+
+
+def registration_id(attested: Attested, previous: Registration | None) -> RegistrationId:
+    """The spelling that is kept: the individual enrollment's, else the first one a group's device used."""
+    enrollment_id = attested.enrollment.id
+    if isinstance(enrollment_id, RegistrationId):
+        return enrollment_id
+    return attested.registration_id if previous is None else previous.registration_id
+
+
+def device_id(enrollment: Enrollment, registration_id: RegistrationId) -> DeviceId:
+    """An individual enrollment's `deviceId`, else the registration id (Azure docs, *concepts-service*)."""
+    return enrollment.device_id or DeviceId(registration_id.text)
+
+
+def substatus(enrollment: Enrollment, previous: Registration | None, hub: str) -> Substatus:
+    """How this assignment came about; `previous` counts only once it was assigned."""
+    if previous is None or previous.hub is None or previous.status is not Status.ASSIGNED:
+        return Substatus.INITIAL_ASSIGNMENT
+    moved = previous.hub != hub
+    if enrollment.reprovision.update_hub_assignment and not enrollment.reprovision.migrate_device_data:
+        return Substatus.DEVICE_DATA_RESET
+    return Substatus.DEVICE_DATA_MIGRATED if moved else Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT

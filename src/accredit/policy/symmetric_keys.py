@@ -1,0 +1,174 @@
+"""Whether a SAS token proves a device's symmetric key, its own or one derived from its group's.
+
+Azure DPS, *symmetric key attestation*: a group's device key is HMAC-SHA256 of the registration id under the group's
+master key. The caller says which enrollments are tried, and in which order; reading a token is `wire/sas.py`'s.
+A device is told `Unauthorized` and no more; what was wrong stands in the error's evidence.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode
+from collections.abc import Sequence
+
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, SymmetricKeys
+from accredit.domain.errors import Unauthenticated
+from accredit.domain.evidence import DeviceKeys, SasToken
+from accredit.domain.ids import RegistrationId
+from accredit.domain.secret import Secret
+
+MAX_LIFETIME_S = 365 * 86_400
+"""A token that is valid for longer is worth a line in the log."""
+
+MOST_DIAGNOSED = 8
+"""In how many enrollments a usual mistake is looked for: a stranger's token must not cost more than it has to."""
+
+
+def derive(master: Secret, registration_id: str) -> Secret:
+    """The key of one device of a group. The id is hashed as it is spelled here."""
+    return Secret(hmac.digest(master.reveal(), registration_id.encode(), "sha256"))
+
+
+def signed_by(token: SasToken, key: Secret) -> bool:
+    """Whether this key made the signature; takes as long for a wrong one as for the right one."""
+    return hmac.compare_digest(hmac.digest(key.reveal(), token.signed_text, "sha256"), token.signature)
+
+
+def check_terms(
+    token: SasToken,
+    id_scope: str,
+    registration_id: RegistrationId,
+    now: float,
+    max_lifetime_s: int = MAX_LIFETIME_S,
+) -> bool:
+    """Raise Unauthenticated unless the token is for this registration and not expired.
+
+    Returns whether it is valid for longer than `max_lifetime_s`: to be logged, or refused by `outlives`.
+    """
+    if token.expires_at <= now:
+        raise Unauthenticated(
+            "Unauthorized",
+            rule="sas-expired",
+            hint="check the device's clock",
+            evidence=f"the token expired {int(now - token.expires_at)} s ago",
+        )
+    if not _covers(token.resource, id_scope, registration_id):
+        raise Unauthenticated(
+            "Unauthorized",
+            rule="sas-scope",
+            hint=f"the token must be signed for {id_scope}/registrations/{registration_id}",
+            evidence=f"the token is for {token.resource[:200]!r}",
+        )
+    return token.expires_at - now > max_lifetime_s
+
+
+def outlives(token: SasToken, now: float, max_lifetime_s: int) -> Unauthenticated:
+    """The refusal of a token that is valid for too long, for operators who want that."""
+    days = int(token.expires_at - now) // 86_400
+    return Unauthenticated(
+        "Unauthorized",
+        rule="sas-lifetime",
+        hint=f"tokens may be valid for {max_lifetime_s // 86_400} days",
+        evidence=f"the token is valid for another {days} days",
+    )
+
+
+def _covers(resource: str, id_scope: str, registration_id: RegistrationId) -> bool:
+    """`{idScope}/registrations/{registrationId}`; of the three only the id compares without regard to case."""
+    parts = resource.split("/")
+    return (
+        len(parts) == 3
+        and parts[0] == id_scope
+        and parts[1] == "registrations"
+        and parts[2].lower() == registration_id.key
+    )
+
+
+def matching_keys(
+    token: SasToken, enrollment: Enrollment, registration_id: RegistrationId
+) -> DeviceKeys | None:
+    """The device's two keys if one of them signed the token; None when neither did.
+
+    None too for an enrollment without symmetric keys. Does not ask whether the enrollment is enabled.
+    """
+    if not isinstance(enrollment.attestation, SymmetricKeys):
+        return None
+    if enrollment.kind is EnrollmentKind.INDIVIDUAL:
+        return _own(token, enrollment.attestation)
+    return _derived(token, enrollment.attestation, registration_id)
+
+
+def _own(token: SasToken, keys: SymmetricKeys) -> DeviceKeys | None:
+    if signed_by(token, keys.primary) or signed_by(token, keys.secondary):
+        return DeviceKeys(keys.primary, keys.secondary)
+    return None
+
+
+def _derived(token: SasToken, masters: SymmetricKeys, registration_id: RegistrationId) -> DeviceKeys | None:
+    """Azure: tools derive from the id as typed, the docs say from its lower-case form; either is taken."""
+    for spelling in _spellings(registration_id):
+        primary = derive(masters.primary, spelling)
+        if signed_by(token, primary):
+            return DeviceKeys(primary, derive(masters.secondary, spelling))
+        secondary = derive(masters.secondary, spelling)
+        if signed_by(token, secondary):
+            return DeviceKeys(primary, secondary)
+    return None
+
+
+def _spellings(registration_id: RegistrationId) -> tuple[str, ...]:
+    if registration_id.text == registration_id.key:
+        return (registration_id.key,)
+    return registration_id.text, registration_id.key
+
+
+def unproven(
+    token: SasToken, tried: Sequence[Enrollment], registration_id: RegistrationId
+) -> Unauthenticated:
+    """The refusal once no enrollment's key matched; names the usual mistake when the signature shows which it was."""
+    evidence = f"none of {len(tried)} enrollments with symmetric keys has the key that signed the token"
+    hint = "compare the device's key with the enrollment's; a group's device uses a derived key"
+    for enrollment in tried[:MOST_DIAGNOSED]:
+        if isinstance(enrollment.attestation, SymmetricKeys):
+            mistake = _mistake(token, enrollment, enrollment.attestation, registration_id)
+            if mistake:
+                evidence, hint = mistake
+                break
+    return Unauthenticated("Unauthorized", rule="sas-signature", hint=hint, evidence=evidence)
+
+
+def _mistake(
+    token: SasToken, enrollment: Enrollment, keys: SymmetricKeys, registration_id: RegistrationId
+) -> tuple[str, str] | None:
+    """(evidence, hint) for a key that is nearly right."""
+    group = enrollment.kind is EnrollmentKind.GROUP
+    whose = f"{'group' if group else 'individual enrollment'} {enrollment.id}"
+    for name, key in (("primary", keys.primary), ("secondary", keys.secondary)):
+        if group and signed_by(token, key):
+            return (
+                f"the token is signed with the {name} master key of {whose} itself",
+                "derive the device's key from the master key; the master key stays off devices",
+            )
+        for spelling in _spellings(registration_id):
+            device_key = derive(key, spelling)
+            if not group and signed_by(token, device_key):
+                return (
+                    f"the token is signed with a key derived from the {name} key of {whose}",
+                    "an individual enrollment's key is used as it is",
+                )
+            if group and signed_by(token, _text_of(device_key)):
+                return _undecoded(f"the key derived from the {name} key of {whose}")
+        if signed_by(token, _text_of(key)):
+            return _undecoded(f"the {name} key of {whose}")
+    return None
+
+
+def _text_of(key: Secret) -> Secret:
+    return Secret(b64encode(key.reveal()))
+
+
+def _undecoded(which: str) -> tuple[str, str]:
+    return (
+        f"the token is signed with the base64 text of {which}",
+        "decode the key from base64 before signing with it",
+    )
