@@ -1,0 +1,215 @@
+"""The rows that hold secrets: policies, authorities, enrollments and hub devices, to columns and back.
+
+Each row has one envelope, `sealed`, bound to the row by its table and natural key. What is inside is told only here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from accredit.domain.access import Policy, Realm, Right
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.device import HubDevice
+from accredit.domain.enrollment import (
+    Attestation,
+    Enrollment,
+    EnrollmentKind,
+    LeafCertificates,
+    ReprovisionPolicy,
+    SigningCertificates,
+    SymmetricKeys,
+)
+from accredit.domain.evidence import DeviceKeys
+from accredit.domain.ids import DeviceId, GroupId, RegistrationId
+from accredit.domain.secret import Secret
+from accredit.policy.chains import subject_sha256
+from accredit.seal import Sealer
+from accredit.stores.rows import Row, authority_name
+
+_NO_CERTIFICATES = (None, None, None, None, None, None)
+
+
+def state_value(name: str, value: Secret, sealer: Sealer) -> bytes:
+    return sealer.seal(value.reveal(), "states", name, "sealed")
+
+
+def state(name: str, sealed: bytes, sealer: Sealer) -> Secret:
+    return Secret(sealer.open(sealed, "states", name, "sealed"))
+
+
+def policy_values(policy: Policy, sealer: Sealer) -> tuple[Any, ...]:
+    keys = _joined(policy.primary, policy.secondary)
+    sealed = sealer.seal(keys, "policies", f"{policy.realm}/{policy.name}", "sealed")
+    return policy.realm.value, policy.name, " ".join(sorted(policy.rights)), sealed
+
+
+def policy(row: Row, sealer: Sealer) -> Policy:
+    (realm, name, rights, sealed) = row
+    primary, secondary = _split(sealer.open(sealed, "policies", f"{realm}/{name}", "sealed"))
+    return Policy(Realm(realm), name, frozenset(map(Right, rights.split())), primary, secondary)
+
+
+def authority_values(record: AuthorityRecord, sealer: Sealer) -> tuple[Any, ...]:
+    """For INSERT_AUTHORITY; the key stands last."""
+    secrets = msgspec.json.encode({name: secret.reveal() for name, secret in record.secrets.items()})
+    return (
+        record.name.text,
+        record.type,
+        _text(record.settings),
+        sealer.seal(secrets, "authorities", record.name.key, "sealed"),
+        record.version,
+        record.etag,
+        record.created_at,
+        record.updated_at,
+        record.name.key,
+    )
+
+
+def authority(row: Row, sealer: Sealer) -> AuthorityRecord:
+    (text, kind, settings, sealed, *rest) = row
+    name = authority_name(text)
+    secrets = msgspec.json.decode(
+        sealer.open(sealed, "authorities", name.key, "sealed"), type=dict[str, bytes]
+    )
+    revealed = {key: Secret(value) for key, value in secrets.items()}
+    return AuthorityRecord(name, kind, msgspec.json.decode(settings), revealed, *rest)
+
+
+def enrollment_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]:
+    """For INSERT_ENROLLMENT; kind and key stand last."""
+    authority = enrollment.authority
+    return (
+        enrollment.id.text,
+        *_attestation_values(enrollment, sealer),
+        enrollment.generation,
+        enrollment.etag,
+        enrollment.created_at,
+        enrollment.updated_at,
+        enrollment.enabled,
+        None if enrollment.device_id is None else enrollment.device_id.text,
+        None if authority is None else authority.key,
+        None if authority is None else authority.text,
+        enrollment.allocation_policy,
+        _text(enrollment.hubs),
+        enrollment.reprovision.update_hub_assignment,
+        enrollment.reprovision.migrate_device_data,
+        enrollment.iot_edge,
+        None if enrollment.initial_twin is None else _text(enrollment.initial_twin),
+        _text(enrollment.settings),
+        enrollment.kind.value,
+        enrollment.id.key,
+    )
+
+
+def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]:
+    attestation = enrollment.attestation
+    if isinstance(attestation, SymmetricKeys):
+        keys = _joined(attestation.primary, attestation.secondary)
+        place = f"{enrollment.kind}/{enrollment.id.key}"
+        return "symmetric", sealer.seal(keys, "enrollments", place, "sealed"), *_NO_CERTIFICATES
+    primary, secondary = attestation.primary, attestation.secondary
+    if isinstance(attestation, LeafCertificates):
+        return "leaf", None, primary, secondary, None, None, None, None
+    return (
+        "signing",
+        None,
+        primary,
+        secondary,
+        hashlib.sha256(primary).digest(),
+        None if secondary is None else hashlib.sha256(secondary).digest(),
+        subject_sha256(primary),
+        None if secondary is None else subject_sha256(secondary),
+    )
+
+
+def enrollment(row: Row, sealer: Sealer) -> Enrollment:
+    (kind, key, text, attestation, sealed, primary, secondary, generation, etag, *rest) = row
+    (created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, *rest) = rest
+    (update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings) = rest
+    individual = kind == EnrollmentKind.INDIVIDUAL
+    return Enrollment(
+        RegistrationId(text, key) if individual else GroupId(text, key),
+        _attestation(attestation, f"{kind}/{key}", sealed, primary, secondary, sealer),
+        generation,
+        etag,
+        created_at,
+        updated_at,
+        bool(enabled),
+        None if device_id is None else DeviceId(device_id),
+        None if authority is None else authority_name(authority),
+        allocation_policy,
+        msgspec.json.decode(hubs, type=tuple[str, ...]),
+        ReprovisionPolicy(bool(update_hub_assignment), bool(migrate_device_data)),
+        bool(iot_edge),
+        None if initial_twin is None else msgspec.json.decode(initial_twin),
+        msgspec.json.decode(settings),
+    )
+
+
+def _attestation(
+    kind: str, place: str, sealed: bytes | None, primary: bytes, secondary: bytes | None, sealer: Sealer
+) -> Attestation:
+    if sealed is not None:
+        return SymmetricKeys(*_split(sealer.open(sealed, "enrollments", place, "sealed")))
+    return LeafCertificates(primary, secondary) if kind == "leaf" else SigningCertificates(primary, secondary)
+
+
+def hub_device_values(device: HubDevice, sealer: Sealer) -> tuple[Any, ...]:
+    device_id = device.device_id.text
+    sealed = None
+    if device.keys is not None:
+        keys = _joined(device.keys.primary, device.keys.secondary)
+        sealed = sealer.seal(keys, "hub_devices", device_id, "sealed")
+    return (
+        device_id,
+        device.registration_id.key,
+        device.registration_id.text,
+        device.generation_id,
+        device.etag,
+        device.created_at,
+        device.updated_at,
+        device.enabled,
+        sealed,
+        device.thumbprint,
+        None if device.initial_twin is None else _text(device.initial_twin),
+        device.iot_edge,
+    )
+
+
+def hub_device(row: Row, sealer: Sealer) -> HubDevice:
+    (device_id, key, text, generation_id, etag, created_at, updated_at, enabled, sealed, *rest) = row
+    (thumbprint, initial_twin, iot_edge) = rest
+    keys = None
+    if sealed is not None:
+        keys = DeviceKeys(*_split(sealer.open(sealed, "hub_devices", device_id, "sealed")))
+    return HubDevice(
+        DeviceId(device_id),
+        RegistrationId(text, key),
+        generation_id,
+        etag,
+        created_at,
+        updated_at,
+        bool(enabled),
+        keys,
+        thumbprint,
+        None if initial_twin is None else msgspec.json.decode(initial_twin),
+        bool(iot_edge),
+    )
+
+
+def _joined(primary: Secret, secondary: Secret) -> bytes:
+    # Both keys of a row share one envelope: sealing costs more than what is sealed.
+    first = primary.reveal()
+    return len(first).to_bytes(2, "big") + first + secondary.reveal()
+
+
+def _split(joined: bytes) -> tuple[Secret, Secret]:
+    end = 2 + int.from_bytes(joined[:2], "big")
+    return Secret(joined[2:end]), Secret(joined[end:])
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()

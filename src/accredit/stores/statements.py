@@ -1,0 +1,282 @@
+"""Every SQL text of the store, by name; `migrations/` has the tables.
+
+Plain SQL with `?` for each value, in the order of the tuples that `rows.py` and `units.py` make. PostgreSQL takes the
+same texts with its own placeholder; what only one of them knows stays out of this file. A SELECT names its columns.
+"""
+
+from __future__ import annotations
+
+# The service's own secrets, policies and authorities.
+
+STATE = "SELECT sealed FROM states WHERE name = ?"
+INSERT_STATE = "INSERT INTO states (name, sealed) VALUES (?, ?) ON CONFLICT DO NOTHING"
+UPDATE_STATE = "UPDATE states SET sealed = ? WHERE name = ?"
+
+POLICY = "SELECT realm, name, rights, sealed FROM policies WHERE realm = ? AND name = ?"
+POLICIES = "SELECT realm, name, rights, sealed FROM policies WHERE realm = ? ORDER BY name"
+INSERT_POLICY = (
+    "INSERT INTO policies (realm, name, rights, sealed) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+
+AUTHORITY = """
+SELECT authority, type, settings, sealed, version, etag, created_at, updated_at
+FROM authorities WHERE authority_key = ?"""
+AUTHORITIES = """
+SELECT authority, type, settings, sealed, version, etag, created_at, updated_at
+FROM authorities WHERE authority_key > ? ORDER BY authority_key LIMIT ?"""
+INSERT_AUTHORITY = """
+INSERT INTO authorities
+  (authority, type, settings, sealed, version, etag, created_at, updated_at, authority_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+UPDATE_AUTHORITY = """
+UPDATE authorities SET
+  authority = ?, type = ?, settings = ?, sealed = ?, version = ?, etag = ?, created_at = ?, updated_at = ?
+WHERE authority_key = ? AND etag = ?"""
+DELETE_AUTHORITY = "DELETE FROM authorities WHERE authority_key = ? AND etag = ?"
+ASSERT_AUTHORITY = "SELECT 1 FROM authorities WHERE authority_key = ? AND version = ?"
+
+# Enrollments.
+
+ENROLLMENT = """
+SELECT
+  kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
+  etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
+  migrate_device_data, iot_edge, initial_twin, settings
+FROM enrollments WHERE kind = ? AND enrollment_key = ?"""
+ENROLLMENTS = """
+SELECT
+  kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
+  etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
+  migrate_device_data, iot_edge, initial_twin, settings
+FROM enrollments WHERE kind = ? AND enrollment_key > ? ORDER BY enrollment_key LIMIT ?"""
+SYMMETRIC_GROUPS = """
+SELECT
+  kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
+  etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
+  migrate_device_data, iot_edge, initial_twin, settings
+FROM enrollments WHERE kind = 'group' AND attestation = 'symmetric' ORDER BY enrollment_key"""
+GROUPS_SIGNED_BY = """
+SELECT
+  kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
+  etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
+  migrate_device_data, iot_edge, initial_twin, settings
+FROM enrollments WHERE primary_sha256 = ? OR secondary_sha256 = ?"""
+GROUPS_NAMED = """
+SELECT
+  kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
+  etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
+  migrate_device_data, iot_edge, initial_twin, settings
+FROM enrollments WHERE primary_subject = ? OR secondary_subject = ?"""
+ENROLLMENTS_USING = "SELECT COUNT(*) FROM enrollments WHERE authority_key = ?"
+INSERT_ENROLLMENT = """
+INSERT INTO enrollments (
+  enrollment, attestation, sealed, primary_certificate, secondary_certificate, primary_sha256, secondary_sha256,
+  primary_subject, secondary_subject, generation, etag, created_at, updated_at, enabled, device_id, authority_key,
+  authority, allocation_policy, hubs, update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings,
+  kind, enrollment_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+UPDATE_ENROLLMENT = """
+UPDATE enrollments SET
+  enrollment = ?, attestation = ?, sealed = ?, primary_certificate = ?, secondary_certificate = ?,
+  primary_sha256 = ?, secondary_sha256 = ?, primary_subject = ?, secondary_subject = ?, generation = ?, etag = ?,
+  created_at = ?, updated_at = ?, enabled = ?, device_id = ?, authority_key = ?, authority = ?,
+  allocation_policy = ?, hubs = ?, update_hub_assignment = ?, migrate_device_data = ?, iot_edge = ?,
+  initial_twin = ?, settings = ?
+WHERE kind = ? AND enrollment_key = ? AND etag = ?"""
+DELETE_ENROLLMENT = "DELETE FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
+ASSERT_ENROLLMENT = "SELECT 1 FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
+
+# Registrations.
+
+REGISTRATION = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus,
+  operation_id, etag, created_at, updated_at, payload, certificate_sha256, csr_field, error_code, error_message
+FROM registrations WHERE registration_key = ?"""
+REGISTRATIONS = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus,
+  operation_id, etag, created_at, updated_at, payload, certificate_sha256, csr_field, error_code, error_message
+FROM registrations WHERE id > ? ORDER BY id LIMIT ?"""
+REGISTRATIONS_OF_GROUP = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus,
+  operation_id, etag, created_at, updated_at, payload, certificate_sha256, csr_field, error_code, error_message
+FROM registrations WHERE enrollment_kind = 'group' AND enrollment_key = ? AND id > ? ORDER BY id LIMIT ?"""
+REGISTRATIONS_OF_INDIVIDUAL = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus,
+  operation_id, etag, created_at, updated_at, payload, certificate_sha256, csr_field, error_code, error_message
+FROM registrations
+WHERE registration_key = ? AND enrollment_kind = 'individual' AND id > ? ORDER BY id LIMIT ?"""
+INSERT_REGISTRATION = """
+INSERT INTO registrations (
+  registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus, operation_id, etag, created_at,
+  updated_at, payload, certificate_sha256, csr_field, error_code, error_message, registration_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+UPDATE_REGISTRATION = """
+UPDATE registrations SET
+  registration = ?, enrollment_kind = ?, enrollment_key = ?, device_id = ?, hub = ?, status = ?, substatus = ?,
+  operation_id = ?, etag = ?, created_at = ?, updated_at = ?, payload = ?, certificate_sha256 = ?, csr_field = ?,
+  error_code = ?, error_message = ?
+WHERE registration_key = ? AND etag = ?"""
+DELETE_REGISTRATION = "DELETE FROM registrations WHERE registration_key = ? AND etag = ?"
+DELETE_INDIVIDUAL_REGISTRATION = (
+    "DELETE FROM registrations WHERE registration_key = ? AND enrollment_kind = 'individual'"
+)
+
+# Operations.
+
+OPERATION = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message
+FROM operations WHERE id = ?"""
+OPEN_OPERATION = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message
+FROM operations WHERE registration_key = ? AND state = 'open'"""
+OPEN_OPERATIONS = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message
+FROM operations WHERE state = 'open' ORDER BY registration_key"""
+INSERT_OPERATION = """
+INSERT INTO operations (
+  registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING"""
+UPDATE_OPERATION = """
+UPDATE operations SET
+  registration_key = ?, registration = ?, enrollment_kind = ?, enrollment_key = ?, enrollment_etag = ?,
+  enrollment_generation = ?, authority = ?, authority_version = ?, profile = ?, device_id = ?, hub = ?,
+  substatus = ?, csr = ?, csr_field = ?, spki_sha256 = ?, payload = ?, bootstrap_certificate = ?, tracking_id = ?,
+  created_at = ?, deadline_at = ?, state = ?, attempt = ?, submitted = ?, handle = ?, lease_owner = ?,
+  lease_expires_at = ?, fence = ?, certificate_sha256 = ?, error_code = ?, error_message = ?
+WHERE id = ? AND state = 'open' AND fence = ?"""
+SUPERSEDE_OPERATION = (
+    "UPDATE operations SET state = 'superseded' WHERE id = ? AND registration_key = ? AND state = 'open'"
+)
+SUPERSEDE_OPERATIONS = (
+    "UPDATE operations SET state = 'superseded' WHERE registration_key = ? AND state = 'open'"
+)
+SUPERSEDE_INDIVIDUAL_OPERATIONS = """
+UPDATE operations SET state = 'superseded'
+WHERE registration_key = ? AND state = 'open' AND enrollment_kind = 'individual'"""
+FORGETTABLE_OPERATION = "SELECT 1 FROM operations WHERE state <> 'open' AND created_at < ? LIMIT 1"
+FORGET_OPERATIONS = """
+DELETE FROM operations WHERE id IN
+  (SELECT id FROM operations WHERE state <> 'open' AND created_at < ? ORDER BY created_at LIMIT ?)"""
+
+# Certificates, what stands above them, and their bindings.
+
+CHAIN = "SELECT certificates FROM chains WHERE sha256 = ?"
+INSERT_CHAIN = "INSERT INTO chains (sha256, certificates) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+CERTIFICATE = """
+SELECT
+  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
+  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, revoked_at
+FROM certificates WHERE sha256 = ?"""
+CERTIFICATES_OF_KEY = """
+SELECT
+  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
+  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, revoked_at
+FROM certificates WHERE spki_sha256 = ? ORDER BY id DESC LIMIT 16"""
+CERTIFICATES_WITH_SERIAL = """
+SELECT
+  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
+  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, revoked_at
+FROM certificates WHERE serial = ? ORDER BY authority_key LIMIT 16"""
+CERTIFICATES = """
+SELECT
+  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
+  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, revoked_at
+FROM certificates WHERE id > ? ORDER BY id LIMIT ?"""
+CERTIFICATES_OF_REGISTRATION = """
+SELECT
+  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
+  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, revoked_at
+FROM certificates WHERE registration_key = ? AND id > ? ORDER BY id LIMIT ?"""
+SERIAL_KNOWN = "SELECT 1 FROM certificates WHERE serial = ? AND authority_key = ?"
+BINDINGS = """
+SELECT sha256, device_id, binding, not_before, not_after, bound_at
+FROM certificates
+WHERE registration_key = (SELECT registration_key FROM hub_devices WHERE device_id = ?) AND device_id = ?
+  AND binding IN ('pending', 'active', 'retired')
+ORDER BY binding_number DESC LIMIT 64"""
+
+INSERT_CERTIFICATE = """
+INSERT INTO certificates (
+  sha256, spki_sha256, serial, authority_key, authority, authority_version, profile, registration_key, registration,
+  device_id, enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, bound_at, binding_number)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  (SELECT COALESCE(MAX(binding_number), 0) + 1 FROM certificates WHERE registration_key = ?)
+WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE spki_sha256 = ? AND registration_key <> ?)
+ON CONFLICT DO NOTHING"""
+INSERT_CERTIFICATE_OF_SHARED_KEY = """
+INSERT INTO certificates (
+  sha256, spki_sha256, serial, authority_key, authority, authority_version, profile, registration_key, registration,
+  device_id, enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
+  chain_sha256, binding, bound_at, binding_number)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  (SELECT COALESCE(MAX(binding_number), 0) + 1 FROM certificates WHERE registration_key = ?)
+WHERE 1 = 1
+ON CONFLICT DO NOTHING"""
+ASSERT_CERTIFICATE = "SELECT 1 FROM certificates WHERE sha256 = ? AND device_id = ?"
+BIND_CERTIFICATE = """
+UPDATE certificates SET binding = 'pending', bound_at = ?, binding_number =
+  (SELECT MAX(others.binding_number) + 1 FROM certificates AS others
+   WHERE others.registration_key = certificates.registration_key)
+WHERE sha256 = ? AND (binding IS NULL OR binding IN ('retired', 'superseded'))"""
+SUPERSEDE_CERTIFICATES = """
+UPDATE certificates SET binding = 'superseded' WHERE id IN
+  (SELECT id FROM certificates
+   WHERE registration_key = (SELECT registration_key FROM certificates WHERE sha256 = ?) AND device_id = ?
+     AND binding = 'pending'
+   ORDER BY binding_number DESC LIMIT 1000 OFFSET ?)"""
+USE_CERTIFICATE = """
+UPDATE certificates SET binding = 'active', used_at = COALESCE(used_at, ?)
+WHERE sha256 = ? AND device_id = ? AND binding IN ('pending', 'active')"""
+RETIRE_CERTIFICATES = """
+UPDATE certificates SET binding = 'retired'
+WHERE registration_key = (SELECT registration_key FROM certificates WHERE sha256 = ?) AND device_id = ?
+  AND binding IN ('pending', 'active')
+  AND binding_number < (SELECT binding_number FROM certificates WHERE sha256 = ?)"""
+
+# The issuance log, and the embedded hub's devices.
+
+LEAVES = """
+SELECT id, kind, authority, sha256, logged_at, leaf_hash FROM log_leaves WHERE id > ? ORDER BY id LIMIT ?"""
+INSERT_LEAF = "INSERT INTO log_leaves (kind, authority, sha256, logged_at, leaf_hash) VALUES (?, ?, ?, ?, ?)"
+
+HUB_DEVICE = """
+SELECT
+  device_id, registration_key, registration, generation_id, etag, created_at, updated_at, enabled, sealed,
+  thumbprint, initial_twin, iot_edge
+FROM hub_devices WHERE device_id = ?"""
+SAVE_HUB_DEVICE = """
+INSERT INTO hub_devices (
+  device_id, registration_key, registration, generation_id, etag, created_at, updated_at, enabled, sealed,
+  thumbprint, initial_twin, iot_edge)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (device_id) DO UPDATE SET
+  etag = excluded.etag, updated_at = excluded.updated_at, sealed = excluded.sealed,
+  thumbprint = excluded.thumbprint, initial_twin = excluded.initial_twin, iot_edge = excluded.iot_edge
+WHERE hub_devices.registration_key = excluded.registration_key"""
