@@ -1,0 +1,121 @@
+"""DigiCert ONE IoT Trust Manager's JSON documents: what is sent, and a strict, bounded reading of what comes back.
+
+Pure: bytes and values. It does not decide what an answer means for an order; `one.py` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from accredit.domain.credential import Order
+
+MAX_HANDLE_CHARS = 200
+MAX_MESSAGE_CHARS = 200
+
+
+class Garbled(Exception):
+    """The body is not the document that the endpoint is documented to answer with."""
+
+
+class Enrolled(msgspec.Struct):
+    """The answer to an enrollment; the certificate is there when `pem` is."""
+
+    certificate_request_id: str | None = None
+    certificate_id: str | None = None
+    status: str | None = None
+    pem: str | None = None
+
+
+class Link(msgspec.Struct):
+    """One certificate above the leaf."""
+
+    blob: str | None = None
+
+
+class Listed(msgspec.Struct):
+    """One record of the certificate list: `body` is the leaf's PEM."""
+
+    id: str | None = None
+    body: str | None = None
+    chain: list[Link] | None = None
+
+    @property
+    def bundle(self) -> str:
+        links = [link.blob or "" for link in self.chain or ()]
+        return "\n".join([self.body or "", *links])
+
+
+class Listing(msgspec.Struct):
+    """One page of the certificate list."""
+
+    records: list[Listed]
+
+
+class _Problem(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Problems(msgspec.Struct):
+    errors: list[_Problem] | None = None
+    error: _Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What the CA says is wrong: its code, and its message on one line; both may be empty."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.code, self.message) if part)
+
+
+def enrollment(order: Order, profile: str) -> bytes:
+    """The body of an enrollment request."""
+    name = order.registration_id.text
+    document: dict[str, Any] = {
+        "enrollment_profile_id": profile,
+        "csr": order.request.csr.public_bytes(Encoding.PEM).decode("ascii"),
+        "certificate_profile_attributes": [{"id": "subject.common_name", "value": name}],
+        "device_attributes": [{"id": "DEVICE_IDENTIFIER", "value": name}],
+    }
+    return msgspec.json.encode(document)
+
+
+def enrolled(body: bytes) -> Enrolled:
+    """Raises Garbled."""
+    try:
+        return msgspec.json.decode(body, type=Enrolled)
+    except (ValueError, RecursionError):
+        raise Garbled("the answer is not an enrollment document") from None
+
+
+def listing(body: bytes) -> Listing:
+    """Raises Garbled."""
+    try:
+        return msgspec.json.decode(body, type=Listing)
+    except (ValueError, RecursionError):
+        raise Garbled("the answer is not a list of certificates") from None
+
+
+def problem(body: bytes, hidden: str) -> Problem:
+    """Read an error body, of either documented shape; `hidden` is never repeated. Nothing readable gives an empty one."""
+    try:
+        document = msgspec.json.decode(body, type=_Problems)
+    except (ValueError, RecursionError):
+        return Problem("", "")
+    first = document.error or next(iter(document.errors or ()), _Problem())
+    return Problem(_line(first.code or "", hidden), _line(first.message or "", hidden))
+
+
+def _line(text: str, hidden: str) -> str:
+    """One printable line of bounded length."""
+    text = text.replace(hidden, "...") if hidden else text
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 3] + "..."

@@ -1,0 +1,122 @@
+"""A device's certificate, assembled as DER around what is the same for every device of one issuer (RFC 5280, 4.1).
+
+A builder made of objects spends more time on encoding than the signature takes. Here all that does not depend on the
+device is encoded once: version, algorithm, issuer, constraints, usages, the issuer's key id. Per device there are the
+serial, the validity, the common name, the key as it stood in the CSR, its key id, and the device id as a URI. The
+tests hold every byte against `cryptography`'s own builder. Names and keys have been judged before (`policy/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1, sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from accredit.ca import der
+from accredit.ca.hierarchy import Issuer, serial_number
+from accredit.domain.credential import IssuedChain, Order
+from accredit.interfaces import Entropy
+from accredit.policy.der import key_bits
+from accredit.policy.issuance import device_urn
+
+_VERSION_3 = bytes.fromhex("a003020102")
+_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+_COMMON_NAME = bytes.fromhex("0603550403")
+_SUBJECT_KEY_ID = bytes.fromhex("301d0603551d0e04160414")
+"""The extension up to its 20 octets: its length never varies."""
+
+_SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("0603551d11")
+_URI = 0x86
+_EXTENSIONS = 0xA3
+
+
+class LeafTemplate:
+    """What an issuer signs for devices. `above` are the certificates over it, DER, for the delivered chain."""
+
+    def __init__(self, issuer: Issuer, above: Sequence[bytes]) -> None:
+        self._key = issuer.key
+        self._not_after = issuer.not_after
+        self._above = (issuer.der, *above)
+        self._head = _ECDSA_WITH_SHA256 + issuer.certificate.subject.public_bytes()
+        self._extensions = _fixed_extensions(issuer.certificate)
+        self._algorithm = ec.ECDSA(hashes.SHA256())
+
+    def issue(self, order: Order, now: int, entropy: Entropy) -> IssuedChain:
+        """Sign the ordered leaf; it never outlives its issuer. `now` is in Unix seconds."""
+        serial = serial_number(entropy)
+        not_before = now - order.profile.backdate_s
+        not_after = min(now + order.profile.validity_s, self._not_after)
+        tbs = self.to_be_signed(order, serial, not_before, not_after)
+        signature = self._key.sign(tbs, self._algorithm)
+        leaf = der.element(
+            der.SEQUENCE, tbs, _ECDSA_WITH_SHA256, der.element(der.BIT_STRING, b"\x00", signature)
+        )
+        return IssuedChain(
+            chain=(leaf, *self._above),
+            serial=serial,
+            not_before=not_before,
+            not_after=not_after,
+            sha256=sha256(leaf).digest(),
+            spki_sha256=order.request.spki_sha256,
+        )
+
+    def to_be_signed(self, order: Order, serial: int, not_before: int, not_after: int) -> bytes:
+        """The TBSCertificate; `serial` has 16 octets (`hierarchy.serial_number`)."""
+        spki = order.request.spki_der
+        name = der.element(der.UTF8_STRING, order.registration_id.text.encode())
+        uri = der.element(_URI, device_urn(order.device_id).encode("ascii"))
+        alternative_names = der.element(der.OCTET_STRING, der.element(der.SEQUENCE, uri))
+        extensions = der.element(
+            der.SEQUENCE,
+            self._extensions,
+            _SUBJECT_KEY_ID,
+            sha1(key_bits(spki), usedforsecurity=False).digest(),
+            der.element(der.SEQUENCE, _SUBJECT_ALTERNATIVE_NAME, alternative_names),
+        )
+        return der.element(
+            der.SEQUENCE,
+            _VERSION_3,
+            der.element(der.INTEGER, serial.to_bytes(16, "big")),
+            self._head,
+            der.element(der.SEQUENCE, der.time(not_before), der.time(not_after)),
+            der.element(der.SEQUENCE, der.element(der.SET, der.element(der.SEQUENCE, _COMMON_NAME, name))),
+            spki,
+            der.element(_EXTENSIONS, extensions),
+        )
+
+
+def _fixed_extensions(issuer: x509.Certificate) -> bytes:
+    """The extensions that every leaf of this issuer has in common, one after the other."""
+    key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        + _extension(usage, critical=True)
+        + _extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        + _extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+    )
+
+
+def _extension(value: x509.ExtensionType, *, critical: bool) -> bytes:
+    oid = _object_identifier(value.oid)
+    flag = der.BOOLEAN_TRUE if critical else b""
+    return der.element(der.SEQUENCE, oid, flag, der.element(der.OCTET_STRING, value.public_bytes()))
+
+
+def _object_identifier(oid: x509.ObjectIdentifier) -> bytes:
+    """Encode an id of the arc 2.5.29 (id-ce), where all of these extensions live; ValueError for another."""
+    return bytes((0x06, 0x03, 0x55, 0x1D, int(oid.dotted_string.removeprefix("2.5.29."))))
