@@ -1,0 +1,36 @@
+"""All that an operator reads and changes, in one value for the fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from accredit.administration.authorities import Authorities, Maker
+from accredit.administration.enrollments import Enrollments
+from accredit.administration.listings import Listings
+from accredit.administration.registrations import Registrations
+from accredit.interfaces import Clock, Entropy, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    enrollments: Enrollments
+    authorities: Authorities
+    registrations: Registrations
+    listings: Listings
+
+
+def administration(
+    store: Store,
+    clock: Clock,
+    entropy: Entropy,
+    hub_names: Collection[str],
+    makers: Mapping[str, Maker],
+) -> Administration:
+    """Everything over one store. `hub_names` are the linked hubs; `makers` found our own authorities, by type."""
+    return Administration(
+        enrollments=Enrollments(store, clock, entropy, hub_names),
+        authorities=Authorities(store, clock, entropy, makers),
+        registrations=Registrations(store, clock, entropy),
+        listings=Listings(store),
+    )

@@ -1,0 +1,112 @@
+"""Certificate authorities: put, read, delete, list. Nothing is asked of a CA here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from accredit.administration import authority_types, names
+from accredit.administration.authority_types import AuthorityType
+from accredit.administration.preconditions import check_present, check_put, repeated
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.changes import DeleteAuthority, SaveAuthority
+from accredit.domain.errors import Conflict, Malformed, NotFound
+from accredit.domain.ids import AuthorityName
+from accredit.domain.secret import Secret
+from accredit.interfaces import Clock, Entropy, Page, Store
+from accredit.observe import log
+from accredit.wire.service_api.authorities import AuthoritySent
+from accredit.wire.service_api.etags import IfMatch
+from accredit.wire.service_api.queries import Paging
+
+Maker = Callable[[AuthorityName, int], tuple[dict[str, Any], dict[str, Secret]]]
+"""Founds an authority of our own at an instant: its public settings, and its secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """`makers` found the authorities of those types that need a key of their own."""
+
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    makers: Mapping[str, Maker]
+
+    async def put(
+        self, name: AuthorityName, sent: AuthoritySent, condition: IfMatch, by: str
+    ) -> AuthorityRecord:
+        """Create or replace, as `condition` allows."""
+        kind = authority_types.known(sent.type)
+        return await repeated(lambda: self._put(name, kind, sent, condition, by))
+
+    async def read(self, name: AuthorityName) -> AuthorityRecord:
+        """Raises NotFound."""
+        authority = await self.store.authority(name)
+        if authority is None:
+            raise NotFound("There is no such certificate authority.", rule="authority-unknown")
+        return authority
+
+    async def delete(self, name: AuthorityName, condition: IfMatch, by: str) -> None:
+        """Delete, as `condition` allows, unless an enrollment names it."""
+        await repeated(lambda: self._delete(name, condition))
+        log.info("authority-deleted", by=by, authority=name.text)
+
+    async def page(self, paging: Paging) -> Page[AuthorityRecord]:
+        return await self.store.authorities(paging.cursor, paging.limit)
+
+    async def _put(
+        self, name: AuthorityName, kind: AuthorityType, sent: AuthoritySent, condition: IfMatch, by: str
+    ) -> AuthorityRecord:
+        present = await self.store.authority(name)
+        check_put(condition, present.etag if present else None, "certificate authority")
+        if present is not None and present.type != sent.type:
+            raise Conflict(
+                f"The certificate authority is of type {present.type}, which a replace can't change.",
+                rule="authority-type-fixed",
+                hint="delete it first, or choose another name",
+            )
+        now = int(self.clock.now())
+        settings, secrets = authority_types.read(kind, sent, present)
+        if kind.founded:
+            settings, secrets = self._founded(name, sent.type, present, now)
+        record = AuthorityRecord(
+            name=present.name if present else name,
+            type=sent.type,
+            settings=settings,
+            secrets=secrets,
+            version=names.generation(self.entropy),
+            etag=names.etag(self.entropy),
+            created_at=present.created_at if present else now,
+            updated_at=now,
+        )
+        await self.store.commit([SaveAuthority(record, replaces=present.etag if present else None)])
+        outcome = "replaced" if present else "created"
+        log.info("authority-saved", by=by, authority=record.name.text, type=record.type, outcome=outcome)
+        return record
+
+    def _founded(
+        self, name: AuthorityName, kind: str, present: AuthorityRecord | None, now: int
+    ) -> tuple[dict[str, Any], dict[str, Secret]]:
+        # A replace must not lose the key that devices' certificates hang from.
+        if present is not None:
+            return present.settings, present.secrets
+        maker = self.makers.get(kind)
+        if maker is None:
+            raise Malformed(f"{kind} is not available on this service.", rule="authority-type")
+        return maker(name, now)
+
+    async def _delete(self, name: AuthorityName, condition: IfMatch) -> None:
+        present = await self.store.authority(name)
+        check_present(
+            condition, present.etag if present else None, "certificate authority", "authority-unknown"
+        )
+        assert present is not None
+        users = await self.store.enrollments_using(name)
+        if users:
+            raise Conflict(
+                f"The certificate authority is named by {users} enrollments and groups.",
+                rule="authority-in-use",
+                hint="point them to another one first",
+            )
+        await self.store.commit([DeleteAuthority(name, present.etag)])

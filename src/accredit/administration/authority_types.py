@@ -1,0 +1,101 @@
+"""The types of certificate authority, and the members that each takes.
+
+What an authority does with its settings is the connector's business (`authorities`); here is only what an operator may
+write down. A secret member is write-only, and kept when a replace does not send it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.errors import Malformed
+from accredit.domain.secret import Secret
+from accredit.wire.service_api.authorities import AuthoritySent
+from accredit.wire.service_api.certificates import certificate_ders
+
+MAX_TEXT_CHARS = 512
+MAX_VALIDITY_DAYS = 36_500
+
+Value = str | int
+Check = Callable[[Value, str], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityType:
+    """`founded`: what it needs beside its members (a key, a certificate) is made here, once."""
+
+    settings: Mapping[str, Check] = field(default_factory=dict)
+    secrets: Mapping[str, Check] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    founded: bool = False
+
+
+def text(value: Value, member: str) -> str:
+    """One line of printable characters."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_TEXT_CHARS:
+        raise Malformed(
+            f"{member} is not a text of at most {MAX_TEXT_CHARS} printable characters.",
+            rule="authority-member",
+        )
+    return value
+
+
+def credential(value: Value, member: str) -> str:
+    """A text that can stand in an HTTP header."""
+    if not isinstance(value, str) or not value.isascii() or " " in value:
+        raise Malformed(f"{member} is not ASCII without spaces.", rule="authority-member")
+    return text(value, member)
+
+
+def certificates(value: Value, member: str) -> str:
+    """PEM text of one or more certificates."""
+    if not isinstance(value, str):
+        raise Malformed(f"{member} is not PEM text.", rule="authority-member")
+    certificate_ders(value, member)
+    return value
+
+
+def days(value: Value, member: str) -> int:
+    if not isinstance(value, int) or not 1 <= value <= MAX_VALIDITY_DAYS:
+        raise Malformed(
+            f"{member} is not a number of days from 1 to {MAX_VALIDITY_DAYS}.", rule="authority-member"
+        )
+    return value
+
+
+TYPES: Mapping[str, AuthorityType] = {
+    "BuiltIn": AuthorityType(founded=True),
+    "DigiCertCertificateAuthority": AuthorityType(
+        settings={"profileName": text, "trustAnchors": certificates, "maxValidityDays": days},
+        secrets={"apiKey": credential},
+        required=frozenset({"profileName", "apiKey"}),
+    ),
+}
+
+
+def known(name: str) -> AuthorityType:
+    """Raises Malformed, naming the types there are."""
+    kind = TYPES.get(name)
+    if kind is None:
+        raise Malformed(f"certificateAuthorityType is not one of {', '.join(TYPES)}.", rule="authority-type")
+    return kind
+
+
+def read(
+    kind: AuthorityType, sent: AuthoritySent, present: AuthorityRecord | None
+) -> tuple[dict[str, Any], dict[str, Secret]]:
+    """Settings and secrets of the record, each member checked; empty text counts as not sent."""
+    members = {name: value for name, value in sent.members.items() if value != ""}
+    kept = present.secrets if present is not None else {}
+    settings = {name: check(members[name], name) for name, check in kind.settings.items() if name in members}
+    secrets = {name: kept[name] for name in kind.secrets if name in kept}
+    for name, check in kind.secrets.items():
+        if name in members:
+            secrets[name] = Secret(str(check(members[name], name)).encode())
+    missing = sorted(kind.required - settings.keys() - secrets.keys())
+    if missing:
+        raise Malformed(f"{sent.type} needs {' and '.join(missing)}.", rule="authority-member")
+    return settings, secrets

@@ -1,0 +1,173 @@
+"""Individual enrollments and enrollment groups: put, read, delete, list.
+
+Not here: what a document may look like (`wire/service_api/enrollments.py`), and what an enrollment does to a device
+(`provisioning`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from accredit.administration import names
+from accredit.administration.attestations import settled
+from accredit.administration.preconditions import check_present, check_put, repeated
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.changes import AssertAuthority, Change, DeleteEnrollment, SaveEnrollment
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
+from accredit.domain.errors import Conflict, Malformed, NotFound
+from accredit.domain.ids import MAX_COMMON_NAME_CHARS
+from accredit.domain.registration import Registration
+from accredit.interfaces import Clock, Entropy, Page, Store
+from accredit.observe import log
+from accredit.wire.service_api.attestations import KeysSent
+from accredit.wire.service_api.enrollments import EnrollmentSent
+from accredit.wire.service_api.etags import IfMatch
+from accredit.wire.service_api.queries import Paging
+
+MAX_UNPATTERNED_GROUPS = 100
+"""A wrong key costs one derivation for each of these, so their number is bounded (Azure: 100 symmetric groups)."""
+
+_ID_PATTERN = "idPattern"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollments:
+    """`hub_names` are the linked hubs, as assignments spell them."""
+
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    hub_names: Collection[str]
+
+    async def put(self, sent: EnrollmentSent, condition: IfMatch, by: str) -> Enrollment:
+        """Create or replace, as `condition` allows."""
+        return await repeated(lambda: self._put(sent, condition, by))
+
+    async def read(self, ref: EnrollmentRef) -> Enrollment:
+        """Raises NotFound."""
+        enrollment = await self.store.enrollment(ref)
+        if enrollment is None:
+            raise NotFound(f"There is no such {_noun(ref)}.", rule="enrollment-unknown")
+        return enrollment
+
+    async def registration_of(self, enrollment: Enrollment) -> Registration | None:
+        """The state of an individual enrollment's own registration; a group's does not count, even by the same id."""
+        if enrollment.kind is EnrollmentKind.GROUP:
+            return None
+        registration = await self.store.registration(enrollment.id)  # type: ignore[arg-type]
+        return (
+            registration if registration is not None and registration.enrollment == enrollment.ref else None
+        )
+
+    async def delete(self, ref: EnrollmentRef, condition: IfMatch, by: str) -> None:
+        """Delete, as `condition` allows."""
+        await repeated(lambda: self._delete(ref, condition))
+        log.info("enrollment-deleted", by=by, enrollment=f"{ref.kind}/{ref.key}")
+
+    async def page(self, kind: EnrollmentKind, paging: Paging) -> Page[Enrollment]:
+        return await self.store.enrollments(kind, paging.cursor, paging.limit)
+
+    async def _put(self, sent: EnrollmentSent, condition: IfMatch, by: str) -> Enrollment:
+        present = await self.store.enrollment(sent.ref)
+        check_put(condition, present.etag if present else None, _noun(sent.ref))
+        authority = await self._authority(sent)
+        await self._check_capacity(sent)
+        enrollment = self._built(sent, present)
+        unit: list[Change] = [SaveEnrollment(enrollment, replaces=present.etag if present else None)]
+        if authority is not None:
+            unit.append(AssertAuthority(authority.name, authority.version))
+        await self.store.commit(unit)
+        outcome = "replaced" if present else "created"
+        log.info(
+            "enrollment-saved",
+            by=by,
+            enrollment=f"{sent.kind}/{enrollment.id}",
+            outcome=outcome,
+            warning=warning_about(enrollment),
+        )
+        return enrollment
+
+    async def _delete(self, ref: EnrollmentRef, condition: IfMatch) -> None:
+        present = await self.store.enrollment(ref)
+        check_present(condition, present.etag if present else None, _noun(ref), "enrollment-unknown")
+        assert present is not None
+        await self.store.commit([DeleteEnrollment(ref, present.etag)])
+
+    async def _authority(self, sent: EnrollmentSent) -> AuthorityRecord | None:
+        if sent.authority is None:
+            return None
+        authority = await self.store.authority(sent.authority)
+        if authority is None:
+            raise Malformed(
+                f"clientCertificateIssuancePolicy names {sent.authority.text!r}, which is no certificate authority.",
+                rule="authority-unknown",
+                hint="PUT /certificateAuthorities/{name} makes one",
+            )
+        return authority
+
+    async def _check_capacity(self, sent: EnrollmentSent) -> None:
+        # Two creations at the same instant may both pass: the bound keeps refusals cheap, it is not a quota.
+        unpatterned = sent.kind is EnrollmentKind.GROUP and _ID_PATTERN not in sent.settings
+        if not unpatterned or not isinstance(sent.attestation, KeysSent):
+            return
+        others = [
+            group
+            for group in await self.store.symmetric_groups()
+            if group.ref != sent.ref and _ID_PATTERN not in group.settings
+        ]
+        if len(others) >= MAX_UNPATTERNED_GROUPS:
+            raise Conflict(
+                f"There are {len(others)} symmetric-key groups without idPattern already, the most there can be.",
+                rule="group-capacity",
+                hint="give the group an idPattern, a regular expression that its registration ids match",
+            )
+
+    def _built(self, sent: EnrollmentSent, present: Enrollment | None) -> Enrollment:
+        now = int(self.clock.now())
+        settings = dict(sent.settings)
+        if "iotHubHostName" in settings:
+            settings["iotHubHostName"] = self._linked(settings["iotHubHostName"])
+        return Enrollment(
+            id=present.id if present else sent.id,
+            attestation=settled(sent.attestation, present.attestation if present else None, self.entropy),
+            generation=present.generation if present else names.generation(self.entropy),
+            etag=names.etag(self.entropy),
+            created_at=present.created_at if present else now,
+            updated_at=now,
+            enabled=sent.enabled,
+            device_id=sent.device_id,
+            authority=sent.authority,
+            allocation_policy=sent.allocation_policy,
+            hubs=tuple(self._linked(hub) for hub in sent.hubs),
+            reprovision=sent.reprovision,
+            iot_edge=sent.iot_edge,
+            initial_twin=sent.initial_twin,
+            settings=settings,
+        )
+
+    def _linked(self, hub: str) -> str:
+        """The hub's name as assignments spell it."""
+        for name in self.hub_names:
+            if name.lower() == hub.lower():
+                return name
+        linked = ", ".join(self.hub_names) or "none"
+        raise Malformed(
+            f"iotHubs names {hub!r}, which is not linked.", rule="hub-unknown", hint=f"linked: {linked}"
+        )
+
+
+def warning_about(enrollment: Enrollment) -> str | None:
+    """What the operator should know about an enrollment that was accepted."""
+    if enrollment.authority is None or len(enrollment.id.text) <= MAX_COMMON_NAME_CHARS:
+        return None
+    if enrollment.kind is EnrollmentKind.GROUP:
+        return None
+    return (
+        f"registrationId is longer than {MAX_COMMON_NAME_CHARS} characters, the most that a certificate's common name "
+        "can hold: this device can't be issued a certificate"
+    )
+
+
+def _noun(ref: EnrollmentRef) -> str:
+    return "enrollment group" if ref.kind is EnrollmentKind.GROUP else "enrollment"

@@ -1,0 +1,188 @@
+"""Issue: settle the device's credential: none asked for, the stored one that still serves, or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accredit.domain.credential import (
+    CertificateRecord,
+    CertificateStatus,
+    Certified,
+    Credential,
+    IssuedChain,
+    Order,
+    Presented,
+    Profile,
+    SigningRequest,
+)
+from accredit.domain.errors import Malformed, Refused, UpstreamRejected, UpstreamUnavailable
+from accredit.domain.ids import AuthorityName
+from accredit.domain.registration import Allocated, Issued, Request
+from accredit.interfaces import Authorities, Authority, Delivered, Store
+from accredit.observe import log
+from accredit.policy import issuance
+from accredit.wire import dps
+
+BRIDGE_FIELD = "payload.clientCertificateCsr"
+"""How a CSR inside the custom payload is named in messages and in the form of the answer."""
+
+PROFILE = Profile()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A certificate must be signed: this request, by this authority."""
+
+    request: SigningRequest
+    authority: Authority
+
+
+def requested_csr(request: Request, authority: AuthorityName | None) -> tuple[str, str] | None:
+    """The one CSR of the call as (field, text), or None. Raises Malformed for two, or one where none is due.
+
+    The custom payload is read only where the enrollment issues certificates; elsewhere it is the device's own affair.
+    """
+    found = list(request.csr_fields)
+    if found and authority is None:
+        raise Malformed(
+            f"{found[0][0]} was sent, but the enrollment has no clientCertificateIssuancePolicy.",
+            rule="csr-not-due",
+            hint="set clientCertificateIssuancePolicy.certificateAuthorityName on the enrollment",
+        )
+    if authority is not None and request.payload is not None:
+        bridged = dps.bridged_csr(request.payload)
+        if bridged is not None:
+            found.append((BRIDGE_FIELD, bridged))
+    if len(found) > 1:
+        raise Malformed(
+            f"More than one CSR was sent: {' and '.join(field for field, _ in found)}; send one.",
+            rule="csr-twice",
+        )
+    return found[0] if found else None
+
+
+async def settle(
+    allocated: Allocated,
+    request: Request,
+    store: Store,
+    authorities: Authorities,
+    now: int,
+    key_reuse: str,
+) -> tuple[Credential | Wanted, str | None]:
+    """Decide without signing anything: the credential, or what must be signed, and the field that the CSR came in.
+
+    Raises Malformed and Refused; the rules are those of `policy/issuance.py`.
+    """
+    enrollment = allocated.attested.enrollment
+    asked = requested_csr(request, enrollment.authority)
+    if asked is None:
+        return Presented(), None
+    assert enrollment.authority is not None
+    field, text = asked
+    signing_request = issuance.intake(text, field)
+    issuance.check_name(signing_request, allocated.registration_id, allocated.device_id)
+    authority = await authorities.get(enrollment.authority)
+    if authority is None:
+        raise UpstreamUnavailable(
+            "The certificate authority of the enrollment is not configured.",
+            rule="authority-unknown",
+            retry_after_s=30,
+            hint=f"PUT /certificateAuthorities/{enrollment.authority}, or name another one on the enrollment",
+        )
+    known = await store.certificates_of_key(signing_request.spki_sha256)
+    _check_key_owner(known, allocated, key_reuse)
+    stored = _stored(known, allocated, authority, now)
+    if stored is not None:
+        return Certified(stored, fresh=False), field
+    return Wanted(signing_request, authority), field
+
+
+def _check_key_owner(known: Sequence[CertificateRecord], allocated: Allocated, key_reuse: str) -> None:
+    """One public key belongs to one device; a revoked key to none."""
+    for record in known:
+        if record.status is CertificateStatus.REVOKED:
+            raise Refused(
+                "The key of the CSR was revoked; make a new key.",
+                rule="key-revoked",
+                evidence=f"certificate {record.issued.serial:X} of {record.registration_id}",
+            )
+        if record.registration_id == allocated.registration_id or key_reuse == "allow":
+            continue
+        if key_reuse == "warn":
+            log.warning(
+                "key-shared", registrationId=str(allocated.registration_id), with_=str(record.registration_id)
+            )
+            continue
+        raise Malformed(
+            "The key of the CSR belongs to another device; make a key of this device's own.",
+            rule="key-of-another-device",
+            hint="a cloned image is the usual cause; the setting key_reuse decides",
+            evidence=f"the key was certified for {record.registration_id}",
+        )
+
+
+def _stored(
+    known: Sequence[CertificateRecord], allocated: Allocated, authority: Authority, now: int
+) -> CertificateRecord | None:
+    """The same device, key, authority, profile and enrollment generation gets its certificate back while it serves."""
+    generation = allocated.attested.enrollment.generation
+    profile = profile_name(PROFILE)
+    for record in known:
+        same = (
+            record.registration_id == allocated.registration_id
+            and record.device_id == allocated.device_id
+            and record.authority == authority.name
+            and record.authority_version == authority.version
+            and record.profile == profile
+            and record.enrollment_generation == generation
+        )
+        if same and record.reusable(now):
+            return record
+    return None
+
+
+def profile_name(profile: Profile) -> str:
+    return f"{profile.name}/{profile.version}"
+
+
+async def sign(allocated: Allocated, wanted: Wanted, operation_id: str, now: int) -> Issued:
+    """Have an in-process authority sign. Raises UpstreamRejected or UpstreamUnavailable when it does not."""
+    order = Order(
+        operation_id, allocated.registration_id, allocated.device_id, wanted.request, PROFILE, since=now
+    )
+    answer = await wanted.authority.order(order)
+    if not isinstance(answer, Delivered):
+        raise UpstreamRejected(
+            "The certificate authority did not issue.", rule="ca-refused", evidence=repr(answer)
+        )
+    return certified(allocated, wanted.authority, wanted.request, answer.issued, operation_id, now)
+
+
+def certified(
+    allocated: Allocated,
+    authority: Authority,
+    request: SigningRequest,
+    issued: IssuedChain,
+    operation_id: str,
+    now: int,
+) -> Issued:
+    """The receipt for a certificate that was signed just now."""
+    record = CertificateRecord(
+        issued=issued,
+        authority=authority.name,
+        authority_version=authority.version,
+        profile=profile_name(PROFILE),
+        registration_id=allocated.registration_id,
+        device_id=allocated.device_id,
+        enrollment_generation=allocated.attested.enrollment.generation,
+        csr_sha256=request.csr_sha256,
+        operation_id=operation_id,
+        issued_at=now,
+    )
+    return Issued(allocated, operation_id, Certified(record, fresh=True))
+
+
+def unsigned(allocated: Allocated, credential: Credential, operation_id: str) -> Issued:
+    """The receipt where nothing had to be signed."""
+    return Issued(allocated, operation_id, credential)

@@ -1,0 +1,43 @@
+"""What the steps of the ceremony work with: handed in once, by the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from accredit.interfaces import Authorities, Clock, Entropy, Hub, Store
+
+LEASE_S = 60
+"""How long an operation belongs to its owner without a sign of life; longer than any call to an authority."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """`hubs` are the linked hubs by name. `patience_s` is how long a register call waits for its authority before it
+    answers `assigning`, `ca_retry_s` how long an operation may stay open; `key_reuse` is refuse, warn or allow.
+    `owner` names this process in leases.
+    """
+
+    store: Store
+    authorities: Authorities
+    hubs: Mapping[str, Hub]
+    clock: Clock
+    entropy: Entropy
+    id_scope: str
+    owner: str
+    patience_s: float = 1.5
+    ca_retry_s: int = 300
+    key_reuse: str = "refuse"
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @property
+    def shared_key(self) -> bool:
+        return self.key_reuse != "refuse"
+
+    def now(self) -> int:
+        return int(self.clock.now())
+
+    def jitter(self) -> float:
+        """A random number from 0 to 1."""
+        return self.entropy.token(1)[0] / 255

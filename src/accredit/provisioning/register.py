@@ -1,0 +1,183 @@
+"""The ceremony: attest, admit, allocate, settle, issue, record, bind, complete, answer; for an outside authority, an order.
+
+The three questions of a device, whatever its wire: register, how far is my operation, what is my registration. Every
+answer is built from what is committed.
+"""
+
+from __future__ import annotations
+
+from accredit.domain.changes import SaveHubDevice
+from accredit.domain.credential import Certified
+from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
+from accredit.domain.evidence import Attested
+from accredit.domain.registration import (
+    Answer,
+    Assigned,
+    Assigning,
+    Ended,
+    Registration,
+    Request,
+    Status,
+)
+from accredit.interfaces import Stale, StoreUnavailable
+from accredit.observe import log
+from accredit.policy import admission
+from accredit.provisioning import answer, names
+from accredit.provisioning.allocate import allocate
+from accredit.provisioning.attest import attest
+from accredit.provisioning.bind import bind
+from accredit.provisioning.complete import ROUNDS, complete, lasting_refusal
+from accredit.provisioning.issue import Wanted, settle, sign, unsigned
+from accredit.provisioning.means import Means
+from accredit.provisioning.orders import Orders
+from accredit.provisioning.record import record
+
+
+class Provisioning:
+    """What the device-facing fronts talk to. Every method raises AccreditError and nothing else on purpose."""
+
+    def __init__(self, means: Means, orders: Orders) -> None:
+        self._means = means
+        self._orders = orders
+        self.id_scope = means.id_scope
+
+    async def register(self, request: Request) -> Answer:
+        """One register call, to its answer; one log line says how it ended."""
+        try:
+            for _ in range(ROUNDS):
+                try:
+                    return await self._ceremony(request)
+                except Stale as stale:
+                    if isinstance(stale.change, SaveHubDevice) and (refusal := lasting_refusal(stale.change)):
+                        raise refusal from stale
+            raise UpstreamUnavailable(
+                "The registration is being changed by other requests.", rule="busy", retry_after_s=1
+            )
+        except Disabled as refusal:
+            self._log_refusal(request, refusal)
+            operation_id = names.operation_id(self._means.entropy)
+            return Assigning(operation_id, request.registration_id, answer.POLL_AFTER_S)
+        except AccreditError as refusal:
+            self._log_refusal(request, refusal)
+            raise
+        except StoreUnavailable as failure:
+            raise self._unavailable(request, failure) from failure
+
+    async def _ceremony(self, request: Request) -> Answer:
+        means, now = self._means, self._means.now()
+        previous = await means.store.registration(request.registration_id)
+        attested = await attest(means.store, request, previous, means.id_scope, now)
+        admission.admit(attested, previous)
+        allocated = allocate(attested, previous, means.hubs)
+        settled, csr_field = await settle(
+            allocated, request, means.store, means.authorities, now, means.key_reuse
+        )
+        if isinstance(settled, Wanted) and not settled.authority.in_process:
+            operation = await self._orders.place(allocated, request, settled)
+            return await self._within_patience(operation.id, attested)
+        operation_id = names.operation_id(means.entropy)
+        if isinstance(settled, Wanted):
+            issued = await sign(allocated, settled, operation_id, now)
+        else:
+            issued = unsigned(allocated, settled, operation_id)
+        recorded = record(issued, shared_key=means.shared_key)
+        bound = bind(recorded, means.hubs, now, names.etag(means.entropy))
+        registration = await complete(means.store, bound, csr_field, now, names.etag(means.entropy))
+        certified = issued.credential if isinstance(issued.credential, Certified) else None
+        self._log_assigned(request, registration, certified)
+        return Assigned(registration, attested, certified, csr_field)
+
+    async def _within_patience(self, operation_id: str, attested: Attested) -> Answer:
+        """The end of the operation if it comes soon, else where to ask for it."""
+        await self._orders.settled(operation_id, self._means.patience_s)
+        operation = await self._means.store.operation(operation_id)
+        if operation is None:
+            raise NotFound("There is no such operation.", rule="operation-unknown")
+        return await answer.of_operation(self._means.store, operation, attested)
+
+    async def status(self, request: Request, operation_id: str) -> Answer:
+        """How far an operation is; it must be this device's own, which proves itself again."""
+        try:
+            return await self._status(request, operation_id)
+        except AccreditError as refusal:
+            self._log_refusal(request, refusal)
+            raise
+        except StoreUnavailable as failure:
+            raise self._unavailable(request, failure) from failure
+
+    async def _status(self, request: Request, operation_id: str) -> Answer:
+        store = self._means.store
+        previous, attested = await self._known(request)
+        operation = await store.operation(operation_id)
+        if operation is not None and operation.registration_id == request.registration_id:
+            return await answer.of_operation(store, operation, attested)
+        if previous is not None and previous.operation_id == operation_id:
+            return await answer.of_registration(store, previous, attested)
+        if not attested.enrollment.enabled:
+            now = self._means.now()
+            return answer.disabled(operation_id, request.registration_id, previous, now)
+        raise NotFound(
+            "There is no such operation of this registration.",
+            rule="operation-unknown",
+            hint="operations are kept for a day; register again",
+        )
+
+    async def lookup(self, request: Request) -> Assigned | Ended:
+        """The registration's state, without certificates (DPS: device registration status lookup)."""
+        try:
+            if request.csr_fields:
+                field = request.csr_fields[0][0]
+                raise Malformed(f"{field} has no place in a status lookup.", rule="csr-not-due")
+            previous, attested = await self._known(request)
+        except AccreditError as refusal:
+            self._log_refusal(request, refusal)
+            raise
+        except StoreUnavailable as failure:
+            raise self._unavailable(request, failure) from failure
+        if previous is None:
+            raise NotFound("The device is not registered.", rule="registration-unknown")
+        if previous.status is Status.ASSIGNED:
+            return Assigned(previous, attested, None, None)
+        return answer.ended(previous)
+
+    async def _known(self, request: Request) -> tuple[Registration | None, Attested]:
+        """The registration and the proof of who asks for it; another enrollment's proof does not open it."""
+        means = self._means
+        previous = await means.store.registration(request.registration_id)
+        attested = await attest(means.store, request, previous, means.id_scope, means.now())
+        admission.check_owner(attested, previous)
+        return previous, attested
+
+    def _log_assigned(
+        self, request: Request, registration: Registration, certified: Certified | None
+    ) -> None:
+        log.info(
+            "registration",
+            trackingId=request.tracking_id,
+            registrationId=registration.registration_id.text,
+            enrollment=f"{registration.enrollment.kind}/{registration.enrollment.key}",
+            outcome="assigned",
+            hub=registration.hub,
+            certificate=None if certified is None else f"{certified.record.issued.serial:X}",
+            fresh=certified is not None and certified.fresh,
+            source=request.source,
+        )
+
+    def _log_refusal(self, request: Request, refusal: AccreditError) -> None:
+        log.info(
+            "registration",
+            trackingId=request.tracking_id,
+            registrationId=request.registration_id.text,
+            outcome="refused",
+            rule=refusal.rule,
+            reason=refusal.message,
+            evidence=refusal.evidence,
+            hint=refusal.hint,
+            source=request.source,
+        )
+
+    def _unavailable(self, request: Request, failure: StoreUnavailable) -> UpstreamUnavailable:
+        log.error("store-unavailable", trackingId=request.tracking_id, reason=str(failure))
+        return UpstreamUnavailable(
+            "The service can't store anything now.", rule="store-unavailable", retry_after_s=5
+        )
