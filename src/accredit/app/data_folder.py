@@ -1,0 +1,93 @@
+"""The data folder: made private, owned by one service at a time, and what a running service leaves in it for clients."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+
+class CannotStart(Exception):
+    """The service can't start (or a command can't read its folder); the text is one sentence that says what to do."""
+
+
+class DataFolder:
+    """Paths below one folder, and its exclusive lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def trust_root(self) -> Path:
+        """The PEM that clients must trust."""
+        return self.path / "trust-root.pem"
+
+    @property
+    def telemetry(self) -> Path:
+        return self.path / "telemetry.db"
+
+    @property
+    def _running(self) -> Path:
+        return self.path / "running.json"
+
+    def make(self) -> None:
+        """Create the folder, readable by its owner only. Raises CannotStart."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotStart(
+                f"The data folder {self.path} can't be made ({error.strerror}); name another with --data-dir."
+            ) from None
+
+    def lock(self) -> None:
+        """Own the folder until the process ends. Raises CannotStart when another service does."""
+        try:
+            self._lock = (self.path / "lock").open("a+")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"Another accredit service runs on {self.path}; stop it, or name another folder with --data-dir."
+            ) from None
+        except OSError as error:
+            raise CannotStart(
+                f"The data folder {self.path} can't be written ({error.strerror}); "
+                "change its owner, or name another with --data-dir."
+            ) from None
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def write_running(self, running: Running) -> None:
+        self._replace(self._running, json.dumps(asdict(running)).encode())
+
+    def read_running(self) -> Running | None:
+        """What the last service to run here said of itself."""
+        try:
+            document: dict[str, Any] = json.loads(self._running.read_bytes())
+            return Running(**document)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write_trust_root(self, pem: bytes) -> None:
+        self._replace(self.trust_root, pem)
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(content)
+        os.replace(fresh, path)  # noqa: PTH105 - atomic, and Path.replace is the same call
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a service answers: for `info` and for the command line's own calls. A port of 0 is not open."""
+
+    host: str
+    https: int
+    mqtt: int
+    pid: int

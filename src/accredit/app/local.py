@@ -1,0 +1,53 @@
+"""What this machine's data folder says without a running service: addresses, policies, keys. For the operator at the console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accredit.app.data_folder import CannotStart, DataFolder, Running
+from accredit.app.first_start import HUB_OWNER, ID_SCOPE, OWNER
+from accredit.config import Config
+from accredit.domain.access import Policy, Realm
+from accredit.seal import Sealer, SealError
+from accredit.stores.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class LocalState:
+    """`running` is what the last service to run here said of itself."""
+
+    id_scope: str
+    folder: DataFolder
+    running: Running
+    policies: dict[tuple[Realm, str], Policy]
+
+    @property
+    def service_endpoint(self) -> str:
+        """Host, with the port where it is not 443."""
+        return self.running.host if self.running.https == 443 else f"{self.running.host}:{self.running.https}"
+
+    def owner(self, realm: Realm) -> Policy:
+        return self.policies[realm, OWNER if realm is Realm.PROVISIONING else HUB_OWNER]
+
+
+async def read(config: Config) -> LocalState:
+    """Raises CannotStart with one sentence when there is nothing to read, or it can't be opened."""
+    folder = DataFolder(config.data_dir)
+    running = folder.read_running()
+    if running is None or not config.database_path.exists():
+        raise CannotStart(
+            f"No service was started on {folder.path} yet; start one with `accredit serve --data-dir {folder.path}`, "
+            "or name its folder with --data-dir."
+        )
+    try:
+        sealer = Sealer.load(config.master_key_path)
+    except SealError as error:
+        raise CannotStart(str(error)) from None
+    store = await SqliteStore.open(config.database_path, sealer)
+    try:
+        id_scope = await store.state(ID_SCOPE)
+        assert id_scope is not None
+        policies = {(realm, policy.name): policy for realm in Realm for policy in await store.policies(realm)}
+    finally:
+        await store.close()
+    return LocalState(id_scope.reveal().decode(), folder, running, policies)

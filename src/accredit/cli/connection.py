@@ -1,0 +1,127 @@
+"""A service to speak to: this machine's, found through its data folder, or a remote one's connection string."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from accredit.cli.problem import Problem
+from accredit.domain.secret import Secret
+from accredit.wire import sas
+
+API_VERSION = "2021-10-01"
+TOKEN_LIFE_S = 3_600
+PAGE_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """`host` is signed for, `url` is spoken to, `trust` is the PEM file that TLS must chain to (None: the system's)."""
+
+    host: str
+    url: str
+    policy: str
+    key: Secret
+    trust: Path | None
+
+    @classmethod
+    def parse(cls, text: str, trust: Path | None) -> Connection:
+        """Read `HostName=...;SharedAccessKeyName=...;SharedAccessKey=...`; the host may carry a port."""
+        parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+        try:
+            host, policy = parts["HostName"], parts["SharedAccessKeyName"]
+            key = Secret(_decoded(parts["SharedAccessKey"]))
+        except KeyError as missing:
+            raise Problem(
+                f"The connection string has no {missing.args[0]}; "
+                "it reads HostName=...;SharedAccessKeyName=...;SharedAccessKey=..."
+            ) from None
+        return cls(host.split(":")[0], f"https://{host}", policy, key, trust)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text.encode(), strict_mode=True)
+    except ValueError:
+        raise Problem("SharedAccessKey in the connection string is not base64.") from None
+
+
+class ServiceClient:
+    """The service API from the operator's side; every failure is a Problem with the service's own words."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        context = ssl.create_default_context(cafile=connection.trust and str(connection.trust))
+        self._http = httpx.Client(
+            base_url=connection.url, verify=context, trust_env=False, timeout=httpx.Timeout(60, connect=5)
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str | int] | None = None,
+    ) -> httpx.Response:
+        """One call, signed; raises Problem for every answer that is not a success."""
+        connection = self._connection
+        token = sas.make(
+            connection.host, connection.key.reveal(), int(time.time()) + TOKEN_LIFE_S, connection.policy
+        )
+        try:
+            answer = self._http.request(
+                method,
+                path,
+                params={"api-version": API_VERSION, **(query or {})},
+                json=body,
+                headers={**(headers or {}), "authorization": token},
+            )
+        except httpx.ConnectError as error:
+            raise Problem(
+                f"No service answers at {connection.url} ({error}); start one with `accredit serve`, "
+                "or name another with --connection-string."
+            ) from None
+        except httpx.HTTPError as error:
+            raise Problem(f"{connection.url} did not answer as it should: {error}.") from None
+        if answer.is_error:
+            raise Problem(_reason(answer))
+        return answer
+
+    def rows(
+        self, method: str, path: str, body: Any = None, query: Mapping[str, str | int] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a listing, page by page."""
+        headers = {"x-ms-max-item-count": str(PAGE_ROWS)}
+        while True:
+            answer = self.call(method, path, body, headers=headers, query=query)
+            yield from answer.json()
+            continuation = answer.headers.get("x-ms-continuation")
+            if not continuation:
+                return
+            headers["x-ms-continuation"] = continuation
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        document = answer.json()
+        return f"{document['message']} (error {document['errorCode']}, tracking id {document['trackingId']})"
+    except (ValueError, KeyError, TypeError):
+        return f"The service answered {answer.status_code} without saying why."
+
+
+def given(connection_string: str | None) -> str | None:
+    """The connection string of the flag or of the environment."""
+    return connection_string or os.environ.get("ACCREDIT_CONNECTION_STRING") or None

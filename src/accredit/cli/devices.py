@@ -1,0 +1,60 @@
+"""`accredit device`: registrations and the identities they made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from accredit.cli import render
+from accredit.cli.local import DataDir, Json, Remote, Trust, client
+from accredit.cli.problem import Problem
+
+app = typer.Typer(no_args_is_help=True, help="Registrations and their devices.")
+
+Id = Annotated[str, typer.Argument(help="The registration id.")]
+
+
+@app.command("list")
+def listing(
+    group: Annotated[str | None, typer.Option(help="Only those of this enrollment group.")] = None,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """List the registrations."""
+    path = "/registrations/query" if group is None else f"/registrations/{group}/query"
+    rows = client(data_dir, remote, trust).rows("POST", path, {"query": "SELECT * FROM registrations"})
+    columns = (
+        ("registration", "registrationId"),
+        ("device", "deviceId"),
+        ("hub", "assignedHub"),
+        ("status", "status"),
+        ("updated", "lastUpdatedDateTimeUtc"),
+    )
+    render.listing(rows, columns, as_json=as_json)
+
+
+@app.command()
+def show(id: Id, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:  # noqa: A002 - the argument's name in the help
+    """Show one registration."""
+    render.document(client(data_dir, remote, trust).call("GET", f"/registrations/{id}").json())
+
+
+@app.command()
+def move(
+    id: Id,  # noqa: A002 - the argument's name in the help
+    group: Annotated[str | None, typer.Option(help="Hand it to this enrollment group.")] = None,
+    individual: Annotated[
+        bool, typer.Option("--individual", help="Hand it to the individual enrollment of its id.")
+    ] = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Hand a registration to another enrollment, whose proofs it then answers to."""
+    if (group is None) == (not individual):
+        raise Problem("Name the new owner: --group NAME or --individual.")
+    body = {"individual": True} if group is None else {"enrollmentGroupId": group}
+    render.document(client(data_dir, remote, trust).call("POST", f"/registrations/{id}/move", body).json())

@@ -1,0 +1,173 @@
+"""`accredit enroll`: who may register, alone or as a group."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from accredit.cli import render
+from accredit.cli.local import DataDir, Json, Remote, Trust, client
+from accredit.cli.problem import Problem
+from accredit.domain.secret import Secret
+from accredit.policy.symmetric_keys import derive
+
+app = typer.Typer(no_args_is_help=True, help="Enrollments and enrollment groups.")
+
+Id = Annotated[str, typer.Argument(help="The registration id, or with --group the group's id.")]
+Group = Annotated[bool, typer.Option("--group", help="An enrollment group, not an individual enrollment.")]
+Ca = Annotated[str | None, typer.Option("--ca", help="Issue client certificates from this authority.")]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        help="Attest by X.509: the device's certificate, or for a group the one that signs them.",
+    ),
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace an enrollment of this id; keys that are not named stay.")
+]
+
+_QUERIES = {"enrollments": "SELECT * FROM enrollments", "enrollmentGroups": "SELECT * FROM enrollmentGroups"}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path} can't be read as PEM: {error}.") from None
+
+
+def _attestation(certificate: Path | None, member: str) -> dict[str, Any]:
+    if certificate is None:
+        return {"type": "symmetricKey"}
+    return {"type": "x509", "x509": {member: {"primary": {"certificate": _read(certificate)}}}}
+
+
+def _body(ca: str | None, disabled: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"provisioningStatus": "disabled" if disabled else "enabled"}
+    if ca is not None:
+        body["clientCertificateIssuancePolicy"] = {"certificateAuthorityName": ca}
+    return body
+
+
+@app.command()
+def add(
+    id: Annotated[str, typer.Argument(help="The registration id.")],  # noqa: A002 - the argument's name in the help
+    ca: Ca = None,
+    certificate: Certificate = None,
+    device_id: Annotated[
+        str | None, typer.Option(help="The device's name at the hub; the registration id by default.")
+    ] = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Enroll it switched off.")] = False,
+    replace: Replace = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Enroll one device; prints the enrollment with its keys."""
+    body = _body(ca, disabled) | {
+        "registrationId": id,
+        "attestation": _attestation(certificate, "clientCertificates"),
+    }
+    if device_id is not None:
+        body["deviceId"] = device_id
+    headers = {"if-match": "*"} if replace else None
+    render.document(
+        client(data_dir, remote, trust).call("PUT", f"/enrollments/{id}", body, headers=headers).json()
+    )
+
+
+@app.command()
+def group(
+    id: Annotated[str, typer.Argument(help="The group's id.")],  # noqa: A002 - the argument's name in the help
+    ca: Ca = None,
+    certificate: Certificate = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Make it switched off.")] = False,
+    replace: Replace = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Make an enrollment group; prints it with its keys."""
+    body = _body(ca, disabled) | {
+        "enrollmentGroupId": id,
+        "attestation": _attestation(certificate, "signingCertificates"),
+    }
+    headers = {"if-match": "*"} if replace else None
+    answer = client(data_dir, remote, trust).call("PUT", f"/enrollmentGroups/{id}", body, headers=headers)
+    render.document(answer.json())
+
+
+def _path(id_: str, is_group: bool) -> str:
+    return f"/enrollmentGroups/{id_}" if is_group else f"/enrollments/{id_}"
+
+
+@app.command("list")
+def listing(
+    is_group: Group = False,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """List individual enrollments, or with --group the groups."""
+    what = "enrollmentGroups" if is_group else "enrollments"
+    rows = client(data_dir, remote, trust).rows("POST", f"/{what}/query", {"query": _QUERIES[what]})
+    columns = (
+        ("id", "enrollmentGroupId" if is_group else "registrationId"),
+        ("attestation", "attestation.type"),
+        ("authority", "clientCertificateIssuancePolicy.certificateAuthorityName"),
+        ("status", "provisioningStatus"),
+        ("updated", "lastUpdatedDateTimeUtc"),
+    )
+    render.listing(rows, columns, as_json=as_json)
+
+
+@app.command()
+def show(
+    id: Id,  # noqa: A002 - the argument's name in the help
+    is_group: Group = False,
+    keys: Annotated[bool, typer.Option("--keys", help="Show the symmetric keys too.")] = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Show one enrollment."""
+    service = client(data_dir, remote, trust)
+    document = service.call("GET", _path(id, is_group)).json()
+    if keys:
+        document["attestation"] = service.call("POST", f"{_path(id, is_group)}/attestationmechanism").json()
+    render.document(document)
+
+
+@app.command()
+def remove(
+    id: Id,  # noqa: A002 - the argument's name in the help
+    is_group: Group = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Remove an enrollment; devices that registered by it keep their hub identity."""
+    client(data_dir, remote, trust).call("DELETE", _path(id, is_group), headers={"if-match": "*"})
+
+
+@app.command("derive-key")
+def derive_key(
+    registration_id: Annotated[str, typer.Argument(help="The device's registration id.")],
+    group_id: Annotated[str, typer.Option("--group", help="The group whose primary key is the master.")],
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Print the key of one device of a symmetric-key group, and nothing else."""
+    service = client(data_dir, remote, trust)
+    mechanism = service.call("POST", f"/enrollmentGroups/{group_id}/attestationmechanism").json()
+    keys = mechanism.get("symmetricKey")
+    if not keys:
+        raise Problem(f"Group {group_id} does not attest by symmetric keys.")
+    master = Secret(b64decode(keys["primaryKey"]))
+    print(b64encode(derive(master, registration_id).reveal()).decode())

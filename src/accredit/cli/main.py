@@ -1,0 +1,59 @@
+"""The command `accredit`: exit code 0 ok, 1 refused or failed (one sentence on stderr), 2 wrong usage."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from accredit import __version__
+from accredit.cli import authorities, certificates, demo, devices, enrollments, hub, local
+from accredit.cli.problem import Problem
+from accredit.cli.serve import serve
+
+app = typer.Typer(
+    name="accredit",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Identity for every device: device provisioning with any certificate authority, and an embedded hub.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def accredit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Identity for every device."""
+
+
+app.command()(serve)
+app.command()(demo.demo)
+app.command()(local.info)
+app.command("sas-token")(local.sas_token)
+app.add_typer(authorities.app, name="ca")
+app.add_typer(enrollments.app, name="enroll")
+app.add_typer(devices.app, name="device")
+app.add_typer(certificates.app, name="cert")
+app.add_typer(certificates.log_app, name="log")
+app.add_typer(hub.app, name="hub")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None

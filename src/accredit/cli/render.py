@@ -1,0 +1,43 @@
+"""Listings: a table for people, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    """`columns` are (heading, dotted path); with `as_json` every member of every row is printed, streaming."""
+    if as_json:
+        for row in rows:
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, _ in columns:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row, path) for _, path in columns))
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("none")
+
+
+def _cell(row: dict[str, Any], path: str) -> str:
+    value: Any = row
+    for member in path.split("."):
+        value = value.get(member) if isinstance(value, dict) else None
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def document(value: Any) -> None:
+    """One resource, as indented JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

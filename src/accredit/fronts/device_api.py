@@ -1,0 +1,185 @@
+"""The DPS device API over HTTPS: register, operation status, state look-up, as Starlette routes.
+
+Azure: azure-rest-api-specs, deviceprovisioningservices, device. A call is read, handed to the ceremony, and its
+answer rendered; whether a token or a chain proves anything is judged behind `Provisions`. Connections, and limits
+on heads, are `fronts/https.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
+from accredit.domain.evidence import Evidence, NothingShown, PresentedChain
+from accredit.domain.ids import RegistrationId
+from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Request
+from accredit.interfaces import Clock, Entropy
+from accredit.observe import log
+from accredit.wire import dps, refusals, sas
+from accredit.wire.pem import IssuerPems
+
+JSON = "application/json; charset=utf-8"
+"""Azure: the Node SDK reads no other body."""
+
+
+class Provisions(Protocol):
+    """What this front asks of the ceremony; everything raises AccreditError."""
+
+    id_scope: str
+
+    async def register(self, request: Request) -> Answer: ...
+
+    async def status(self, request: Request, operation_id: str) -> Answer: ...
+
+    async def lookup(self, request: Request) -> Assigned | Ended: ...
+
+
+def routes(provisioning: Provisions, clock: Clock, entropy: Entropy) -> list[Route]:
+    """The three calls. Unknown query parameters (Node: `forceRegistration`) and a body on GET mean nothing."""
+    api = _DeviceAPI(provisioning, clock, entropy)
+    registration = "/{id_scope}/registrations/{registration_id}"
+    return [
+        Route(f"{registration}/register", api.register, methods=["PUT"]),
+        Route(f"{registration}/operations/{{operation_id}}", api.status, methods=["GET"]),
+        Route(registration, api.lookup, methods=["POST"]),
+    ]
+
+
+Ask = Callable[[Request], Awaitable[Response]]
+
+
+class _DeviceAPI:
+    def __init__(self, provisioning: Provisions, clock: Clock, entropy: Entropy) -> None:
+        self._provisioning = provisioning
+        self._clock = clock
+        self._entropy = entropy
+        self._issuers = IssuerPems()
+
+    async def register(self, http: HTTPRequest) -> Response:
+        async def ask(request: Request) -> Response:
+            return self._answered(request, await self._provisioning.register(request))
+
+        return await self._call(http, ask)
+
+    async def status(self, http: HTTPRequest) -> Response:
+        async def ask(request: Request) -> Response:
+            operation_id = http.path_params["operation_id"]
+            return self._answered(request, await self._provisioning.status(request, operation_id))
+
+        return await self._call(http, ask)
+
+    async def lookup(self, http: HTTPRequest) -> Response:
+        async def ask(request: Request) -> Response:
+            state = await self._provisioning.lookup(request)
+            return _response(200, dps.registration_body(state), request.tracking_id)
+
+        return await self._call(http, ask)
+
+    async def _call(self, http: HTTPRequest, ask: Ask) -> Response:
+        """Read, ask, answer. Whatever goes wrong is answered in JSON: the SDKs parse it without looking first."""
+        tracking_id = str(UUID(bytes=self._entropy.token(16), version=4))
+        source = http.client.host if http.client else ""
+        try:
+            try:
+                request = await self._read(http, source, tracking_id)
+            except AccreditError as refusal:
+                _log_unread(refusal, source, tracking_id)
+                raise
+            return await ask(request)
+        except AccreditError as refusal:
+            return self._refused(refusals.on_the_wire(refusal), refusal.message, tracking_id)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception:  # noqa: BLE001 - the last resort: a defect is logged here and its text stays here
+            log.exception("device-api-failed", trackingId=tracking_id, source=source)
+            return self._refused(refusals.INTERNAL, "Internal error", tracking_id)
+
+    async def _read(self, http: HTTPRequest, source: str, tracking_id: str) -> Request:
+        api_version = dps.check_api_version(_parameter(http, "api-version"))
+        if http.path_params["id_scope"] != self._provisioning.id_scope:
+            scope = http.path_params["id_scope"][:64]
+            raise Unauthenticated(
+                "Unauthorized", rule="id-scope", evidence=f"the call is for id scope {scope!r}"
+            )
+        registration_id = RegistrationId.parse(http.path_params["registration_id"])
+        document = dps.register_document(b"" if http.method == "GET" else await _body(http))
+        document.check(registration_id)
+        return Request(
+            registration_id=registration_id,
+            evidence=_evidence(http),
+            csr_fields=document.csr_fields,
+            payload=document.payload,
+            api_version=api_version,
+            source=source,
+            tracking_id=tracking_id,
+        )
+
+    def _answered(self, request: Request, answer: Answer) -> Response:
+        status, body, retry_after_s = dps.answer_body(answer, self._clock.now(), self._issuers)
+        headers = {}
+        if isinstance(answer, Assigning):
+            registration = (
+                f"/{self._provisioning.id_scope}/registrations/{quote(request.registration_id.text)}"
+            )
+            headers["location"] = (
+                f"{registration}/operations/{answer.operation_id}?api-version={request.api_version}"
+            )
+        if retry_after_s is not None:
+            headers["retry-after"] = str(retry_after_s)
+        return _response(status, body, request.tracking_id, headers)
+
+    def _refused(self, wire: refusals.Wire, message: str, tracking_id: str) -> Response:
+        body = dps.error_body(wire.code, message, tracking_id, self._clock.now())
+        headers = {"x-ms-error-code": str(wire.code)}
+        if wire.retry_after_s is not None:
+            headers["retry-after"] = str(wire.retry_after_s)
+        return _response(wire.http, body, tracking_id, headers)
+
+
+def _response(status: int, body: bytes, tracking_id: str, headers: dict[str, str] | None = None) -> Response:
+    always = {"content-type": JSON, "x-ms-request-id": tracking_id}
+    return Response(body, status, headers=always | (headers or {}))
+
+
+def _parameter(http: HTTPRequest, name: str) -> str | None:
+    """A query parameter, whatever the case of its name."""
+    return next((value for key, value in http.query_params.multi_items() if key.lower() == name), None)
+
+
+def _evidence(http: HTTPRequest) -> Evidence:
+    """A token counts before a certificate: a device may keep its TLS certificate and still sign."""
+    header = http.headers.get("authorization")
+    if header:
+        return sas.parse(header)
+    tls = http.scope.get("extensions", {}).get("tls", {})
+    chain = tuple(tls.get("client_cert_chain_der", ()))
+    return PresentedChain(chain) if chain else NothingShown()
+
+
+async def _body(http: HTTPRequest) -> bytes:
+    """The whole body, given up as soon as it is too large."""
+    body = bytearray()
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > dps.MAX_BODY_BYTES:
+            raise Malformed(f"The body is larger than {dps.MAX_BODY_BYTES} bytes.", rule="body-too-large")
+    return bytes(body)
+
+
+def _log_unread(refusal: AccreditError, source: str, tracking_id: str) -> None:
+    log.info(
+        "device-api-refused",
+        trackingId=tracking_id,
+        source=source,
+        rule=refusal.rule,
+        reason=refusal.message,
+        evidence=refusal.evidence,
+    )

@@ -1,0 +1,135 @@
+"""What the embedded hub received, over HTTPS: `GET /messages/events` (an extension).
+
+    deviceId=    only this device's messages
+    after=       only messages with a higher `sequenceNumber` (default 0: from the oldest that is kept)
+    limit=       at most so many, 1 to 1000 (default 100)
+    wait=        when there are none, wait up to so many seconds for the first, 0 to 20 (default 0)
+
+The answer is an array in the order of `sequenceNumber`. A page may be shorter than `limit`: only an empty one is the
+end. A message's `body` is the JSON that was sent when its content type is `application/json` and it is JSON indeed;
+otherwise the text, when it is UTF-8; otherwise `{"base64": "..."}`.
+
+It needs a token of a hub policy with ServiceConnect, for this host or `/messages`; the gate is the service API's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from accredit.administration.access import Access
+from accredit.domain.device import Telemetry
+from accredit.domain.errors import Malformed
+from accredit.domain.ids import DeviceId
+from accredit.fronts.service_api.gate import JSON, Gate
+from accredit.interfaces import Clock, Entropy, TelemetryLog
+from accredit.policy.access import Call
+from accredit.wire.dps import iso
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1_000
+MAX_WAIT_S = 20
+
+_MAX_SEQUENCE = (1 << 63) - 1
+
+
+class _Message(msgspec.Struct, frozen=True, rename="camel"):
+    """One row of the answer, and of `accredit hub telemetry --json`."""
+
+    device_id: str
+    body: msgspec.Raw
+    properties: dict[str, str]
+    system_properties: dict[str, str]
+    enqueued_time_utc: str
+    sequence_number: int
+    auth_method: str
+
+
+def routes(telemetry: TelemetryLog, access: Access, clock: Clock, entropy: Entropy) -> list[Route]:
+    """`access` is the gate of the hub's realm."""
+
+    async def events(request: Request, _by: str) -> Response:
+        text = request.query_params.get("deviceId")
+        rows = await _messages(
+            telemetry,
+            DeviceId.parse(text) if text else None,
+            after=_whole(request, "after", 0, 0, _MAX_SEQUENCE),
+            limit=_whole(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
+            wait_s=_whole(request, "wait", 0, 0, MAX_WAIT_S),
+        )
+        content = msgspec.json.encode([_document(sequence, message) for sequence, message in rows])
+        return Response(content, 200, media_type=JSON)
+
+    gate = Gate(access, clock, entropy)
+    return [Route("/messages/events", gate.behind(Call.READ_TELEMETRY, events), methods=["GET"])]
+
+
+async def _messages(
+    telemetry: TelemetryLog, device_id: DeviceId | None, *, after: int, limit: int, wait_s: int
+) -> Sequence[tuple[int, Telemetry]]:
+    """What is there, or what comes within `wait_s` seconds."""
+    rows = await telemetry.read(device_id, after, limit)
+    if rows or not wait_s:
+        return rows
+    seen = after
+    try:
+        async with asyncio.timeout(wait_s):
+            while not rows:
+                # Another device's message also ends the wait; then it goes on from there.
+                seen = await telemetry.arrival(seen)
+                rows = await telemetry.read(device_id, after, limit)
+    except TimeoutError:
+        return ()
+    return rows
+
+
+def _document(sequence: int, message: Telemetry) -> _Message:
+    return _Message(
+        device_id=message.device_id.text,
+        body=_body(message),
+        properties=message.properties,
+        system_properties=message.system,
+        enqueued_time_utc=iso(message.enqueued_at),
+        sequence_number=sequence,
+        auth_method=message.auth_method,
+    )
+
+
+def _body(message: Telemetry) -> msgspec.Raw:
+    content_type = message.system.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json" and _is_json(message.body):
+        # As it was sent: numbers and the order of members stay what they were.
+        return msgspec.Raw(message.body)
+    shown: Any
+    try:
+        shown = message.body.decode()
+    except UnicodeDecodeError:
+        shown = {"base64": base64.b64encode(message.body).decode()}
+    return msgspec.Raw(msgspec.json.encode(shown))
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and low <= int(text) <= high):
+        raise Malformed(
+            f"{name} is {text[:40]!r}, but must be a whole number from {low} to {high}.",
+            rule="query-parameter",
+        )
+    return int(text)

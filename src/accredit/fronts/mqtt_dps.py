@@ -1,0 +1,208 @@
+"""What goes on over MQTT between a device and the provisioning service: register, and ask how far it is.
+
+CONNECT proves nothing yet: a wrong key or certificate is told on the answer's topic, where the SDKs and the Azure CLI
+look for it. Each PUBLISH is acknowledged before it is answered, which the C# SDK insists on, and several may follow each
+other on one connection. Nothing outlives the connection: there are no sessions here, and no retained or queued messages.
+
+Azure: "Communicate with DPS using MQTT". Topics are read by `wire/topics.py`, bodies by `wire/dps.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+from uuid import UUID
+
+from accredit.domain.errors import AccreditError, Malformed, Throttled, Unauthenticated
+from accredit.domain.evidence import Evidence, NothingShown, PresentedChain
+from accredit.domain.ids import RegistrationId
+from accredit.domain.registration import Answer, Request
+from accredit.fronts.mqtt import MqttLink
+from accredit.interfaces import Clock, Entropy
+from accredit.observe import log
+from accredit.wire import dps, mqtt, refusals, sas, topics
+from accredit.wire.mqtt_session import IDENTIFIER_REJECTED
+from accredit.wire.pem import IssuerPems
+
+MAX_AT_ONCE = 4
+"""How many requests of one connection may be unanswered; the next one is told to come back."""
+
+
+class Provisions(Protocol):
+    """The part of `provisioning` that this front needs."""
+
+    id_scope: str
+
+    async def register(self, request: Request) -> Answer: ...
+
+    async def status(self, request: Request, operation_id: str) -> Answer: ...
+
+
+class DpsConversations:
+    """Opens a conversation for each CONNECT whose user name is of this service and fits its client id."""
+
+    def __init__(self, provisioning: Provisions, clock: Clock, entropy: Entropy) -> None:
+        self.provisioning = provisioning
+        self.clock = clock
+        self.entropy = entropy
+        self.issuers = IssuerPems()
+        # The event loop itself holds tasks weakly, and a request goes on when its device has gone.
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, connect: mqtt.Connect, link: MqttLink) -> DpsConversation | int:
+        name = topics.parse_dps_user_name(connect.user_name or "")
+        if name is None:
+            return refusals.BAD_USER_NAME_OR_PASSWORD
+        if name.id_scope != self.provisioning.id_scope:
+            return refusals.NOT_AUTHORIZED
+        try:
+            registration_id = RegistrationId.parse(name.registration_id)
+        except Malformed:
+            return IDENTIFIER_REJECTED
+        if connect.client_id.lower() != registration_id.key:
+            return IDENTIFIER_REJECTED
+        evidence = _evidence(connect.password, link.peer_chain)
+        return DpsConversation(self, link, registration_id, evidence, name.api_version)
+
+
+def _evidence(password: bytes | None, peer_chain: tuple[bytes, ...]) -> Evidence | Unauthenticated:
+    """What the device shows; a token that can't be read is kept as the refusal that its requests will meet."""
+    if password:
+        try:
+            return sas.parse(password.decode())
+        except UnicodeDecodeError:
+            return Unauthenticated("The password is not UTF-8.", rule="sas-malformed")
+        except Unauthenticated as refusal:
+            return refusal
+    return PresentedChain(peer_chain) if peer_chain else NothingShown()
+
+
+class DpsConversation:
+    """One device's connection."""
+
+    def __init__(
+        self,
+        service: DpsConversations,
+        link: MqttLink,
+        registration_id: RegistrationId,
+        evidence: Evidence | Unauthenticated,
+        api_version: str | None,
+    ) -> None:
+        self._service = service
+        self._link = link
+        self._registration_id = registration_id
+        self._evidence = evidence
+        self._api_version = api_version
+        self._granted: int | None = None
+        self._unanswered = 0
+        self._draining = False
+
+    def subscribe(self, topic_filter: str, qos: int) -> int:
+        if topic_filter != topics.DPS_RESPONSES:
+            return mqtt.FAILURE
+        self._granted = min(qos, 1)
+        return self._granted
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        if topic_filter == topics.DPS_RESPONSES:
+            self._granted = None
+
+    def publish(self, packet: mqtt.Publish) -> None:
+        try:
+            asked = topics.parse_dps_request(packet.topic)
+        except mqtt.ProtocolViolation as violation:
+            self._link.close(violation.reason)
+            return
+        if packet.packet_id is not None:
+            self._link.acknowledge(packet.packet_id)
+        # A task from the start: an answer waits at least for its commit.
+        self._unanswered += 1
+        task = asyncio.get_running_loop().create_task(self._respond(asked, packet.payload))
+        self._service.tasks.add(task)
+        task.add_done_callback(self._service.tasks.discard)
+
+    def closed(self, graceful: bool) -> None:  # noqa: ARG002, FBT001 - no will and no session: it is all the same
+        self._granted = None
+
+    def drain(self) -> None:
+        """Answer what was asked, then close."""
+        self._draining = True
+        if not self._unanswered:
+            self._link.close("the service stops")
+
+    async def _respond(self, asked: topics.Register | topics.StatusQuery, payload: bytes) -> None:
+        tracking_id = str(UUID(bytes=self._service.entropy.token(16), version=4))
+        try:
+            status, body, retry_after_s = await self._answer(asked, payload, tracking_id)
+        except AccreditError as refusal:
+            wire = refusals.on_the_wire(refusal)
+            status, retry_after_s = wire.http, wire.retry_after_s
+            body = self._error_body(wire, refusal.message, tracking_id)
+        except Exception:  # noqa: BLE001 - whatever it is, the device gets an answer, without its text
+            log.exception("mqtt-dps-failed", trackingId=tracking_id, source=self._link.source)
+            wire = refusals.INTERNAL
+            status, retry_after_s = wire.http, wire.retry_after_s
+            body = self._error_body(wire, "Internal error", tracking_id)
+        self._unanswered -= 1
+        if self._granted is not None:
+            topic = topics.format_dps_response(topics.Response(status, asked.rid, retry_after_s))
+            self._link.send(topic, body, self._granted)
+        if self._draining:
+            self.drain()
+
+    async def _answer(
+        self, asked: topics.Register | topics.StatusQuery, payload: bytes, tracking_id: str
+    ) -> tuple[int, bytes, int | None]:
+        service = self._service
+        try:
+            if self._unanswered > MAX_AT_ONCE:
+                raise Throttled(
+                    "Too many requests on this connection are unanswered.",
+                    rule="connection-requests",
+                    retry_after_s=2,
+                )
+            request = self._request(asked, payload, tracking_id)
+        except AccreditError as refusal:
+            self._log_unread(refusal, tracking_id)
+            raise
+        if isinstance(asked, topics.Register):
+            answer = await service.provisioning.register(request)
+        else:
+            answer = await service.provisioning.status(request, asked.operation_id)
+        return dps.answer_body(answer, service.clock.now(), service.issuers)
+
+    def _request(
+        self, asked: topics.Register | topics.StatusQuery, payload: bytes, tracking_id: str
+    ) -> Request:
+        """Azure: a status query's body says nothing, whatever it holds (a space, or the register body once more)."""
+        api_version = dps.check_api_version(self._api_version)
+        document = dps.register_document(payload if isinstance(asked, topics.Register) else b"")
+        document.check(self._registration_id)
+        if isinstance(self._evidence, Unauthenticated):
+            raise self._evidence
+        return Request(
+            registration_id=self._registration_id,
+            evidence=self._evidence,
+            csr_fields=document.csr_fields,
+            payload=document.payload,
+            api_version=api_version,
+            source=self._link.source,
+            tracking_id=tracking_id,
+        )
+
+    def _error_body(self, wire: refusals.Wire, message: str, tracking_id: str) -> bytes:
+        return dps.error_body(wire.code, message, tracking_id, self._service.clock.now())
+
+    def _log_unread(self, refusal: AccreditError, tracking_id: str) -> None:
+        """What never reached `provisioning`, which logs all the rest."""
+        log.info(
+            "registration",
+            trackingId=tracking_id,
+            registrationId=self._registration_id.text,
+            outcome="refused",
+            rule=refusal.rule,
+            reason=refusal.message,
+            evidence=refusal.evidence,
+            hint=refusal.hint,
+            source=self._link.source,
+        )

@@ -1,0 +1,62 @@
+"""`/enrollments` and `/enrollmentGroups`: the same five calls, for two kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from accredit.administration.enrollments import Enrollments, warning_about
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
+from accredit.domain.errors import Malformed
+from accredit.domain.ids import GroupId, RegistrationId
+from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
+from accredit.fronts.service_api.gate import body_of
+from accredit.wire.service_api.attestations import attestation_document
+from accredit.wire.service_api.enrollments import enrollment_document, read_enrollment
+from accredit.wire.service_api.queries import check_query
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentCalls:
+    enrollments: Enrollments
+    kind: EnrollmentKind
+
+    async def put(self, request: Request, by: str) -> Response:
+        sent = read_enrollment(await body_of(request), self._id(request))
+        saved = await self.enrollments.put(sent, condition_of(request), by)
+        warning = warning_about(saved)
+        headers = {"x-accredit-warning": warning} if warning else None
+        return document(enrollment_document(saved, keys_shown=True), saved.etag, headers)
+
+    async def read(self, request: Request, _by: str) -> Response:
+        enrollment = await self.enrollments.read(self._ref(request))
+        registration = await self.enrollments.registration_of(enrollment)
+        return document(enrollment_document(enrollment, registration=registration), enrollment.etag)
+
+    async def delete(self, request: Request, by: str) -> Response:
+        await self.enrollments.delete(self._ref(request), condition_of(request), by)
+        return gone()
+
+    async def reveal(self, request: Request, _by: str) -> Response:
+        enrollment = await self.enrollments.read(self._ref(request))
+        return document(attestation_document(enrollment.attestation, keys_shown=True), enrollment.etag)
+
+    async def query(self, request: Request, _by: str) -> Response:
+        individual = self.kind is EnrollmentKind.INDIVIDUAL
+        check_query(await body_of(request), "enrollments" if individual else "enrollmentGroups")
+        wanted = paging_of(request)
+        found = await self.enrollments.page(self.kind, wanted)
+        rows = [enrollment_document(row) for row in found.rows]
+        return page(rows, found.cursor, wanted, "enrollment" if individual else "enrollmentGroup")
+
+    async def bulk(self, _request: Request, _by: str) -> Response:
+        raise Malformed("Bulk operations are not supported by this version.", rule="bulk-unsupported")
+
+    def _id(self, request: Request) -> RegistrationId | GroupId:
+        kind = RegistrationId if self.kind is EnrollmentKind.INDIVIDUAL else GroupId
+        return kind.parse(request.path_params["id"])
+
+    def _ref(self, request: Request) -> EnrollmentRef:
+        return EnrollmentRef(self.kind, self._id(request).key)

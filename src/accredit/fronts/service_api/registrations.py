@@ -1,0 +1,53 @@
+"""`/registrations`, with our `move` and the query over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from accredit.administration.registrations import Registrations
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
+from accredit.domain.ids import GroupId, RegistrationId
+from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
+from accredit.fronts.service_api.gate import body_of
+from accredit.wire.service_api.queries import check_query
+from accredit.wire.service_api.registrations import read_move, registration_document
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationCalls:
+    registrations: Registrations
+
+    async def read(self, request: Request, _by: str) -> Response:
+        registration = await self.registrations.read(_id(request))
+        return document(registration_document(registration), registration.etag)
+
+    async def delete(self, request: Request, by: str) -> Response:
+        await self.registrations.delete(_id(request), condition_of(request), by)
+        return gone()
+
+    async def move(self, request: Request, by: str) -> Response:
+        registration_id = _id(request)
+        target = read_move(await body_of(request), registration_id)
+        moved = await self.registrations.move(registration_id, target, condition_of(request), by)
+        return document(registration_document(moved), moved.etag)
+
+    async def query_all(self, request: Request, _by: str) -> Response:
+        return await self._query(request, None)
+
+    async def query_group(self, request: Request, _by: str) -> Response:
+        group = GroupId.parse(request.path_params["id"])
+        return await self._query(request, EnrollmentRef(EnrollmentKind.GROUP, group.key))
+
+    async def _query(self, request: Request, owner: EnrollmentRef | None) -> Response:
+        check_query(await body_of(request), "registrations")
+        wanted = paging_of(request)
+        found = await self.registrations.page(owner, wanted)
+        rows = [registration_document(row) for row in found.rows]
+        return page(rows, found.cursor, wanted, "deviceRegistration")
+
+
+def _id(request: Request) -> RegistrationId:
+    return RegistrationId.parse(request.path_params["id"])
