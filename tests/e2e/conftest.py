@@ -1,0 +1,62 @@
+"""One service for all tests that leave each other's devices alone, and one beside an outside CA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from support.device_key import DeviceKey
+from support.digicert_process import DigiCertProcess
+from support.running_service import RunningService
+
+_numbers = count(1)
+
+PATIENCE_MS = 400
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """The service with its built-in CA; it must not have met a defect of its own by the end."""
+    with RunningService(tmp_path_factory.mktemp("service")) as running:
+        yield running
+    assert "Traceback" not in running.log_text()
+    assert [entry for entry in running.log_lines() if entry["level"] == "error"] == []
+
+
+@pytest.fixture(scope="session")
+def digicert(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigiCertProcess]:
+    with DigiCertProcess(tmp_path_factory.mktemp("digicert")) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def outside(
+    tmp_path_factory: pytest.TempPathFactory, digicert: DigiCertProcess
+) -> Iterator[RunningService]:
+    """A service whose authority `myca1` is the fake DigiCert, with little patience."""
+    with outside_service(tmp_path_factory.mktemp("outside"), digicert) as running:
+        running.put("/certificateAuthorities/myca1", digicert.authority)
+        yield running
+    assert "Traceback" not in running.log_text()
+
+
+def outside_service(folder: Path, digicert: DigiCertProcess) -> RunningService:
+    return RunningService(
+        folder,
+        environment={"ACCREDIT_DIGICERT_URL": digicert.url, "ACCREDIT_PATIENCE_MS": str(PATIENCE_MS)},
+    )
+
+
+@pytest.fixture
+def name() -> str:
+    """A registration id that no other test has."""
+    return f"device-{next(_numbers)}"
+
+
+@pytest.fixture
+def key(name: str, tmp_path: Path) -> DeviceKey:
+    """That device's own key."""
+    return DeviceKey(name, tmp_path)

@@ -1,0 +1,1 @@
+"""What several test folders share: small real things (a PKI, a fake CA's server), never mocks."""

@@ -1,0 +1,73 @@
+"""Every authority that there is, ready to take orders: what the contract suite runs over.
+
+To add one: an async context manager that yields an `AuthorityAtHand`, and its line in `AUTHORITIES`. Its certificates
+must be valid at the hand clock's instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.digicert.one import DigiCertOne
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ids import AuthorityName
+from accredit.domain.secret import Secret
+from accredit.egress import Egress, EgressRules
+from accredit.interfaces import Authority
+from support import digicert_one as digicert
+from support.counted_entropy import CountedEntropy
+from support.hand_clock import HandClock
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityAtHand:
+    """`refuse()` brings the authority into a state in which it says no to every order."""
+
+    authority: Authority
+    clock: HandClock
+    refuse: Callable[[], None]
+
+
+@asynccontextmanager
+async def builtin() -> AsyncIterator[AuthorityAtHand]:
+    clock, entropy = HandClock(), CountedEntropy()
+    record = BuiltInAuthority.found(AuthorityName.parse("builtin"), entropy, clock)
+    yield AuthorityAtHand(
+        authority=BuiltInAuthority(record, entropy, clock),
+        clock=clock,
+        refuse=lambda: clock.advance(6 * 366 * 86_400),
+    )
+
+
+@asynccontextmanager
+async def digicert_one() -> AsyncIterator[AuthorityAtHand]:
+    clock = HandClock()
+    async with digicert.DigiCertOneServer(now=clock.now) as server:
+        egress = Egress(EgressRules((), server.url))
+        record = AuthorityRecord(
+            name=AuthorityName.parse("digicert"),
+            type="DigiCertCertificateAuthority",
+            settings={"profileName": digicert.PROFILE},
+            secrets={"apiKey": Secret(digicert.API_KEY.encode())},
+            version="v1",
+            etag="e1",
+            created_at=int(clock.now()),
+            updated_at=int(clock.now()),
+        )
+        try:
+            yield AuthorityAtHand(
+                authority=DigiCertOne(record, egress, server.url, clock),
+                clock=clock,
+                refuse=lambda: server.faults.append("refuse-403"),
+            )
+        finally:
+            await egress.close()
+
+
+AUTHORITIES: dict[str, Callable[[], AbstractAsyncContextManager[AuthorityAtHand]]] = {
+    "BuiltIn": builtin,
+    "DigiCertOne": digicert_one,
+}

@@ -1,0 +1,422 @@
+"""A DigiCert ONE IoT Trust Manager that really signs: the outside CA of the tests, of the demo's trials and of kill campaigns.
+
+It speaks `POST /iot/api/v1/certificate` and the list `GET /iot/api/v1/certificate/`, checks the API key and the
+profile, and writes every signature to an append-only ledger (JSON lines) that is on disk before the answer leaves.
+It can be told to misbehave in every way of `FAULTS`: the next orders in turn (`faults`), or at random from a seed
+(`rates`: fault -> probability). Over HTTP: `POST /_fake/faults` with any of `{"faults": [...], "rates": {...},
+"seed": n, "delay_s": n, "pending_lists": n}`, `POST /_fake/release` (finish what is pending), `GET /_fake/ledger`,
+`GET /_fake/root`.
+
+    async with DigiCertOneServer() as server: ...         # server.url, server.signed, server.root_pem
+    python tests/support/digicert_one.py --port 9400 --ledger signed.jsonl      # needs cryptography only
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import ssl
+import sys
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+if not __package__:  # started as a script
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support.digicert_faults import FAULTS, UNSIGNED_FAULTS, Answer, document, error, refusal
+from support.small_issuer import Issuer, new_key, pem
+
+API_KEY = "01fake-digicert-api-key_0123456789"
+PROFILE = "IOT_7d6e2c0a-5b0e-4c52-9f0e-0d5c5f6b1a11"
+PATH = "/iot/api/v1/certificate"
+
+
+@dataclass
+class Call:
+    """One HTTP request, read whole."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+class DigiCertOneServer:
+    """`signed` and `calls` are what the test looks at afterwards; `faults` and `rates` may be changed at any time."""
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        ledger: Path | None = None,
+        api_key: str = API_KEY,
+        profiles: frozenset[str] = frozenset({PROFILE}),
+        validity_s: int = 30 * 86_400,
+        tls: ssl.SSLContext | None = None,
+        now=time.time,
+        seed: int = 0,
+    ) -> None:
+        self._port, self._tls, self._now = port, tls, now
+        self._ledger = ledger
+        self.api_key, self.profiles, self.validity_s = api_key, profiles, validity_s
+        self.issuer = Issuer("Fake DigiCert", now())
+        self.stranger = Issuer("Stranger", now())
+        self.faults: deque[str] = deque()
+        self.rates: dict[str, float] = {}
+        self.delay_s = 0.0
+        self.pending_lists = 1
+        self.ignores_common_name = False
+        self.page_limit = 20
+        self.list_faults: deque[str] = deque()
+        self.signed: list[dict[str, object]] = []
+        self.calls: list[Call] = []
+        self._records: list[dict[str, object]] = []
+        self._pending: list[tuple[dict[str, object], dict[str, object], int]] = []
+        self._random = random.Random(seed)
+        self._server: asyncio.Server | None = None
+        self._hung: set[asyncio.Task[None]] = set()
+
+    @property
+    def root_pem(self) -> str:
+        return pem(self.issuer.root)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return self._server.sockets[0].getsockname()[1]
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._hung):
+            task.cancel()
+        await asyncio.gather(*self._hung, return_exceptions=True)
+        await self._server.wait_closed()
+
+    # HTTP.
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._hung.add(task)
+        try:
+            while (call := await self._read(reader)) is not None and await self._respond(call, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
+            pass
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._hung.discard(task)
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> Call | None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except asyncio.IncompleteReadError:
+            return None
+        method, target, _ = head[0].split(" ")
+        headers = {}
+        for line in head[1:]:
+            if line:
+                name, _, value = line.partition(":")
+                headers[name.strip().lower()] = value.strip()
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        parts = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        return Call(method, parts.path.rstrip("/"), query, headers, body)
+
+    async def _respond(self, call: Call, writer: asyncio.StreamWriter) -> bool:
+        """Answer one call; False when the connection is over."""
+        if call.path.startswith("/_fake/"):
+            await self._send(writer, self._administered(call))
+            return True
+        self.calls.append(call)
+        fault, answer = self._answer(call)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        match fault:
+            case "drop-before" | "drop-after":
+                writer.transport.abort()
+                return False
+            case "drop-mid-answer":
+                await self._send(writer, answer, cut=len(answer.body) // 2)
+                writer.transport.abort()
+                return False
+            case "not-http":
+                writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+                await writer.drain()
+                return False
+            case "hang-after":
+                await asyncio.Event().wait()
+            case "huge":
+                await self._send_huge(writer)
+                return False
+        await self._send(writer, answer)
+        return True
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: Answer, cut: int | None = None) -> None:
+        lines = [
+            f"HTTP/1.1 {answer.status} Answer",
+            f"Content-Type: {answer.content_type}",
+            f"Content-Length: {len(answer.body)}",
+            "Set-Cookie: session=1; Path=/",
+            *(f"{name}: {value}" for name, value in answer.headers.items()),
+        ]
+        body = answer.body if cut is None else answer.body[:cut]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        await writer.drain()
+
+    async def _send_huge(self, writer: asyncio.StreamWriter) -> None:
+        size = 100 * 1024 * 1024
+        writer.write(
+            f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
+        )
+        for _ in range(size // 65_536):
+            writer.write(b" " * 65_536)
+            await writer.drain()
+
+    def _administered(self, call: Call) -> Answer:
+        match (call.method, call.path):
+            case ("POST", "/_fake/faults"):
+                told = json.loads(call.body or b"{}")
+                unknown = (set(told.get("faults", ())) | set(told.get("rates", ()))) - FAULTS
+                if unknown:
+                    return document(400, {"unknown": sorted(unknown)})
+                self.faults.extend(told.get("faults", ()))
+                self.rates = dict(told.get("rates", self.rates))
+                self.delay_s = float(told.get("delay_s", self.delay_s))
+                self.pending_lists = int(told.get("pending_lists", self.pending_lists))
+                if "seed" in told:
+                    self._random = random.Random(told["seed"])
+                return document(200, {"faults": list(self.faults), "rates": self.rates})
+            case ("POST", "/_fake/release"):
+                return document(200, {"released": self.release()})
+            case ("GET", "/_fake/ledger"):
+                return document(200, self.signed)
+            case ("GET", "/_fake/root"):
+                return Answer(200, self.root_pem.encode(), content_type="application/x-pem-file")
+        return document(404, {})
+
+    # The API.
+
+    def _answer(self, call: Call) -> tuple[str | None, Answer]:
+        if call.headers.get("x-api-key") != self.api_key:
+            return None, error(401, "invalid_api_key", "The API key is not valid.")
+        if call.path != PATH:
+            return None, error(404, "resource_not_found", "There is no such resource.")
+        if call.method == "GET":
+            fault = self.list_faults.popleft() if self.list_faults else None
+            return fault, refusal(fault, self._now(), call.headers) or self._list(call.query)
+        if call.method != "POST":
+            return None, error(400, "invalid_request", "POST or GET.")
+        fault = self._next_fault()
+        if fault in UNSIGNED_FAULTS:
+            return fault, refusal(fault, self._now(), call.headers) or Answer(200, b"")
+        return fault, self._enroll(call, fault)
+
+    def _next_fault(self) -> str | None:
+        if self.faults:
+            return self.faults.popleft()
+        drawn = self._random.random()
+        for fault, rate in sorted(self.rates.items()):
+            drawn -= rate
+            if drawn < 0:
+                return fault
+        return None
+
+    def _enroll(self, call: Call, fault: str | None) -> Answer:
+        try:
+            told = json.loads(call.body)
+            csr = x509.load_pem_x509_csr(told["csr"].encode())
+            attributes = told["certificate_profile_attributes"]
+            name = next(item["value"] for item in attributes if item["id"] == "subject.common_name")
+            device = next(
+                item["value"] for item in told["device_attributes"] if item["id"] == "DEVICE_IDENTIFIER"
+            )
+        except (ValueError, KeyError, StopIteration, AttributeError):
+            return error(400, "invalid_input", "The enrollment document can't be read.")
+        if told.get("enrollment_profile_id") not in self.profiles:
+            return error(403, "access_denied", "The profile is not yours.")
+        if not csr.is_signature_valid or device != name:
+            return error(400, "invalid_input", "The CSR's signature is not valid.")
+        request_id = str(uuid.uuid4())
+        entry = {"profile": told["enrollment_profile_id"], "requestId": request_id, "fault": fault}
+        if fault == "pending":
+            self._pending.append((entry, {"name": name, "csr": csr}, self.pending_lists))
+            return document(200, {"certificate_request_id": request_id, "status": "PENDING_APPROVAL"})
+        leaf, chain = self._sign(entry, name, csr, fault)
+        return self._delivery(entry, fault, leaf, chain)
+
+    def _sign(self, entry, name, csr, fault) -> tuple[x509.Certificate, list[x509.Certificate]]:
+        """Sign, put it on the list and into the ledger; return the leaf and what stands above it."""
+        now = datetime.fromtimestamp(int(self._now()), UTC)
+        begins, ends = now - timedelta(minutes=10), now + timedelta(seconds=self.validity_s)
+        match fault:
+            case "expired":
+                begins, ends = now - timedelta(days=2), now - timedelta(days=1)
+            case "not-yet":
+                begins = now + timedelta(hours=1)
+            case "too-long":
+                ends = now + timedelta(days=3650)
+        subject = "somebody-else" if fault == "another-name" else name
+        key = new_key().public_key() if fault == "another-key" else csr.public_key()
+        issuer = self.stranger if fault == "stranger" else self.issuer
+        leaf = issuer.leaf(subject, key, begins, ends, ca=fault == "ca-true")
+        chain = [issuer.intermediate, issuer.root]
+        if fault == "broken-chain":
+            chain = [self.stranger.intermediate, self.stranger.root]
+        self._record(entry, leaf, chain)
+        return leaf, chain
+
+    def _record(self, entry, leaf, chain) -> None:
+        der = leaf.public_bytes(Encoding.DER)
+        spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        name = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        line = {
+            "at": self._now(), "serial": f"{leaf.serial_number:X}", "sha256": sha256(der).hexdigest(),
+            "spkiSha256": sha256(spki).hexdigest(), "commonName": name, "certificateId": str(uuid.uuid4()),
+            "pem": pem(leaf), **entry,
+        }  # fmt: skip
+        if self._ledger is not None:
+            with self._ledger.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        self.signed.append(line)
+        entry["certificateId"] = line["certificateId"]
+        self._records.append({
+            "id": line["certificateId"], "common_name": name, "serial_number": line["serial"], "status": "ISSUED",
+            "body": line["pem"], "chain": [{"blob": pem(above)} for above in chain], "_profile": entry["profile"],
+        })  # fmt: skip
+
+    def _delivery(self, entry, fault, leaf, chain) -> Answer:
+        blocks = [pem(leaf), *map(pem, chain)]
+        match fault:
+            case "wrong-order":
+                blocks.reverse()
+            case "root-missing":
+                blocks.pop()
+            case "junk-around":
+                blocks = [
+                    "Bag Attributes\r\n",
+                    *(block.replace("\n", "\r\n") + "subject=x\n" for block in blocks),
+                ]
+            case "unreadable":
+                blocks = [blocks[0].replace("A", "B")]
+        answer = document(200, {
+            "certificate_request_id": entry["requestId"], "status": "AUTO_APPROVED", "result": "SUCCESS",
+            "certificate_id": entry["certificateId"], "pem": "".join(blocks),
+        })  # fmt: skip
+        match fault:
+            case "error-500" | "error-502" | "error-504" | "error-507":
+                return error(int(fault[-3:]), "internal_error", "Something went wrong.")
+            case "duplicate":
+                return error(400, "duplicate_error", "There is such a certificate.")
+            case "html":
+                return Answer(200, b"<html>Please log in</html>", content_type="text/html")
+            case "gzip":
+                return Answer(200, b"\x1f\x8b not really", {"Content-Encoding": "gzip"})
+            case "garbage":
+                return Answer(200, answer.body[: len(answer.body) // 2])
+            case "empty":
+                return Answer(200, b"")
+            case "nameless":
+                return document(200, {"status": "AUTO_APPROVED"})
+        return answer
+
+    def _list(self, query: dict[str, str]) -> Answer:
+        kept = []
+        for entry, wanted, lists in self._pending:
+            if lists > 0:
+                kept.append((entry, wanted, lists - 1))
+            else:
+                self._sign(entry, wanted["name"], wanted["csr"], None)
+        self._pending = kept
+        rows = [
+            {name: value for name, value in record.items() if name != "_profile"}
+            for record in self._records
+            if query.get("enrollment_profile_id") in {None, record["_profile"]}
+            and (self.ignores_common_name or query.get("common_name") in {None, record["common_name"]})
+            and query.get("status") in {None, record["status"]}
+        ]
+        offset = int(query.get("offset", "0"))
+        limit = min(int(query.get("limit", "20")), self.page_limit)
+        return document(200, {"records": rows[offset : offset + limit]})
+
+    def release(self) -> int:
+        """Issue everything that is pending."""
+        pending, self._pending = self._pending, []
+        for entry, wanted, _ in pending:
+            self._sign(entry, wanted["name"], wanted["csr"], None)
+        return len(pending)
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    server = DigiCertOneServer(
+        port=arguments.port,
+        ledger=arguments.ledger,
+        api_key=arguments.api_key,
+        profiles=frozenset(arguments.profile or [PROFILE]),
+        validity_s=arguments.validity_s,
+        seed=arguments.seed,
+    )
+    for text in arguments.rate:
+        fault, _, rate = text.partition("=")
+        if fault not in FAULTS:
+            raise SystemExit(f"{fault} is not a fault; there are {', '.join(sorted(FAULTS))}")
+        server.rates[fault] = float(rate)
+    server.delay_s = arguments.delay_s
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server:
+        if arguments.root is not None:
+            arguments.root.write_text(server.root_pem)
+        print(
+            json.dumps({"url": server.url, "apiKey": server.api_key, "profiles": sorted(server.profiles)}),
+            flush=True,
+        )
+        await stopped.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A fake DigiCert ONE on loopback.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--ledger", type=Path)
+    parser.add_argument("--root", type=Path, help="write the root certificate here")
+    parser.add_argument("--api-key", default=API_KEY)
+    parser.add_argument("--profile", action="append")
+    parser.add_argument("--validity-s", type=int, default=30 * 86_400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--delay-s", type=float, default=0.0)
+    parser.add_argument("--rate", action="append", default=[], metavar="FAULT=PROBABILITY")
+    asyncio.run(_run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

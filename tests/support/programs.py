@@ -1,0 +1,30 @@
+"""Programs that are not ours: skipped with a reason where they are missing, except in continuous integration."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def need(name: str) -> None:
+    """Skip the test where the program is missing; with CI=true that is a failure."""
+    if shutil.which(name) is not None:
+        return
+    reason = f"the program {name} is not installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def run(*command: str, given: str = "", check: bool = True) -> str:
+    """Run a program to its end; returns what it printed."""
+    need(command[0])
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=60, check=False
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}{done.stdout}")
+    return done.stdout

@@ -1,0 +1,81 @@
+"""What the device-facing fronts see of provisioning, with its answers laid out beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
+from accredit.domain.evidence import Attested, DeviceKeys
+from accredit.domain.ids import DeviceId, RegistrationId
+from accredit.domain.registration import (
+    Answer,
+    Assigned,
+    Assigning,
+    Ended,
+    Registration,
+    Request,
+    Status,
+    Substatus,
+)
+from accredit.domain.secret import Secret
+
+ID_SCOPE = "0ne00AB12CD"
+OPERATION = "4.00112233445566aa.0f0e0d0c-0b0a-4908-8706-050403020100"
+
+
+def assigned(registration_id: str = "dev-1") -> Assigned:
+    name = RegistrationId.parse(registration_id)
+    secret = Secret(b"k" * 32)
+    enrollment = Enrollment(name, SymmetricKeys(secret, secret), "g1", "e1", 1_700_000_000, 1_700_000_000)
+    registration = Registration(
+        registration_id=name,
+        enrollment=EnrollmentRef(EnrollmentKind.INDIVIDUAL, name.key),
+        device_id=DeviceId.parse(registration_id),
+        hub="hub.example",
+        status=Status.ASSIGNED,
+        substatus=Substatus.INITIAL_ASSIGNMENT,
+        operation_id=OPERATION,
+        etag="aa11",
+        created_at=1_700_000_000,
+        updated_at=1_700_000_000,
+    )
+    return Assigned(registration, Attested(name, enrollment, DeviceKeys(secret, secret)), None, None)
+
+
+def assigning(registration_id: str = "dev-1", retry_after_s: int = 3) -> Assigning:
+    return Assigning(OPERATION, RegistrationId.parse(registration_id), retry_after_s)
+
+
+def disabled(registration_id: str = "dev-1") -> Ended:
+    name = RegistrationId.parse(registration_id)
+    return Ended(OPERATION, name, Status.DISABLED, None, None, None, 1_700_000_000, 1_700_000_000, "aa11")
+
+
+class ScriptedProvisioning:
+    """Answers (or raises) what stands next in `script`, and keeps what it was asked.
+
+    While `gate` is cleared, every call waits for it.
+    """
+
+    def __init__(self, *script: Answer | Exception) -> None:
+        self.id_scope = ID_SCOPE
+        self.script = list(script)
+        self.registers: list[Request] = []
+        self.queries: list[tuple[Request, str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def register(self, request: Request) -> Answer:
+        self.registers.append(request)
+        return await self._next()
+
+    async def status(self, request: Request, operation_id: str) -> Answer:
+        self.queries.append((request, operation_id))
+        return await self._next()
+
+    async def _next(self) -> Answer:
+        await self.gate.wait()
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

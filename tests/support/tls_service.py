@@ -1,0 +1,90 @@
+"""A front behind a real TLS listener on a free loopback port, and clients of the standard library's `ssl` for it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
+from accredit.fronts.listener import Ceiling, Listener, bind
+from accredit.fronts.tls import TLSLimits, server_context
+from support.pki import Entity
+
+TLS12 = ssl.TLSVersion.TLSv1_2
+TLS13 = ssl.TLSVersion.TLSv1_3
+
+
+@functools.cache
+def tls_root() -> TLSRoot:
+    return make_root("test root", int(time.time()))
+
+
+@functools.cache
+def server_identity(name: str = "localhost") -> ServerIdentity:
+    return make_server(tls_root(), [name, "127.0.0.1"], int(time.time()))
+
+
+@asynccontextmanager
+async def serving(
+    front: Callable[[], asyncio.BaseProtocol],
+    limits: TLSLimits | None = None,
+    ceiling: Ceiling | None = None,
+) -> AsyncIterator[Listener]:
+    """A listener for `front` until the block ends; then what is still open is cut."""
+    identity = server_identity()
+    context = server_context(identity.chain, identity.key)
+    sockets = bind(["127.0.0.1"], 0, "--test-port")
+    listener = Listener(
+        "test", sockets, lambda: context, front, ceiling=ceiling or Ceiling(100), limits=limits
+    )
+    await listener.start()
+    try:
+        yield listener
+    finally:
+        await listener.drain(0.0)
+
+
+def client_context(
+    version: ssl.TLSVersion = TLS13, credential: Path | None = None, ciphers: str | None = None
+) -> ssl.SSLContext:
+    """A client that trusts the test root and speaks just this version; `credential` is a PEM file of key and chain."""
+    context = ssl.create_default_context(cadata=tls_root().pem().decode())
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.minimum_version = context.maximum_version = version
+    if credential is not None:
+        context.load_cert_chain(credential)
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
+    return context
+
+
+def credential_file(folder: Path, leaf: Entity, *issuers: Entity) -> Path:
+    """Key and chain of a client in one PEM file, as `ssl` wants to read it."""
+    key = leaf.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    path = folder / "credential.pem"
+    path.write_text(key + "".join(each.pem for each in (leaf, *issuers)))
+    return path
+
+
+async def connected(
+    port: int, context: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context or client_context(), server_hostname="localhost"
+    )
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a client's end, whatever the server did to it."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()

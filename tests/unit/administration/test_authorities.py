@@ -1,0 +1,126 @@
+"""Certificate authorities: their members, what a replace keeps, what a delete needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ids import AuthorityName
+from support import pki
+from support.service_side import ServiceSide
+
+DIGICERT = {
+    "certificateAuthorityType": "DigiCertCertificateAuthority",
+    "apiKey": "k3y",
+    "profileName": "profile-1",
+}
+PATH = "/certificateAuthorities/ca-1"
+
+
+async def record(side: ServiceSide) -> AuthorityRecord:
+    stored = await side.store.authority(AuthorityName.parse("ca-1"))
+    assert stored is not None
+    return stored
+
+
+async def test_a_built_in_authority_is_founded_once(side: ServiceSide) -> None:
+    first = (await side.put(PATH)).json()
+    before = await record(side)
+    side.clock.advance(5)
+    second = (await side.put(PATH, etag="*")).json()
+    after = await record(side)
+    assert first["certificates"] == second["certificates"] == ["PEM of ca-1 at 1800000000"]
+    assert after.secrets == before.secrets
+    assert after.version != before.version
+    assert first["createdDateTimeUtc"] == second["createdDateTimeUtc"] != second["lastUpdatedDateTimeUtc"]
+
+
+async def test_the_document(side: ServiceSide) -> None:
+    members = {"trustAnchors": pki.root("a").pem + pki.root("b").pem, "maxValidityDays": 30}
+    shown = (await side.put(PATH, **DIGICERT, **members)).json()
+    assert shown == (await side.call("GET", PATH)).json()
+    assert shown == {
+        "name": "ca-1",
+        "certificateAuthorityType": "DigiCertCertificateAuthority",
+        "profileName": "profile-1",
+        **members,
+        "etag": shown["etag"],
+        "createdDateTimeUtc": "2027-01-15T08:00:00.0000000Z",
+        "lastUpdatedDateTimeUtc": "2027-01-15T08:00:00.0000000Z",
+    }
+
+
+@pytest.mark.parametrize("sent", [{}, {"apiKey": ""}, {"apiKey": None}])
+async def test_a_replace_without_the_api_key_keeps_it(side: ServiceSide, sent: dict[str, Any]) -> None:
+    await side.put(PATH, **DIGICERT)
+    members = {**DIGICERT, "profileName": "profile-2", "apiKey": None, **sent}
+    assert (await side.put(PATH, etag="*", **members)).status_code == 200
+    stored = await record(side)
+    assert stored.settings == {"profileName": "profile-2"}
+    assert stored.secrets["apiKey"].reveal() == b"k3y"
+
+
+async def test_a_replace_with_an_api_key_takes_it(side: ServiceSide) -> None:
+    await side.put(PATH, **DIGICERT)
+    await side.put(PATH, etag="*", **{**DIGICERT, "apiKey": "n3w"})
+    assert (await record(side)).secrets["apiKey"].reveal() == b"n3w"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"certificateAuthorityType": "Unheard"},
+        {"certificateAuthorityType": "digicertcertificateauthority"},
+        {"apiKey": None},
+        {"apiKey": "two words"},
+        {"apiKey": "line\r\nbreak"},
+        {"apiKey": "ключ"},
+        {"apiKey": "x" * 600},
+        {"apiKey": 5},
+        {"profileName": None},
+        {"profileName": ""},
+        {"profileName": "a\nb"},
+        {"profileName": 7},
+        {"trustAnchors": "hello"},
+        {"trustAnchors": 1},
+        {"trustAnchors": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"},
+        {"trustAnchors": "x" * 70_000},
+        {"maxValidityDays": 0},
+        {"maxValidityDays": -1},
+        {"maxValidityDays": 36_501},
+        {"maxValidityDays": "30"},
+    ],
+    ids=lambda members: str(members)[:50],
+)
+async def test_refusals(side: ServiceSide, members: dict[str, Any]) -> None:
+    answer = await side.put(PATH, **{**DIGICERT, **members})
+    assert answer.status_code == 400
+    assert "k3y" not in answer.text
+    assert (await side.call("GET", PATH)).status_code == 404
+
+
+async def test_the_type_does_not_change(side: ServiceSide) -> None:
+    await side.put(PATH)
+    assert (await side.put(PATH, etag="*", **DIGICERT)).status_code == 409
+    assert (await record(side)).type == "BuiltIn"
+
+
+async def test_an_authority_that_is_named_is_not_deleted(side: ServiceSide) -> None:
+    await side.put(PATH)
+    policy = {"certificateAuthorityName": "CA-1"}
+    await side.put("/enrollments/dev-1", clientCertificateIssuancePolicy=policy)
+    await side.put("/enrollmentGroups/line-1", clientCertificateIssuancePolicy=policy)
+    refused = await side.call("DELETE", PATH)
+    assert refused.status_code == 409
+    assert "2" in refused.json()["message"]
+    await side.call("DELETE", "/enrollments/dev-1")
+    assert (await side.call("DELETE", PATH, etag="*")).status_code == 409
+    await side.put("/enrollmentGroups/line-1", etag="*")
+    assert (await side.call("DELETE", PATH)).status_code == 204
+
+
+async def test_an_unknown_authority(side: ServiceSide) -> None:
+    assert (await side.call("GET", PATH)).status_code == 404
+    assert (await side.call("GET", "/certificateAuthorities/a%20b")).status_code == 400

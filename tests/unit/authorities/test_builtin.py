@@ -1,0 +1,123 @@
+"""The built-in CA as an authority: what it is made of, and when it does not sign."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+
+from accredit.authorities.builtin import CLOCK_RETRY_S, TYPE, BuiltInAuthority
+from accredit.ca import hierarchy, keys
+from accredit.domain.ids import AuthorityName, RegistrationId
+from accredit.interfaces import Deferred, Delivered, Rejected
+from support.counted_entropy import CountedEntropy
+from support.hand_clock import HandClock
+from support.signing_requests import order
+
+NAME = AuthorityName.parse("Builtin")
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def record(clock):
+    return BuiltInAuthority.found(NAME, CountedEntropy(), clock)
+
+
+@pytest.fixture
+def authority(record, clock):
+    return BuiltInAuthority(record, CountedEntropy(b"serials"), clock)
+
+
+class TestFound:
+    def test_the_record(self, record, clock):
+        assert record.name == NAME
+        assert record.type == TYPE == "BuiltIn"
+        assert record.created_at == record.updated_at == int(clock.now())
+        assert record.version != record.etag
+
+    def test_settings_are_public_and_secrets_are_not(self, record):
+        assert set(record.settings) == {"certificates"}
+        assert set(record.secrets) == {"issuingKey", "rootKey"}
+        assert "PRIVATE" not in repr(record)
+        assert record.secrets["issuingKey"].reveal() not in repr(record).encode("unicode_escape")
+
+    def test_the_certificates_are_the_issuing_ca_s_and_the_root_s(self, record):
+        issuing, root = (
+            x509.load_pem_x509_certificate(pem.encode()) for pem in record.settings["certificates"]
+        )
+        issuing.verify_directly_issued_by(root)
+        assert issuing.public_key() == keys.load(record.secrets["issuingKey"]).public_key()
+        assert root.public_key() == keys.load(record.secrets["rootKey"]).public_key()
+
+    def test_two_foundings_share_nothing(self, record, clock):
+        other = BuiltInAuthority.found(NAME, CountedEntropy(b"other"), clock)
+        assert other.version != record.version
+        assert other.secrets["issuingKey"] != record.secrets["issuingKey"]
+
+
+class TestLoading:
+    def test_it_carries_the_record_s_name_and_version(self, record, authority):
+        assert authority.name is record.name
+        assert authority.version == record.version
+        assert authority.in_process
+
+    def test_another_ca_s_key(self, record, clock):
+        wrong = replace(record, secrets=record.secrets | {"issuingKey": record.secrets["rootKey"]})
+        with pytest.raises(ValueError, match="not the certificate's"):
+            BuiltInAuthority(wrong, CountedEntropy(), clock)
+
+    def test_another_ca_s_root(self, record, clock):
+        stranger = hierarchy.make("other", int(clock.now()), CountedEntropy())
+        issuing, _ = record.settings["certificates"]
+        wrong = replace(record, settings={"certificates": [issuing, stranger.root.pem]})
+        with pytest.raises(ValueError):
+            BuiltInAuthority(wrong, CountedEntropy(), clock)
+
+    def test_another_root_of_the_same_name(self, record, clock):
+        impostor = BuiltInAuthority.found(NAME, CountedEntropy(), clock)
+        issuing, _ = record.settings["certificates"]
+        _, root = impostor.settings["certificates"]
+        wrong = replace(record, settings={"certificates": [issuing, root]})
+        with pytest.raises(ValueError, match="did not sign"):
+            BuiltInAuthority(wrong, CountedEntropy(), clock)
+
+
+class TestOrder:
+    async def test_the_chain_ends_at_its_own_root(self, record, authority):
+        answer = await authority.order(order())
+        assert isinstance(answer, Delivered)
+        pems = [x509.load_pem_x509_certificate(pem.encode()) for pem in record.settings["certificates"]]
+        assert [x509.load_der_x509_certificate(der) for der in answer.issued.chain[1:]] == pems
+        assert answer.issued.ca_reference is None
+
+    async def test_the_life_counts_from_the_clock(self, authority, clock):
+        clock.advance(1000.75)
+        ordered = order()
+        answer = await authority.order(ordered)
+        assert isinstance(answer, Delivered)
+        assert answer.issued.not_after == int(clock.now()) + ordered.profile.validity_s
+
+    async def test_an_id_that_is_too_long(self, authority):
+        answer = await authority.order(replace(order(), registration_id=RegistrationId.parse("x" * 65)))
+        assert isinstance(answer, Rejected)
+        assert answer.rule == "id-too-long-for-certificate"
+
+    async def test_after_the_issuing_ca_s_end(self, authority, clock):
+        clock.advance(hierarchy.ISSUING_VALIDITY_S - 1)
+        assert isinstance(await authority.order(order()), Delivered)
+        clock.advance(1)
+        answer = await authority.order(order())
+        assert isinstance(answer, Rejected)
+        assert answer.rule == "ca-expired"
+
+    async def test_a_clock_that_went_back(self, authority, clock):
+        """The certificate would outlive its issuer at the front end; waiting helps."""
+        clock.advance(-hierarchy.BACKDATE_S)
+        assert isinstance(await authority.order(order()), Delivered)
+        clock.advance(-1)
+        answer = await authority.order(order())
+        assert isinstance(answer, Deferred)
+        assert answer.retry_after_s == CLOCK_RETRY_S

@@ -1,0 +1,684 @@
+"""The TLS transport against the standard library's client, on asyncio's own loop and on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+from OpenSSL import SSL
+from structlog.testing import capture_logs
+
+from accredit.ca.server_identity import make_server
+from accredit.fronts.tls import TLSLimits, TLSTransport, server_context
+from support import pki
+from support.tls_service import (
+    TLS12,
+    TLS13,
+    client_context,
+    closed,
+    connected,
+    credential_file,
+    server_identity,
+    serving,
+    tls_root,
+)
+
+both_versions = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
+
+
+class Recorder(asyncio.Protocol):
+    """Echoes, and remembers what its transport told it."""
+
+    def __init__(self) -> None:
+        self.transport: TLSTransport
+        self.received = bytearray()
+        self.told: list[str] = []
+        self.ended = asyncio.Event()
+        self.heard = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, TLSTransport)
+        self.transport = transport
+        self.told.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.heard.set()
+        self.transport.write(data)
+
+    def eof_received(self) -> bool | None:
+        self.told.append("eof")
+        return None
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+        self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+        self.ended.set()
+
+
+class Fronts:
+    """Makes fronts of one kind and keeps them for the test to look at."""
+
+    def __init__(self, kind: type[Recorder] = Recorder) -> None:
+        self.kind = kind
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(self.kind())
+        return self.made[-1]
+
+
+async def echoed(port: int, context: ssl.SSLContext) -> ssl.SSLObject:
+    """One exchange; the connection's TLS as the client saw it."""
+    reader, writer = await connected(port, context)
+    try:
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        return writer.get_extra_info("ssl_object")
+    finally:
+        await closed(writer)
+
+
+class TestClientCertificate:
+    """Asked for, never demanded, never judged: what was sent is what is shown, leaf first."""
+
+    @both_versions
+    async def test_none_is_fine(self, version: ssl.TLSVersion) -> None:
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            await echoed(listener.port, client_context(version))
+            assert fronts.made[0].transport.get_extra_info("peer_chain") == ()
+
+    @both_versions
+    async def test_an_unknown_self_signed_one_is_shown(self, version: ssl.TLSVersion, tmp_path: Path) -> None:
+        device = pki.root("device-1", ca=False)
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            await echoed(listener.port, client_context(version, credential_file(tmp_path, device)))
+            assert fronts.made[0].transport.get_extra_info("peer_chain") == (device.der,)
+
+    @both_versions
+    async def test_a_chain_of_three_is_shown_whole_and_once(
+        self, version: ssl.TLSVersion, tmp_path: Path
+    ) -> None:
+        authority = pki.root("maker")
+        line = authority.intermediate("line")
+        device = line.issue("device-1")
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            credential = credential_file(tmp_path, device, line, authority)
+            await echoed(listener.port, client_context(version, credential))
+            assert fronts.made[0].transport.get_extra_info("peer_chain") == (
+                device.der,
+                line.der,
+                authority.der,
+            )
+
+    @pytest.mark.parametrize("flaw", ["expired", "not-yet", "server-only", "a-ca", "wrong-issuer"])
+    async def test_even_a_bad_one_reaches_the_judge(self, flaw: str, tmp_path: Path) -> None:
+        authority = pki.root("maker")
+        device = {
+            "expired": lambda: authority.issue("d", not_before=1_000_000_000, not_after=1_100_000_000),
+            "not-yet": lambda: authority.issue("d", not_before=4_000_000_000, not_after=4_100_000_000),
+            "server-only": lambda: authority.issue("d", purposes=[pki.ExtendedKeyUsageOID.SERVER_AUTH]),
+            "a-ca": lambda: authority.issue("d", ca=True),
+            "wrong-issuer": lambda: pki.root("maker").issue("d"),
+        }[flaw]()
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            await echoed(listener.port, client_context(TLS12, credential_file(tmp_path, device, authority)))
+            chain = fronts.made[0].transport.get_extra_info("peer_chain")
+            assert chain == (device.der, authority.der)
+
+    @pytest.mark.parametrize(
+        "limits", [TLSLimits(chain_certificates=2), TLSLimits(chain_bytes=500)], ids=["count", "bytes"]
+    )
+    async def test_a_chain_beyond_the_limit_reaches_nobody(self, limits: TLSLimits, tmp_path: Path) -> None:
+        authority = pki.root("maker")
+        line = authority.intermediate("line")
+        credential = credential_file(tmp_path, line.issue("d"), line, authority)
+        fronts = Fronts()
+        with capture_logs() as logs:
+            async with serving(fronts, limits) as listener:
+                with pytest.raises((OSError, asyncio.IncompleteReadError)):
+                    await echoed(listener.port, client_context(TLS13, credential))
+        assert fronts.made == []
+        assert logs[0]["reason"] == "the client's certificate chain is too long"
+
+
+class TestNoResumption:
+    """Every connection shows its chain anew, and who tries to resume is served like anybody."""
+
+    @both_versions
+    @pytest.mark.parametrize("shows_certificate", [False, True])
+    async def test_a_resuming_client_makes_a_full_handshake(
+        self, version: ssl.TLSVersion, shows_certificate: bool, tmp_path: Path
+    ) -> None:
+        device = pki.root("device-1", ca=False)
+        credential = credential_file(tmp_path, device) if shows_certificate else None
+        context = client_context(version, credential)
+
+        def twice(port: int) -> list[bool | None]:
+            reused: list[bool | None] = []
+            session: ssl.SSLSession | None = None
+            for _ in range(3):
+                with (
+                    socket.create_connection(("127.0.0.1", port)) as raw,
+                    context.wrap_socket(raw, server_hostname="localhost", session=session) as tls,
+                ):
+                    tls.sendall(b"hello")
+                    assert tls.recv(5) == b"hello"  # in TLS 1.3 this reads the tickets too
+                    reused.append(tls.session_reused)
+                    assert tls.session is None or version is TLS13 or not tls.session.has_ticket
+                    session = tls.session
+                    tls.unwrap()  # OpenSSL forgets the session of a connection that did not end well
+            return reused
+
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            assert await asyncio.to_thread(twice, listener.port) == [False, False, False]
+        shown = (device.der,) if shows_certificate else ()
+        assert [each.transport.get_extra_info("peer_chain") for each in fronts.made] == [shown] * 3
+
+
+class TestVersionsAndCiphers:
+    @both_versions
+    async def test_both_versions_negotiate_aead_with_forward_secrecy(self, version: ssl.TLSVersion) -> None:
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            reader, writer = await connected(listener.port, client_context(version))
+            writer.write(b"x")
+            await reader.readexactly(1)
+            cipher = writer.get_extra_info("cipher")[0]
+            seen = fronts.made[0].transport
+            assert seen.get_extra_info("cipher") == cipher
+            assert seen.get_extra_info("tls_version") == str(version.name).replace("_", ".")
+            assert cipher.startswith(("TLS_", "ECDHE-"))
+            assert "GCM" in cipher or "POLY1305" in cipher
+            assert writer.get_extra_info("ssl_object").compression() is None
+            await closed(writer)
+
+    async def test_a_client_with_only_cbc_ciphers_is_refused(self) -> None:
+        fronts = Fronts()
+        with capture_logs() as logs:
+            async with serving(fronts) as listener:
+                with pytest.raises(OSError, match="(?i)handshake.failure"):
+                    await connected(listener.port, client_context(TLS12, ciphers="ECDHE-ECDSA-AES128-SHA"))
+        assert fronts.made == []
+        assert logs[0]["reason"] == "no shared cipher"
+        assert logs[0]["source"] == "127.0.0.1"
+
+    async def test_tls_1_1_is_refused(self) -> None:
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(SSL.TLS1_1_VERSION)
+        context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
+
+        def shaken(port: int) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                raw.settimeout(None)
+                client = SSL.Connection(context, raw)
+                client.set_connect_state()
+                client.do_handshake()
+
+        fronts = Fronts()
+        with capture_logs() as logs:
+            async with serving(fronts) as listener:
+                with pytest.raises(SSL.Error):
+                    await asyncio.to_thread(shaken, listener.port)
+        assert fronts.made == []
+        assert logs[0]["reason"] == "unsupported protocol"
+
+    async def test_a_client_that_renegotiates_gets_nowhere(self) -> None:
+        def renegotiated(port: int) -> None:
+            context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                raw.settimeout(None)
+                client = SSL.Connection(context, raw)
+                client.set_connect_state()
+                client.do_handshake()
+                client.renegotiate()
+                client.send(b"hello")
+                client.recv(5)
+                assert client.total_renegotiations() == 0
+
+        async with serving(Fronts(), TLSLimits(handshake_s=0.2)) as listener:
+            with pytest.raises(SSL.Error):
+                await asyncio.to_thread(renegotiated, listener.port)
+
+    async def test_who_connects_is_told(self) -> None:
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            reader, writer = await connected(listener.port)
+            writer.write(b"x")
+            await reader.readexactly(1)
+            seen = fronts.made[0].transport
+            assert seen.get_extra_info("sni") == "localhost"
+            assert seen.get_extra_info("peername") == writer.get_extra_info("sockname")
+            assert seen.get_extra_info("sockname") == ("127.0.0.1", listener.port)
+            assert seen.get_extra_info("sslcontext")
+            assert seen.get_extra_info("nothing known", 5) == 5
+            await closed(writer)
+
+
+class TestServerCertificate:
+    async def test_a_renewed_one_is_shown_from_the_next_connection_on(self) -> None:
+        first = server_identity()
+        second = make_server(
+            tls_root(), ["localhost"], int(first.certificate.not_valid_before_utc.timestamp())
+        )
+        present = [server_context(first.chain, first.key)]
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: TLSTransport(lambda: present[0], Recorder, TLSLimits()), "127.0.0.1", 0
+        )
+        port = server.sockets[0].getsockname()[1]
+        shown = [(await echoed(port, client_context())).getpeercert(binary_form=True)]
+        present[0] = server_context(second.chain, second.key)
+        shown.append((await echoed(port, client_context())).getpeercert(binary_form=True))
+        server.close()
+        await server.wait_closed()
+        assert shown == [
+            each.certificate.public_bytes(pki.serialization.Encoding.DER) for each in (first, second)
+        ]
+
+    def test_a_key_of_another_certificate_is_refused(self) -> None:
+        identity = server_identity()
+        with pytest.raises(ValueError, match="does not belong"):
+            server_context(identity.chain, tls_root().key)
+
+    async def test_an_rsa_key_serves_too(self) -> None:
+        key = pki_rsa()
+        issuer = tls_root()
+        chain = (server_certificate(key, issuer),)
+        context = server_context(chain, key)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: TLSTransport(lambda: context, Recorder, TLSLimits()), "127.0.0.1", 0
+        )
+        tls = await echoed(server.sockets[0].getsockname()[1], client_context(TLS12))
+        assert "RSA" in tls.cipher()[0]
+        server.close()
+        await server.wait_closed()
+
+
+class TestStrangers:
+    """What is no TLS client gets no front, and its bytes and silence are bounded."""
+
+    @pytest.mark.parametrize(
+        "noise",
+        [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x10\x0c\x00\x04MQTT\x04\x02\x00<\x00\x00", b"\x00" * 5000],
+    )
+    async def test_garbage_ends_the_connection(self, noise: bytes) -> None:
+        fronts = Fronts()
+        with capture_logs() as logs:
+            async with serving(fronts) as listener:
+                reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                writer.write(noise)
+                await rest(reader)
+                await closed(writer)
+        assert fronts.made == []
+        assert [each["event"] for each in logs] == ["tls-handshake-failed"]
+
+    @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01"])
+    async def test_silence_ends_the_connection(self, begun: bytes) -> None:
+        fronts = Fronts()
+        async with serving(fronts, TLSLimits(handshake_s=0.01)) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(begun)
+            await rest(reader)
+            await closed(writer)
+        assert fronts.made == []
+
+    async def test_a_handshake_without_end_is_cut(self) -> None:
+        fronts = Fronts()
+        with capture_logs() as logs:
+            async with serving(fronts, TLSLimits(handshake_bytes=4096)) as listener:
+                reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                # A ClientHello that claims 16 MB, in record after record.
+                record = b"\x16\x03\x01\x10\x00"
+                writer.write(record + b"\x01\xff\xff\xff" + b"\x00" * 4092)
+                await rest(reader)
+                await closed(writer)
+        assert fronts.made == []
+        assert len(logs) == 1
+
+    async def test_a_client_that_leaves_in_the_handshake_is_forgotten(self) -> None:
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(b"\x16\x03\x01\x02\x00\x01")
+            await closed(writer)
+        assert fronts.made == []
+        assert listener.connections == 0
+
+    async def test_a_record_that_was_tampered_with_ends_the_connection(self) -> None:
+        fronts = Fronts()
+        with capture_logs() as logs:
+            async with serving(fronts) as listener:
+                reader, writer = await connected(listener.port)
+                writer.write(b"x")
+                await reader.readexactly(1)
+                raw = writer.get_extra_info("socket")
+                raw = socket.socket(fileno=socket.dup(raw.fileno()))
+                raw.setblocking(True)
+                raw.sendall(b"\x17\x03\x03\x00\x20" + b"\x00" * 32)
+                await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+                raw.close()
+                await closed(writer)
+        assert logs[0]["event"] == "tls-connection-failed"
+
+
+def pki_rsa() -> pki.CertificateIssuerPrivateKeyTypes:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(65537, 2048)
+
+
+def server_certificate(key, issuer):
+    """A certificate for localhost with the extensions that a strict client asks for."""
+    from cryptography import x509
+
+    identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    start = int(issuer.certificate.not_valid_before_utc.timestamp())
+    signer = pki.Entity(issuer.key, issuer.certificate, None)
+    return signer.issue(
+        "localhost",
+        key=key,
+        not_before=start,
+        not_after=start + 30 * pki.DAY,
+        purposes=[pki.ExtendedKeyUsageOID.SERVER_AUTH],
+        extensions=[
+            (x509.SubjectAlternativeName([x509.DNSName("localhost")]), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False),
+        ],
+    ).certificate
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """What still comes until the server ends the connection, by whatever means."""
+    received = bytearray()
+    try:
+        while chunk := await reader.read(65_536):
+            received += chunk
+    except OSError:
+        pass
+    return bytes(received)
+
+
+class TestBytes:
+    """Bytes up and down, and who waits for whom."""
+
+    @both_versions
+    async def test_eight_megabytes_come_back(self, version: ssl.TLSVersion) -> None:
+        sent = bytes(range(256)) * 32_768
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            reader, writer = await connected(listener.port, client_context(version))
+
+            async def send() -> None:
+                writer.write(sent)
+                await writer.drain()
+
+            sending = asyncio.create_task(send())
+            assert await reader.readexactly(len(sent)) == sent
+            await sending
+            await closed(writer)
+
+    async def test_a_slow_reader_pauses_the_front_and_resumes_it(self) -> None:
+        class Sender(Recorder):
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(b"x" * 8_000_000)
+
+            def pause_writing(self) -> None:
+                self.told.append("pause")
+                self.heard.set()
+
+            def resume_writing(self) -> None:
+                self.told.append("resume")
+
+        fronts = Fronts(Sender)
+        async with serving(fronts) as listener:
+            reader, writer = await connected(listener.port)
+            writer.transport.pause_reading()
+            writer.write(b"go")
+            while not fronts.made:
+                await asyncio.sleep(0)
+            await fronts.made[0].heard.wait()
+            assert fronts.made[0].transport.get_write_buffer_size() > 0
+            writer.transport.resume_reading()
+            assert len(await reader.readexactly(8_000_000)) == 8_000_000
+            assert fronts.made[0].told == ["made", "pause", "resume"]
+            await closed(writer)
+
+    async def test_a_reader_that_stalls_is_cut(self) -> None:
+        class Sender(Recorder):
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(b"x" * 8_000_000)
+
+        fronts = Fronts(Sender)
+        async with serving(fronts, TLSLimits(stall_s=0.01)) as listener:
+            _, writer = await connected(listener.port)
+            writer.transport.pause_reading()
+            writer.write(b"go")
+            while not fronts.made:
+                await asyncio.sleep(0)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await closed(writer)
+
+    async def test_a_stalling_reader_does_not_hold_a_closed_connection(self) -> None:
+        class SayAndClose(Recorder):
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(b"x" * 8_000_000)
+                self.transport.close()
+
+        fronts = Fronts(SayAndClose)
+        async with serving(fronts, TLSLimits(stall_s=0.01)) as listener:
+            _, writer = await connected(listener.port)
+            writer.transport.pause_reading()
+            writer.write(b"go")
+            while not fronts.made:
+                await asyncio.sleep(0)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await closed(writer)
+
+    async def test_what_was_written_before_close_arrives_and_ends_in_order(self) -> None:
+        class SayAndClose(Recorder):
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(b"y" * 3_000_000)
+                self.transport.close()
+                self.transport.write(b"too late")
+                assert self.transport.is_closing()
+
+        async with serving(Fronts(SayAndClose)) as listener:
+
+            def all_of_it(port: int) -> bytes:
+                with (
+                    socket.create_connection(("127.0.0.1", port)) as raw,
+                    # Without a close_notify this client raises instead of returning b"".
+                    client_context().wrap_socket(
+                        raw, server_hostname="localhost", suppress_ragged_eofs=False
+                    ) as tls,
+                ):
+                    tls.sendall(b"go")
+                    received = bytearray()
+                    while chunk := tls.recv(65_536):
+                        received += chunk
+                    return bytes(received)
+
+            assert await asyncio.to_thread(all_of_it, listener.port) == b"y" * 3_000_000
+
+    async def test_nothing_is_delivered_while_the_front_pauses(self) -> None:
+        class Sip(Recorder):
+            """Takes one record, then pauses until told."""
+
+            def data_received(self, data: bytes) -> None:
+                self.received += data
+                self.transport.pause_reading()
+                self.heard.set()
+
+        fronts = Fronts(Sip)
+        async with serving(fronts) as listener:
+            _, writer = await connected(listener.port)
+            tls = writer.transport
+            for _ in range(3):
+                tls.write(b"a" * 100)  # three records, most likely in one segment
+            while not fronts.made:
+                await asyncio.sleep(0)
+            front = fronts.made[0]
+            for expected in (100, 200, 300):
+                await front.heard.wait()
+                front.heard.clear()
+                assert len(front.received) == expected
+                assert not front.transport.is_reading()
+                front.transport.resume_reading()
+            await closed(writer)
+
+    async def test_answers_to_one_segment_leave_together(self) -> None:
+        class Chatty(Recorder):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                self.transport.write(b"welcome,")
+
+            def data_received(self, data: bytes) -> None:
+                self.transport.writelines([b"one,", bytearray(b"two,"), memoryview(b"three")])
+
+        async with serving(Fronts(Chatty)) as listener:
+            reader, writer = await connected(listener.port)
+            writer.write(b"go")
+            assert await reader.readexactly(21) == b"welcome,one,two,three"
+            await closed(writer)
+
+
+class TestEnds:
+    """Close_notify, TCP's FIN, and the two of them apart."""
+
+    @both_versions
+    @pytest.mark.parametrize("goes_on", [False, True])
+    async def test_a_client_that_half_closes_can_still_be_answered(
+        self, version: ssl.TLSVersion, goes_on: bool
+    ) -> None:
+        class Later(Recorder):
+            def data_received(self, data: bytes) -> None:
+                self.received += data
+
+            def eof_received(self) -> bool:
+                self.told.append("eof")
+                if goes_on:
+                    asyncio.get_running_loop().call_soon(self.answer)
+                return goes_on
+
+            def answer(self) -> None:
+                self.transport.write(b"your answer")
+                self.transport.close()
+
+        def half_closed(port: int) -> bytes:
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                tls = client_context(version).wrap_socket(raw, server_hostname="localhost")
+                tls.sendall(b"question")
+                socket.socket.shutdown(tls, socket.SHUT_WR)
+                received = bytearray()
+                while chunk := tls.recv(1000):
+                    received += chunk
+                tls.close()
+                return bytes(received)
+
+        fronts = Fronts(Later)
+        async with serving(fronts) as listener:
+            answer = await asyncio.to_thread(half_closed, listener.port)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+        assert answer == (b"your answer" if goes_on else b"")
+        assert fronts.made[0].told == ["made", "eof", "lost"]
+
+    async def test_close_notify_is_the_end_for_a_front_that_does_not_go_on(self) -> None:
+        def unwrapped(port: int) -> None:
+            with (
+                socket.create_connection(("127.0.0.1", port)) as raw,
+                client_context().wrap_socket(raw, server_hostname="localhost") as tls,
+            ):
+                tls.sendall(b"x")
+                assert tls.recv(1) == b"x"
+                tls.unwrap()  # returns only when the server's close_notify came
+
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            await asyncio.to_thread(unwrapped, listener.port)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+        assert fronts.made[0].told == ["made", "eof", "lost"]
+
+    async def test_an_aborted_connection_is_lost_once(self) -> None:
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            reader, writer = await connected(listener.port)
+            writer.write(b"x")
+            await reader.readexactly(1)
+            fronts.made[0].transport.abort()
+            await fronts.made[0].ended.wait()
+            fronts.made[0].transport.write(b"nobody reads this")
+            fronts.made[0].transport.close()
+            await closed(writer)
+        assert fronts.made[0].told == ["made", "lost"]
+
+    async def test_an_answer_before_the_end_of_the_question_is_read(self) -> None:
+        class Impatient(Recorder):
+            def data_received(self, data: bytes) -> None:
+                if not self.transport.is_closing():
+                    self.transport.write(b"enough")
+                    self.transport.linger()
+
+        def long_winded(port: int) -> bytes:
+            with (
+                socket.create_connection(("127.0.0.1", port)) as raw,
+                client_context().wrap_socket(raw, server_hostname="localhost") as tls,
+            ):
+                tls.sendall(b"z" * 2_000_000)
+                return tls.recv(100)
+
+        fronts = Fronts(Impatient)
+        async with serving(fronts) as listener:
+            assert await asyncio.to_thread(long_winded, listener.port) == b"enough"
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+
+    @pytest.mark.parametrize(
+        "limits", [TLSLimits(linger_s=0.01), TLSLimits(linger_bytes=10_000)], ids=["time", "bytes"]
+    )
+    async def test_lingering_has_an_end(self, limits: TLSLimits) -> None:
+        class Impatient(Recorder):
+            def data_received(self, data: bytes) -> None:
+                self.transport.linger()
+
+        fronts = Fronts(Impatient)
+        async with serving(fronts, limits) as listener:
+            _, writer = await connected(listener.port)
+            writer.write(b"z" * 100_000)
+            while not fronts.made:
+                await asyncio.sleep(0)
+            writer.write(b"z" * 1_000_000)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await closed(writer)
+
+    async def test_a_front_that_fails_takes_only_its_connection_down(self) -> None:
+        class Faulty(Recorder):
+            def data_received(self, data: bytes) -> None:
+                raise RuntimeError("a defect")
+
+        told: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        fronts = Fronts(Faulty)
+        async with serving(fronts) as listener:
+            reader, writer = await connected(listener.port)
+            writer.write(b"x")
+            assert await rest(reader) == b""
+            await closed(writer)
+            assert fronts.made[0].told == ["made", "lost"]
+            assert str(told[0]["exception"]) == "a defect"

@@ -1,0 +1,454 @@
+"""DPS device API documents, both roles (azure-rest-api-specs, deviceprovisioningservices, device)."""
+
+import base64
+import contextlib
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accredit.domain.credential import CertificateRecord, Certified, IssuedChain
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
+from accredit.domain.errors import Malformed
+from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status, Substatus
+from accredit.domain.secret import Secret
+from accredit.wire import dps
+from accredit.wire.pem import IssuerPems
+from support import pki
+
+NOW = 1_800_000_000.5
+DEVICE = RegistrationId.parse("Dev-1")
+KEY = Secret(b"k" * 32)
+
+
+@pytest.fixture(scope="module")
+def device():
+    return pki.root("Root").intermediate("Line 3").issue("Dev-1")
+
+
+def enrollment(*, group=True):
+    name = GroupId.parse("Line") if group else DEVICE
+    return Enrollment(name, SymmetricKeys(KEY, KEY), "g", "e", 1, 1)
+
+
+REGISTRATION = Registration(
+    registration_id=DEVICE,
+    enrollment=EnrollmentRef(EnrollmentKind.GROUP, "line"),
+    device_id=DeviceId("dev-ONE"),
+    hub="hub.example",
+    status=Status.ASSIGNED,
+    substatus=Substatus.DEVICE_DATA_MIGRATED,
+    operation_id="4.0123456789abcdef.6e0d0a4e-0000-4000-8000-000000000001",
+    etag="IjAw",
+    created_at=1_700_000_000,
+    updated_at=1_800_000_000,
+)
+
+
+def assigned(*, group=True, proof=None, certified=None, csr_field=None, **changes):
+    attested = Attested(DEVICE, enrollment(group=group), proof or DeviceKeys(KEY, KEY))
+    return Assigned(replace(REGISTRATION, **changes), attested, certified, csr_field)
+
+
+def certified(entity):
+    issued = IssuedChain(entity.chain, 1, 1, 2, b"s", b"k")
+    name = AuthorityName.parse("builtin")
+    return Certified(
+        CertificateRecord(issued, name, "1", "device", DEVICE, DeviceId("d"), "g", b"c", "op", 1), fresh=True
+    )
+
+
+def ended(status=Status.FAILED, **changes):
+    made = Ended("op-1", DEVICE, status, 400208, "No hub.", DeviceId("d"), 1_700_000_000, 1_800_000_000, "e")
+    return replace(made, **changes)
+
+
+def state_of(answer):
+    status, body, retry_after_s = dps.answer_body(answer, NOW)
+    assert (status, retry_after_s) == (200, None)
+    return json.loads(body)["registrationState"]
+
+
+class TestRegisterBody:
+    """What each SDK sends."""
+
+    @pytest.mark.parametrize("body", [b"", b" ", b"\r\n", b"{}"])
+    def test_nothing(self, body):
+        """C# sends nothing at all without a payload; a poll's body is one space."""
+        assert dps.register_document(body) == dps.RegisterDocument(None, (), None, tpm=False)
+
+    def test_python(self):
+        document = dps.register_document(b'{"registrationId": "dev-1", "payload": null}')
+        assert (document.registration_id, document.csr_fields, document.payload) == ("dev-1", (), None)
+
+    def test_csharp(self):
+        document = dps.register_document(b'{"registrationId":null,"payload":{"a":[1, 2]}}')
+        assert (document.registration_id, document.payload) == (None, b'{"a":[1, 2]}')
+
+    def test_java_wraps_the_payload_in_a_string(self):
+        assert dps.register_document(rb'{"payload":"{\"a\":1}"}').payload == rb'"{\"a\":1}"'
+
+    @pytest.mark.parametrize("payload", [b"0", b"false", b'""', b"[]", b"1.50", b'{"x":"\xc3\xa9"}'])
+    def test_the_payload_is_kept_as_written(self, payload):
+        assert dps.register_document(b'{"payload":' + payload + b"}").payload == payload
+
+    def test_csr_of_the_first_preview(self):
+        document = dps.register_document(b'{"clientCertificateCsr":"PEM","payload":null}')
+        assert document.csr_fields == (("clientCertificateCsr", "PEM"),)
+
+    def test_csr_of_the_later_ones(self):
+        assert dps.register_document(b'{"csr":"MII"}').csr_fields == (("csr", "MII"),)
+
+    def test_two_csrs_are_both_told(self):
+        document = dps.register_document(b'{"csr":"","clientCertificateCsr":"PEM"}')
+        assert document.csr_fields == (("clientCertificateCsr", "PEM"), ("csr", ""))
+
+    def test_null_csr_is_none(self):
+        assert dps.register_document(b'{"csr":null,"clientCertificateCsr":null}').csr_fields == ()
+
+    @pytest.mark.parametrize(("tpm", "asked"), [(b'{"endorsementKey":"AAA="}', True), (b"null", False)])
+    def test_tpm(self, tpm, asked):
+        document = dps.register_document(b'{"tpm":' + tpm + b"}")
+        assert document.tpm is asked
+        if asked:
+            with pytest.raises(Malformed, match="TPM attestation is not supported"):
+                document.check(DEVICE)
+
+    def test_unknown_members_are_ignored(self):
+        assert dps.register_document(b'{"nonce":{"deep":[[]]},"registrationId":"a"}').registration_id == "a"
+
+    @pytest.mark.parametrize("name", ["Dev-1", "dev-1", "DEV-1", None])
+    def test_the_id_of_the_call_in_the_body(self, name):
+        dps.RegisterDocument(name, (), None, tpm=False).check(DEVICE)
+
+    @pytest.mark.parametrize("name", ["dev-2", "", "dev-1 "])
+    def test_another_id_in_the_body(self, name):
+        with pytest.raises(Malformed) as refusal:
+            dps.RegisterDocument(name, (), None, tpm=False).check(DEVICE)
+        assert refusal.value.rule == "id-mismatch"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"null",
+            b"[]",
+            b'"x"',
+            b"{",
+            b"{}{}",
+            b"\xef\xbb\xbf{}",
+            b'{"registrationId":1}',
+            b'{"csr":{}}',
+            b'{"clientCertificateCsr":["x"]}',
+            b'{"payload":"\xff"}',
+            b'{"\xff":1}',
+            b'{"registrationId":"\\ud800"}',
+            b'{"payload":' + b"[" * 40_000 + b"]" * 40_000 + b"}",
+        ],
+    )
+    def test_malformed(self, body):
+        with pytest.raises(Malformed) as refusal:
+            dps.register_document(body)
+        assert refusal.value.rule == "body-not-json"
+
+    def test_size(self):
+        limit = 96 * 1024
+        body = b'{"payload":"' + b"x" * (limit - 14) + b'"}'
+        assert len(body) == limit
+        assert dps.register_document(body).payload
+        with pytest.raises(Malformed) as refusal:
+            dps.register_document(body + b" ")
+        assert refusal.value.rule == "body-too-large"
+
+    @given(st.binary(max_size=300))
+    def test_octets(self, body):
+        with contextlib.suppress(Malformed):
+            dps.register_document(body)
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["registrationId", "csr", "clientCertificateCsr", "payload", "tpm", "x"]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+                lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+                max_leaves=8,
+            ),
+        )
+    )
+    def test_documents(self, members):
+        text = json.dumps(members)
+        body = text.encode()
+        try:
+            document = dps.register_document(body)
+            bridged = document.payload and dps.bridged_csr(document.payload)
+        except Malformed:
+            return
+        for member in ("registrationId", "csr", "clientCertificateCsr"):
+            assert isinstance(members.get(member), str | None)
+        assert document.registration_id == members.get("registrationId")
+        assert json.loads(document.payload or b"null") == members.get("payload")
+        assert isinstance(bridged, str | bytes | None)
+
+    @given(
+        st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        st.sampled_from([dps.CLIENT_CERTIFICATE_CSR, dps.CSR, dps.BRIDGED_CSR, None]),
+        st.none() | st.dictionaries(st.sampled_from("abc"), st.integers()),
+    )
+    def test_a_device_is_read_as_it_wrote(self, registration_id, field, payload):
+        raw = None if payload is None else json.dumps(payload).encode()
+        document = dps.register_document(dps.register_body(registration_id, field, "CSR", raw))
+        assert document.registration_id == registration_id
+        if field == dps.BRIDGED_CSR:
+            assert dps.bridged_csr(document.payload) == "CSR"
+            assert json.loads(document.payload) == {**(payload or {}), "clientCertificateCsr": "CSR"}
+        else:
+            assert document.csr_fields == (((field, "CSR"),) if field else ())
+            assert json.loads(document.payload or b"null") == payload
+
+
+class TestBridgedCSR:
+    """A CSR inside the custom payload, for SDKs that know no CSR."""
+
+    @pytest.mark.parametrize(
+        "payload",
+        [b"1", b"[]", b'"text"', b'"[1]"', b"{}", b'{"clientCertificateCsr":null}', b'{"a":1}', b'"\\"{\\""'],
+    )
+    def test_none(self, payload):
+        assert dps.bridged_csr(payload) is None
+
+    def test_member(self):
+        assert dps.bridged_csr(b'{"a":1,"clientCertificateCsr":"PEM\\nTEXT"}') == "PEM\nTEXT"
+
+    def test_java(self):
+        inner = json.dumps({"clientCertificateCsr": "PEM"})
+        assert dps.bridged_csr(json.dumps(inner).encode()) == "PEM"
+        assert dps.bridged_csr(json.dumps(" " + inner).encode()) == "PEM"
+
+    @pytest.mark.parametrize("value", [b"1", b"{}", b"[]", b"true"])
+    def test_not_a_string(self, value):
+        for payload in (
+            b'{"clientCertificateCsr":' + value + b"}",
+            json.dumps('{"clientCertificateCsr":' + value.decode() + "}").encode(),
+        ):
+            with pytest.raises(Malformed) as refusal:
+                dps.bridged_csr(payload)
+            assert refusal.value.rule == "payload-csr"
+
+
+class TestAnswer:
+    """RegistrationOperationStatus, and what SDKs demand of it."""
+
+    def test_assigning(self):
+        status, body, retry_after_s = dps.answer_body(Assigning("4.ab.cd", DEVICE, 3), NOW)
+        assert (status, retry_after_s) == (202, 3)
+        assert json.loads(body) == {"operationId": "4.ab.cd", "status": "assigning"}
+
+    def test_assigned(self):
+        status, body, retry_after_s = dps.answer_body(assigned(), NOW)
+        assert (status, retry_after_s) == (200, None)
+        assert json.loads(body) == {
+            "operationId": REGISTRATION.operation_id,
+            "status": "assigned",
+            "registrationState": {
+                "registrationId": "Dev-1",
+                "deviceId": "dev-ONE",
+                "assignedHub": "hub.example",
+                "status": "assigned",
+                "substatus": "deviceDataMigrated",
+                "createdDateTimeUtc": "2023-11-14T22:13:20.0000000Z",
+                "lastUpdatedDateTimeUtc": "2027-01-15T08:00:00.0000000Z",
+                "etag": "IjAw",
+                "symmetricKey": {"enrollmentGroupId": "Line"},
+            },
+        }
+
+    def test_a_substatus_is_always_there(self):
+        """The Python SDK's register() never returns without one."""
+        assert state_of(assigned(substatus=None))["substatus"] == "initialAssignment"
+
+    def test_individual_symmetric_key(self):
+        assert state_of(assigned(group=False))["symmetricKey"] == {}
+
+    @pytest.mark.parametrize("group", [True, False])
+    def test_x509(self, device, group):
+        state = state_of(assigned(group=group, proof=ProvenChain(device.chain)))
+        assert "symmetricKey" not in state
+        assert state["x509"].get("enrollmentGroupId") == ("Line" if group else None)
+        info = state["x509"]["certificateInfo"]
+        assert info.keys() == {
+            "subjectName",
+            "sha1Thumbprint",
+            "sha256Thumbprint",
+            "issuerName",
+            "notBeforeUtc",
+            "notAfterUtc",
+            "serialNumber",
+            "version",
+        }
+        assert all(value is not None for value in info.values())
+        assert (info["subjectName"], info["issuerName"], info["version"]) == ("CN=Dev-1", "CN=Line 3", 3)
+        assert int(info["serialNumber"], 16) == device.certificate.serial_number
+
+    def test_payload_of_the_registration(self):
+        assert state_of(assigned(payload=b'{"b": [1]}'))["payload"] == {"b": [1]}
+        assert "payload" not in state_of(assigned())
+
+    @pytest.mark.parametrize("status", [Status.FAILED, Status.DISABLED])
+    def test_ended_has_a_state(self, status):
+        """C# and Java read registrationState without looking whether it is there."""
+        code, body, retry_after_s = dps.answer_body(ended(status), NOW)
+        assert (code, retry_after_s) == (200, None)
+        document = json.loads(body)
+        assert (document["operationId"], document["status"]) == ("op-1", status.value)
+        state = document["registrationState"]
+        assert (state["registrationId"], state["status"]) == ("Dev-1", status.value)
+        assert (state["errorCode"], state["errorMessage"], state["deviceId"]) == (400208, "No hub.", "d")
+        assert "assignedHub" not in state
+
+    def test_ended_with_nothing_to_say(self):
+        state = state_of(ended(Status.DISABLED, error_code=None, error_message=None, device_id=None))
+        assert state.keys() == {
+            "registrationId",
+            "status",
+            "createdDateTimeUtc",
+            "lastUpdatedDateTimeUtc",
+            "etag",
+        }
+
+    def test_a_client_reads_it(self):
+        answer = dps.parse_answer(dps.answer_body(assigned(), NOW)[1])
+        assert (answer.operation_id, answer.status) == (REGISTRATION.operation_id, "assigned")
+        assert answer.registration_state["deviceId"] == "dev-ONE"
+        refused = dps.parse_answer(dps.error_body(401002, "Unauthorized", "id", NOW))
+        assert (refused.error_code, refused.message, refused.status) == (401002, "Unauthorized", None)
+
+    @given(st.binary(max_size=100))
+    def test_a_client_survives_anything(self, body):
+        with contextlib.suppress(Malformed):
+            dps.parse_answer(body)
+
+
+class TestCertificatesInTheAnswer:
+    """Each CSR field has its own form of answer."""
+
+    def test_client_certificate_csr(self, device):
+        state = state_of(assigned(certified=certified(device), csr_field="clientCertificateCsr"))
+        found = x509.load_pem_x509_certificates(state["issuedClientCertificate"].encode())
+        assert [one.public_bytes(pki.DER) for one in found] == list(device.chain[:2])
+        assert "issuedCertificateChain" not in state
+        assert "payload" not in state
+
+    def test_csr(self, device):
+        state = state_of(assigned(certified=certified(device), csr_field="csr"))
+        assert [base64.b64decode(one, validate=True) for one in state["issuedCertificateChain"]] == list(
+            device.chain
+        )
+        assert "issuedClientCertificate" not in state
+
+    def test_bridged(self, device):
+        answer = assigned(
+            certified=certified(device), csr_field=dps.BRIDGED_CSR, payload=b'{"colour": "red", "n": 1.50}'
+        )
+        state = state_of(answer)
+        assert state["payload"].keys() == {"colour", "n", "issuedClientCertificate"}
+        assert state["payload"]["colour"] == "red"
+        found = x509.load_pem_x509_certificates(state["payload"]["issuedClientCertificate"].encode())
+        assert len(found) == 2
+        assert "issuedClientCertificate" not in state
+
+    def test_bridged_without_a_payload(self, device):
+        state = state_of(assigned(certified=certified(device), csr_field=dps.BRIDGED_CSR))
+        assert state["payload"].keys() == {"issuedClientCertificate"}
+
+    def test_bridged_with_a_payload_that_is_no_object(self, device):
+        """Java takes nothing but an object for `payload`."""
+        state = state_of(assigned(certified=certified(device), csr_field=dps.BRIDGED_CSR, payload=b"[1,2]"))
+        assert state["payload"].keys() == {"payload", "issuedClientCertificate"}
+        assert state["payload"]["payload"] == [1, 2]
+
+    def test_what_is_issued_wins_over_a_payload_member_of_the_name(self, device):
+        payload = b'{"issuedClientCertificate":"forged"}'
+        answer = assigned(certified=certified(device), csr_field=dps.BRIDGED_CSR, payload=payload)
+        body = dps.answer_body(answer, NOW)[1]
+        assert b"forged" not in body
+        assert body.count(b'"issuedClientCertificate"') == 1
+
+    def test_remembered_issuers_change_nothing(self, device):
+        issuers = IssuerPems()
+        answer = assigned(certified=certified(device), csr_field="clientCertificateCsr")
+        bodies = {dps.answer_body(answer, NOW, issuers)[1] for _ in range(2)}
+        assert bodies == {dps.answer_body(answer, NOW)[1]}
+
+
+class TestLookup:
+    """DeviceRegistrationResult by itself, never with certificates."""
+
+    @pytest.mark.parametrize("field", ["csr", "clientCertificateCsr", dps.BRIDGED_CSR])
+    def test_assigned(self, device, field):
+        answer = assigned(certified=certified(device), csr_field=field, payload=b'{"a":1}')
+        state = json.loads(dps.registration_body(answer))
+        assert (state["registrationId"], state["status"], state["assignedHub"]) == (
+            "Dev-1",
+            "assigned",
+            "hub.example",
+        )
+        assert state["payload"] == {"a": 1}
+        assert not {"issuedClientCertificate", "issuedCertificateChain"} & state.keys()
+
+    def test_ended(self):
+        assert json.loads(dps.registration_body(ended()))["status"] == "failed"
+
+
+class TestAPIVersion:
+    @pytest.mark.parametrize("text", sorted(dps.API_VERSIONS))
+    def test_known(self, text):
+        assert dps.check_api_version(text) == text
+
+    @pytest.mark.parametrize(
+        "text", ["2019-03-31", "2021-06-01", "2021-10-01", "2021-11-01-preview", "2025-07-01-preview"]
+    )
+    def test_what_released_clients_send(self, text):
+        assert text in dps.API_VERSIONS
+
+    @pytest.mark.parametrize(
+        "text", [None, "", "2019-03-31 ", "2020-01-01", "2021-11-01-PREVIEW", "x" * 9999]
+    )
+    def test_anything_else(self, text):
+        with pytest.raises(Malformed) as refusal:
+            dps.check_api_version(text)
+        assert refusal.value.rule == "api-version"
+        assert len(refusal.value.evidence) < 100
+
+
+class TestInstants:
+    @pytest.mark.parametrize(
+        ("instant", "text"),
+        [
+            (0, "1970-01-01T00:00:00.0000000Z"),
+            (1_552_679_022.5, "2019-03-15T19:43:42.5000000Z"),
+            (1_614_602_096.1234567, "2021-03-01T12:34:56.1234567Z"),
+            (-0.25, "1969-12-31T23:59:59.7500000Z"),
+        ],
+    )
+    def test_examples(self, instant, text):
+        assert dps.iso(instant) == text
+
+    @given(st.floats(0, 4e9))
+    def test_form(self, instant):
+        text = dps.iso(instant)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", text)
+        assert abs(datetime.fromisoformat(text[:-2]).replace(tzinfo=UTC).timestamp() - instant) < 2e-6
+
+    def test_error_body(self):
+        assert json.loads(dps.error_body(401002, "Unauthorized", "a-guid", 1_552_679_022.5)) == {
+            "errorCode": 401002,
+            "trackingId": "a-guid",
+            "message": "Unauthorized",
+            "timestampUtc": "2019-03-15T19:43:42.5000000Z",
+        }

@@ -1,0 +1,480 @@
+"""Enrollment documents: what is accepted, what is refused, what is shown."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accredit.domain.enrollment import (
+    Enrollment,
+    EnrollmentKind,
+    LeafCertificates,
+    ReprovisionPolicy,
+    SigningCertificates,
+    SymmetricKeys,
+)
+from accredit.domain.errors import Malformed
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.registration import Registration, Status, Substatus
+from accredit.domain.secret import Secret
+from accredit.wire.service_api.attestations import CertificatesSent, Kept, KeysSent
+from accredit.wire.service_api.certificates import certificate_der, certificate_ders, certificate_info, pem
+from accredit.wire.service_api.documents import write
+from accredit.wire.service_api.enrollments import EnrollmentSent, enrollment_document, read_enrollment
+from support import pki
+
+DEVICE = RegistrationId.parse("Dev-1")
+GROUP = GroupId.parse("Line-1")
+ROOT = pki.root("root")
+LEAF = ROOT.issue("Dev-1")
+SYMMETRIC = {"type": "symmetricKey"}
+
+
+def individual(**members: Any) -> EnrollmentSent:
+    document = {"registrationId": "dev-1", "attestation": SYMMETRIC, **members}
+    return read_enrollment(json.dumps(document).encode(), DEVICE)
+
+
+def group(**members: Any) -> EnrollmentSent:
+    document = {"enrollmentGroupId": "Line-1", "attestation": SYMMETRIC, **members}
+    return read_enrollment(json.dumps(document).encode(), GROUP)
+
+
+def key(size: int) -> str:
+    return base64.b64encode(b"k" * size).decode()
+
+
+def client_certificates(text: str) -> dict[str, Any]:
+    return {"type": "x509", "x509": {"clientCertificates": {"primary": {"certificate": text}}}}
+
+
+def signing_certificates(text: str) -> dict[str, Any]:
+    return {"type": "x509", "x509": {"signingCertificates": {"primary": {"certificate": text}}}}
+
+
+def test_the_founding_documents_body() -> None:
+    body = (
+        b'{ "registrationId": "mydevice1", "attestation": { "type": "symmetricKey" }, '
+        b'"clientCertificateIssuancePolicy": {"certificateAuthorityName":"myca1"} }'
+    )
+    sent = read_enrollment(body, RegistrationId.parse("mydevice1"))
+    assert sent.authority == AuthorityName.parse("myca1")
+    assert sent.attestation == KeysSent(None, None)
+    assert sent.enabled
+    assert sent.allocation_policy == "hashed"
+    assert sent.reprovision == ReprovisionPolicy(update_hub_assignment=True, migrate_device_data=True)
+
+
+def test_every_member_is_read() -> None:
+    twin = {"tags": {"site": "7"}, "properties": {"desired": {"rate": 1.5, "list": [1, None]}}}
+    sent = individual(
+        deviceId="Thing:1",
+        provisioningStatus="disabled",
+        capabilities={"iotEdge": True},
+        reprovisionPolicy={"updateHubAssignment": False, "migrateDeviceData": False},
+        allocationPolicy="static",
+        iotHubs=["Hub-A", "hub-a", "hub-b"],
+        initialTwin=twin,
+        optionalDeviceInformation={"a": {"b": 1}},
+        customAllocationDefinition={"webhookUrl": "https://x", "apiVersion": "2019-03-31"},
+        someday={"unknown": True},
+    )
+    assert (sent.device_id, sent.enabled, sent.iot_edge) == (DeviceId("Thing:1"), False, True)
+    assert sent.reprovision == ReprovisionPolicy(update_hub_assignment=False, migrate_device_data=False)
+    assert (sent.allocation_policy, sent.hubs) == ("static", ("hub-a", "hub-b"))
+    assert sent.initial_twin == twin
+    assert sent.settings == {
+        "optionalDeviceInformation": {"a": {"b": 1}},
+        "customAllocationDefinition": {"webhookUrl": "https://x", "apiVersion": "2019-03-31"},
+    }
+
+
+def test_nulls_count_as_absent() -> None:
+    nulls = dict.fromkeys(
+        (
+            "deviceId",
+            "provisioningStatus",
+            "capabilities",
+            "reprovisionPolicy",
+            "allocationPolicy",
+            "iotHubs",
+            "iotHubHostName",
+            "initialTwin",
+            "optionalDeviceInformation",
+            "customAllocationDefinition",
+            "clientCertificateIssuancePolicy",
+            "trustBundleId",
+            "credentialPolicyName",
+            "etag",
+            "registrationState",
+        )
+    )
+    assert individual(**nulls) == individual()
+
+
+def test_the_older_host_name_makes_a_static_enrollment() -> None:
+    sent = individual(iotHubHostName="Hub-A")
+    assert (sent.allocation_policy, sent.hubs, sent.settings) == (
+        "static",
+        ("hub-a",),
+        {"iotHubHostName": "hub-a"},
+    )
+
+
+def test_the_list_of_hubs_counts_where_both_are_given() -> None:
+    sent = individual(iotHubHostName="hub-a", iotHubs=["hub-b"])
+    assert (sent.hubs, sent.settings) == (("hub-b",), {})
+
+
+def test_a_groups_own_members() -> None:
+    sent = group(idPattern="line-[0-9]+", deviceId="ignored", optionalDeviceInformation={"ignored": 1})
+    assert (sent.kind, sent.device_id, sent.settings) == (
+        EnrollmentKind.GROUP,
+        None,
+        {"idPattern": "line-[0-9]+"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "rule"),
+    [
+        ({"registrationId": "dev-2"}, "id-mismatch"),
+        ({"registrationId": None}, "id-mismatch"),
+        ({"registrationId": 1}, "document-invalid"),
+        ({"attestation": None}, "attestation-missing"),
+        ({"attestation": {}}, "document-invalid"),
+        ({"attestation": {"type": "none"}}, "attestation-type"),
+        ({"attestation": {"type": "tpm", "tpm": {"endorsementKey": "x"}}}, "tpm-unsupported"),
+        ({"attestation": {"type": "symmetricKey", "x509": {}}}, "attestation-two"),
+        ({"attestation": {"type": "x509", "x509": {}, "symmetricKey": {}}}, "attestation-two"),
+        ({"attestation": {"type": "symmetricKey", "tpm": {}}}, "attestation-two"),
+        ({"attestation": {"type": "x509"}}, "attestation-missing"),
+        (
+            {"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "a"}}}},
+            "ca-references-unsupported",
+        ),
+        ({"attestation": {"type": "x509", "x509": {"clientCertificates": {}}}}, "attestation-missing"),
+        (
+            {"attestation": {"type": "x509", "x509": {"clientCertificates": {}, "signingCertificates": {}}}},
+            "attestation-two",
+        ),
+        ({"attestation": signing_certificates(ROOT.pem)}, "attestation-missing"),
+        ({"attestation": {**SYMMETRIC, "symmetricKey": {"primaryKey": key(15)}}}, "key-size"),
+        ({"attestation": {**SYMMETRIC, "symmetricKey": {"secondaryKey": key(65)}}}, "key-size"),
+        ({"attestation": {**SYMMETRIC, "symmetricKey": {"primaryKey": key(32)[:-1] + "!"}}}, "key-size"),
+        ({"attestation": {**SYMMETRIC, "symmetricKey": {"primaryKey": "ü" * 30}}}, "key-size"),
+        ({"deviceId": "a b"}, "id-grammar"),
+        ({"provisioningStatus": "paused"}, "provisioning-status"),
+        ({"allocationPolicy": "random"}, "allocation-policy"),
+        ({"allocationPolicy": "custom"}, "allocation-unsupported"),
+        ({"allocationPolicy": "geoLatency"}, "allocation-unsupported"),
+        ({"iotHubs": [f"h{n}" for n in range(51)]}, "hub-count"),
+        ({"iotHubs": "hub"}, "document-invalid"),
+        ({"trustBundleId": "b"}, "member-unsupported"),
+        ({"credentialPolicyName": "p"}, "member-unsupported"),
+        ({"clientCertificateIssuancePolicy": {}}, "document-invalid"),
+        (
+            {"clientCertificateIssuancePolicy": {"certificateAuthorityName": "a", "profil": "b"}},
+            "document-invalid",
+        ),
+        ({"clientCertificateIssuancePolicy": {"certificateAuthorityName": "a b"}}, "id-grammar"),
+        ({"initialTwin": []}, "document-invalid"),
+        ({"initialTwin": {"tags": []}}, "initial-twin"),
+        ({"initialTwin": {"properties": 1}}, "initial-twin"),
+        ({"initialTwin": {"properties": {"desired": []}}}, "initial-twin"),
+        ({"capabilities": {"iotEdge": "yes"}}, "document-invalid"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:60],
+)
+def test_refusals(members: dict[str, Any], rule: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        individual(**members)
+    assert refused.value.rule == rule
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{2,1}", "x" * 257, "*"])
+def test_patterns_that_are_none(pattern: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        group(idPattern=pattern)
+    assert refused.value.rule == "id-pattern"
+
+
+def test_query_is_no_id() -> None:
+    with pytest.raises(Malformed) as refused:
+        read_enrollment(
+            b'{"registrationId":"Query","attestation":{"type":"symmetricKey"}}', RegistrationId.parse("query")
+        )
+    assert refused.value.rule == "id-reserved"
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_keys_of_every_allowed_size(size: int) -> None:
+    sent = individual(
+        attestation={**SYMMETRIC, "symmetricKey": {"primaryKey": key(size), "secondaryKey": ""}}
+    )
+    assert sent.attestation == KeysSent(Secret(b"k" * size), None)
+
+
+class TestCertificates:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            LEAF.pem,
+            LEAF.pem.replace("\n", "\r\n"),
+            "\n" + LEAF.pem + "\n",
+            base64.b64encode(LEAF.der).decode(),
+            base64.encodebytes(LEAF.der).decode(),
+        ],
+        ids=["pem", "crlf", "padded", "one line", "lines"],
+    )
+    def test_forms(self, text: str) -> None:
+        sent = individual(attestation=client_certificates(text))
+        assert sent.attestation == CertificatesSent(LeafCertificates, LEAF.der, None)
+
+    def test_a_groups_signing_certificates(self) -> None:
+        other = pki.root("other")
+        attestation = signing_certificates(ROOT.pem)
+        attestation["x509"]["signingCertificates"]["secondary"] = {"certificate": other.pem}
+        assert group(attestation=attestation).attestation == CertificatesSent(
+            SigningCertificates, ROOT.der, other.der
+        )
+
+    @pytest.mark.parametrize(
+        "secondary", [None, {}, {"certificate": ""}, {"certificate": None, "info": None}]
+    )
+    def test_an_empty_secondary_is_none(self, secondary: Any) -> None:
+        attestation = client_certificates(LEAF.pem)
+        attestation["x509"]["clientCertificates"]["secondary"] = secondary
+        assert individual(attestation=attestation).attestation == CertificatesSent(
+            LeafCertificates, LEAF.der, None
+        )
+
+    def test_info_alone_stands_for_the_stored_one(self) -> None:
+        attestation = client_certificates("")
+        attestation["x509"]["clientCertificates"]["primary"] = {"info": certificate_info(LEAF.der)}
+        digest = hashlib.sha256(LEAF.der).digest()
+        assert individual(attestation=attestation).attestation == CertificatesSent(
+            LeafCertificates, Kept(digest), None
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "rule"),
+        [
+            (LEAF.pem + ROOT.pem, "certificate-count"),
+            ("hello", "certificate-unreadable"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate-unreadable"),
+            (base64.b64encode(LEAF.der[:-1]).decode(), "certificate-unreadable"),
+            (
+                LEAF.pem + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                "certificate-private-key",
+            ),
+            ("A" * 17_000, "certificate-size"),
+        ],
+    )
+    def test_refusals(self, text: str, rule: str) -> None:
+        with pytest.raises(Malformed) as refused:
+            individual(attestation=client_certificates(text))
+        assert refused.value.rule == rule
+
+    @pytest.mark.parametrize("certificate", [LEAF, ROOT.issue("no basic constraints", basic=False)])
+    def test_a_signing_certificate_is_a_ca(self, certificate: pki.Entity) -> None:
+        with pytest.raises(Malformed) as refused:
+            group(attestation=signing_certificates(certificate.pem))
+        assert refused.value.rule == "signing-not-a-ca"
+
+    def test_a_thumbprint_that_is_none(self) -> None:
+        attestation = client_certificates("")
+        attestation["x509"]["clientCertificates"]["primary"] = {"info": {"sha256Thumbprint": "zz"}}
+        with pytest.raises(Malformed):
+            individual(attestation=attestation)
+
+    def test_info_has_its_eight_members(self) -> None:
+        info = certificate_info(LEAF.der)
+        assert info == {
+            "subjectName": "CN=Dev-1",
+            "sha1Thumbprint": hashlib.sha1(LEAF.der).hexdigest().upper(),
+            "sha256Thumbprint": hashlib.sha256(LEAF.der).hexdigest().upper(),
+            "issuerName": "CN=root",
+            "notBeforeUtc": "2027-01-14T08:00:00Z",
+            "notAfterUtc": "2028-01-15T08:00:00Z",
+            "serialNumber": info["serialNumber"],
+            "version": 3,
+        }
+        assert int(info["serialNumber"], 16) == LEAF.certificate.serial_number
+
+    def test_pem_round_trip(self) -> None:
+        assert pem(LEAF.der) == LEAF.pem
+        assert certificate_ders(LEAF.pem + ROOT.pem, "x") == [LEAF.der, ROOT.der]
+
+    @given(st.binary(max_size=60), st.integers(0, 500))
+    def test_only_malformed_leaves(self, noise: bytes, at: int) -> None:
+        spoiled = LEAF.der[:at] + noise + LEAF.der[at + len(noise) :]
+        for text in (base64.b64encode(spoiled).decode(), pem(spoiled), noise.decode("latin-1")):
+            try:
+                certificate_info(certificate_der(text, "x"))
+                certificate_ders(text, "x")
+            except Malformed:
+                pass
+
+
+def stored(**members: Any) -> Enrollment:
+    values: dict[str, Any] = {
+        "id": DEVICE,
+        "attestation": SymmetricKeys(Secret(b"p" * 32), Secret(b"s" * 32)),
+        "generation": "g",
+        "etag": "e1",
+        "created_at": 1_800_000_000,
+        "updated_at": 1_800_000_001,
+        **members,
+    }
+    return Enrollment(**values)
+
+
+class TestAnswers:
+    def test_the_least(self) -> None:
+        assert enrollment_document(stored()) == {
+            "registrationId": "Dev-1",
+            "attestation": {"type": "symmetricKey"},
+            "capabilities": {"iotEdge": False},
+            "etag": '"e1"',
+            "provisioningStatus": "enabled",
+            "reprovisionPolicy": {"updateHubAssignment": True, "migrateDeviceData": True},
+            "createdDateTimeUtc": "2027-01-15T08:00:00.0000000Z",
+            "lastUpdatedDateTimeUtc": "2027-01-15T08:00:01.0000000Z",
+            "allocationPolicy": "hashed",
+        }
+
+    def test_keys_only_where_they_are_asked_for(self) -> None:
+        shown = enrollment_document(stored(), keys_shown=True)["attestation"]
+        assert shown == {
+            "type": "symmetricKey",
+            "symmetricKey": {
+                "primaryKey": base64.b64encode(b"p" * 32).decode(),
+                "secondaryKey": base64.b64encode(b"s" * 32).decode(),
+            },
+        }
+
+    def test_certificates_are_shown_as_info_alone(self) -> None:
+        enrollment = stored(id=GROUP, attestation=SigningCertificates(ROOT.der))
+        shown = enrollment_document(enrollment, keys_shown=True)
+        assert shown["enrollmentGroupId"] == "Line-1"
+        assert shown["attestation"] == {
+            "type": "x509",
+            "x509": {"signingCertificates": {"primary": {"info": certificate_info(ROOT.der)}}},
+        }
+
+    def test_the_registration_state(self) -> None:
+        state = Registration(
+            registration_id=DEVICE,
+            enrollment=stored().ref,
+            device_id=DeviceId("Dev-1"),
+            hub="localhost",
+            status=Status.ASSIGNED,
+            substatus=Substatus.INITIAL_ASSIGNMENT,
+            operation_id="op",
+            etag="r1",
+            created_at=1_800_000_000,
+            updated_at=1_800_000_000,
+            payload=b'{"a": [1]}',
+        )
+        shown = json.loads(write(enrollment_document(stored(), registration=state)))["registrationState"]
+        assert shown == {
+            "registrationId": "Dev-1",
+            "createdDateTimeUtc": "2027-01-15T08:00:00.0000000Z",
+            "assignedHub": "localhost",
+            "deviceId": "Dev-1",
+            "status": "assigned",
+            "substatus": "initialAssignment",
+            "lastUpdatedDateTimeUtc": "2027-01-15T08:00:00.0000000Z",
+            "etag": '"r1"',
+            "payload": {"a": [1]},
+        }
+
+    def test_what_is_shown_can_be_sent_back(self) -> None:
+        enrollment = stored(
+            device_id=DeviceId("Thing"),
+            authority=AuthorityName.parse("Builtin"),
+            enabled=False,
+            allocation_policy="static",
+            hubs=("hub-a", "hub-b"),
+            iot_edge=True,
+            initial_twin={"tags": {"a": 1}, "properties": {"desired": {}}},
+            reprovision=ReprovisionPolicy(update_hub_assignment=False, migrate_device_data=True),
+            settings={"optionalDeviceInformation": {"x": None}},
+        )
+        sent = read_enrollment(write(enrollment_document(enrollment, keys_shown=True)), DEVICE)
+        for member in (
+            "device_id",
+            "authority",
+            "enabled",
+            "allocation_policy",
+            "hubs",
+            "iot_edge",
+            "initial_twin",
+        ):
+            assert getattr(sent, member) == getattr(enrollment, member), member
+        assert sent.reprovision == enrollment.reprovision
+        assert sent.settings == enrollment.settings
+        assert sent.attestation == KeysSent(Secret(b"p" * 32), Secret(b"s" * 32))
+
+    def test_a_host_name_is_shown_as_it_was_given(self) -> None:
+        shown = enrollment_document(stored(hubs=("hub-a",), settings={"iotHubHostName": "hub-a"}))
+        assert shown["iotHubHostName"] == "hub-a"
+        assert "iotHubs" not in shown
+
+
+MEMBERS = st.sampled_from(
+    [
+        "attestation",
+        "deviceId",
+        "provisioningStatus",
+        "capabilities",
+        "reprovisionPolicy",
+        "allocationPolicy",
+        "iotHubs",
+        "iotHubHostName",
+        "initialTwin",
+        "idPattern",
+        "customAllocationDefinition",
+        "clientCertificateIssuancePolicy",
+        "optionalDeviceInformation",
+        "type",
+        "symmetricKey",
+        "primaryKey",
+        "x509",
+        "clientCertificates",
+        "signingCertificates",
+        "primary",
+        "certificate",
+        "info",
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(["symmetricKey", "x509", "static"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MEMBERS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(MEMBERS, VALUES, max_size=6))
+def test_only_malformed_leaves_whatever_is_sent(members: dict[str, Any]) -> None:
+    for read_it in (individual, group):
+        with suppress(Malformed):
+            read_it(**members)
+
+
+@given(st.binary(max_size=300))
+def test_only_malformed_leaves_for_bytes(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_enrollment(body, DEVICE)
