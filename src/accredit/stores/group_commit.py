@@ -1,8 +1,10 @@
 """One writer, many units: whatever waits while a commit is on its way to the disk shares the next one.
 
-A thread of its own owns the writing connection. Units that share a commit do not share a fate: where one does not
-find what it expects, the batch is run again with a savepoint for each, so that this one alone is undone. An answer
-goes out only after the commit has returned. This file knows statements and row counts, not what they mean.
+Statements run in the event loop's thread, where they cost microseconds; only COMMIT, which waits for the disk, goes to
+a thread of its own, as one call that needs no interpreter. (Running the statements there as well made the two threads
+hand the interpreter to each other several times for each device.) Units that share a commit do not share a fate: where
+one does not find what it expects, the batch is run again with a savepoint for each, so that this one alone is undone. An
+answer goes out only after the commit has returned. This file knows statements and row counts, not what they mean.
 """
 
 from __future__ import annotations
@@ -12,13 +14,18 @@ import contextlib
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.stores.units import UnitOfWork, holds
 
-MAX_BATCH = 128
+MAX_BATCH = 64
+"""Bounds how long a batch holds the event loop: some milliseconds."""
+
 MAX_WAITING = 8192
+RETRY_S = 0.01
+"""How soon a database that another process has locked is tried again."""
 
 _UNAVAILABLE = frozenset({
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT,
@@ -35,62 +42,104 @@ _Waiting = tuple[UnitOfWork, "asyncio.Future[None]"]
 class GroupCommit:
     """Runs units of work in the order in which they came."""
 
-    def __init__(self, connection: sqlite3.Connection, committed: Callable[[UnitOfWork], None]) -> None:
-        """`connection` is in autocommit mode, and this object's alone. `committed` is called in the event loop."""
+    def __init__(
+        self, connection: sqlite3.Connection, committed: Callable[[UnitOfWork], None], busy_timeout_s: float
+    ) -> None:
+        """`connection` is in autocommit mode, and this object's alone. `committed` is called in the event loop.
+
+        A database that another process has locked is waited for `busy_timeout_s` seconds, without blocking anything.
+        """
         self._connection = connection
         self._execute = connection.cursor().execute
+        # The event loop must not sleep in SQLite: a lock is waited for by asking again.
+        self._execute("PRAGMA busy_timeout = 0")
         self._committed = committed
+        self._busy_timeout_s = busy_timeout_s
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting: deque[_Waiting] = deque()
+        self._busy_since: float | None = None
+        self._at_work = False
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name="accredit-store", daemon=True)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._calls: queue.SimpleQueue[tuple[Sequence[_Waiting], Sequence[Outcome]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._commits, name="accredit-store", daemon=True)
         self._thread.start()
 
     def submit(self, unit: UnitOfWork) -> asyncio.Future[None]:
         """The future is done when the unit is durable, or nothing of it stands. Cancelling it changes neither."""
         if self._closing:
             raise StoreUnavailable("the store is closed")
-        if self._queue.qsize() >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             raise StoreUnavailable(f"{MAX_WAITING} units of work are waiting already")
         future = self._loop.create_future()
-        self._queue.put((unit, future))
+        self._waiting.append((unit, future))
+        if not self._at_work:
+            # Not at once: what else this turn of the event loop brings shares the commit.
+            self._at_work = True
+            self._idle.clear()
+            self._loop.call_soon(self._next)
         return future
 
     async def close(self) -> None:
         """Run what is queued, then close the connection."""
         if not self._closing:
             self._closing = True
-            self._queue.put(None)
+            await self._idle.wait()
+            self._calls.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
-    def _work(self) -> None:
-        going_on = True
-        while going_on:
-            batch, going_on = self._batch()
-            if batch:
-                outcomes = self._outcomes([unit for unit, _ in batch])
-                try:
-                    self._loop.call_soon_threadsafe(self._settle, batch, outcomes)
-                except RuntimeError:
-                    # The loop was closed: nobody waits any more.
-                    going_on = False
+    def _next(self) -> None:
+        """Run a batch's statements and send it to be committed."""
+        if not self._waiting:
+            self._at_work = False
+            self._idle.set()
+            return
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            self._not_begun(error)
+            return
+        self._busy_since = None
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+        outcomes = self._outcomes([unit for unit, _ in batch])
+        if self._connection.in_transaction:
+            self._calls.put((batch, outcomes))
+        else:
+            self._settle(batch, outcomes)
+
+    def _not_begun(self, error: sqlite3.Error) -> None:
+        now = self._loop.time()
+        if self._busy_since is None:
+            self._busy_since = now
+        locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        if locked and now - self._busy_since < self._busy_timeout_s:
+            self._loop.call_later(RETRY_S, self._next)
+            return
+        self._busy_since = None
+        batch = list(self._waiting)
+        self._waiting.clear()
+        self._settle(batch, [_unavailable(error)] * len(batch))
+
+    def _commits(self) -> None:
+        """The thread: one COMMIT after the other."""
+        while (call := self._calls.get()) is not None:
+            batch, outcomes = call
+            try:
+                self._connection.execute("COMMIT")
+            except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it, and the thread goes on
+                outcomes = [_unavailable(error) if outcome is None else outcome for outcome in outcomes]
+            try:
+                self._loop.call_soon_threadsafe(self._settle, batch, outcomes)
+            except RuntimeError:
+                break  # the loop was closed: nobody waits any more
         self._connection.close()
 
-    def _batch(self) -> tuple[list[_Waiting], bool]:
-        """Wait for a unit, take what came with it; False once the store is closing."""
-        batch: list[_Waiting] = []
-        waiting = self._queue.get()
-        while waiting is not None:
-            batch.append(waiting)
-            if len(batch) >= MAX_BATCH:
-                return batch, True
-            try:
-                waiting = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, True
-        return batch, False
-
     def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._roll_back()
         for (unit, _), outcome in zip(batch, outcomes, strict=True):
             if outcome is None:
                 self._committed(unit)
@@ -101,36 +150,30 @@ class GroupCommit:
                 future.set_result(None)
             else:
                 future.set_exception(outcome)
+        # After those who waited, whose next units then share the next commit.
+        self._loop.call_soon(self._next)
 
     def _outcomes(self, units: Sequence[UnitOfWork]) -> Sequence[Outcome]:
+        """Within the transaction that was begun; it is left open when anything in it is to be committed."""
         try:
-            self._roll_back()
             if len(units) == 1:
-                return [self._alone(units[0])]
+                failure = self._run(units[0], set())
+                if failure is not None:
+                    self._roll_back()
+                return [failure]
             return self._together(units) or self._apart(units)
-        except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it, and the thread goes on
+        except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
             with contextlib.suppress(sqlite3.Error):
                 self._roll_back()
             return [_unavailable(error) for _ in units]
 
-    def _alone(self, unit: UnitOfWork) -> Outcome:
-        self._execute("BEGIN IMMEDIATE")
-        failure = self._run(unit, set())
-        if failure is not None:
-            self._roll_back()
-            return failure
-        self._execute("COMMIT")
-        return None
-
     def _together(self, units: Sequence[UnitOfWork]) -> Sequence[Outcome] | None:
         """Nearly every batch has no failure in it, and needs no savepoints; None when one has, and is undone."""
-        self._execute("BEGIN IMMEDIATE")
         held: set[tuple[object, ...]] = set()
         for unit in units:
             if self._run(unit, held) is not None:
                 self._roll_back()
                 return None
-        self._execute("COMMIT")
         return [None] * len(units)
 
     def _apart(self, units: Sequence[UnitOfWork]) -> Sequence[Outcome]:
@@ -144,7 +187,6 @@ class GroupCommit:
                 self._execute("ROLLBACK TO unit")
             self._execute("RELEASE unit")
             outcomes.append(failure)
-        self._execute("COMMIT")
         return outcomes
 
     def _run(self, unit: UnitOfWork, held: set[tuple[object, ...]]) -> Outcome:

@@ -32,6 +32,7 @@ from accredit.stores.group_commit import GroupCommit
 from accredit.stores.units import UnitOfWork, Units
 
 BUSY_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 0.25
 _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
@@ -45,11 +46,13 @@ class SqliteStore:
         self._units = Units(sealer)
         self._cache = Cache()
         self._chains: dict[bytes, tuple[bytes, ...]] = {}
-        writing = _connection(path, busy_timeout_s)
-        self._reading = _connection(path, busy_timeout_s)
-        self._reading.execute("PRAGMA query_only = ON")
+        # The reader's pages are good until the next commit only; the writer's stay good.
+        writing = _connection(path, busy_timeout_s, "cache_size = -32768", "wal_autocheckpoint = 2000")
+        self._reading = _connection(
+            path, min(busy_timeout_s, _READ_TIMEOUT_S), "cache_size = -4096", "query_only = ON"
+        )
         self._read = self._reading.cursor().execute
-        self._writer = GroupCommit(writing, self._committed)
+        self._writer = GroupCommit(writing, self._committed, busy_timeout_s)
 
     @classmethod
     async def open(cls, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:
@@ -159,6 +162,9 @@ class SqliteStore:
     async def open_operations(self) -> Sequence[Operation]:
         return [rows.operation(row) for row in self._rows(sql.OPEN_OPERATIONS, ())]
 
+    async def unsettled_operations(self) -> Sequence[Operation]:
+        return [rows.operation(row) for row in self._rows(sql.UNSETTLED_OPERATIONS, ())]
+
     async def forget_operations(self, before: int) -> None:
         # In portions, so that registrations can be committed between them.
         portion = UnitOfWork([(sql.FORGET_OPERATIONS, (before, _FORGOTTEN_AT_ONCE), None, None)])
@@ -173,7 +179,6 @@ class SqliteStore:
         return [self._certificate(row) for row in self._rows(sql.CERTIFICATES_OF_KEY, (spki_sha256,))]
 
     async def certificates_with_serial(self, serial: int) -> Sequence[CertificateRecord]:
-        """Every certificate with this serial number, whatever authority gave it (bounded: 16)."""
         values = (rows.serial_value(serial),)
         return [self._certificate(row) for row in self._rows(sql.CERTIFICATES_WITH_SERIAL, values)]
 
@@ -256,10 +261,10 @@ def _id(row: rows.Row) -> int:
     return int(row[0])
 
 
-def _connection(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+def _connection(path: Path, busy_timeout_s: float, *pragmas: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=128
     )
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16384", "temp_store = MEMORY"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY", *pragmas):
         connection.execute(f"PRAGMA {pragma}")
     return connection
