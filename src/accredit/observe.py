@@ -9,7 +9,9 @@ import logging
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import IO, Any
 
 import structlog
@@ -81,20 +83,26 @@ def configure(level: str, stream: IO[str] | None = None) -> LineWriter:
     import msgspec  # noqa: PLC0415 - only a running service renders lines
 
     encoder = msgspec.json.Encoder(enc_hook=str)
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     traceback = structlog.processors.ExceptionRenderer()
 
     def render(event: MutableMapping[str, Any]) -> str:
+        event["timestamp"] = datetime.fromtimestamp(event["timestamp"], UTC).isoformat()
         return encoder.encode(event).decode() + "\n"
 
     writer = LineWriter(stream if stream is not None else sys.stderr)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, traceback, _as_keywords],
+        processors=[structlog.processors.add_log_level, _stamp, traceback, _as_keywords],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=lambda *_: _QueuedLogger(writer, render),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     return writer
+
+
+def _stamp(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The instant, to be rendered by the writer thread."""
+    event["timestamp"] = time.time()
+    return event
 
 
 def _as_keywords(

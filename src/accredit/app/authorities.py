@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from accredit.authorities.builtin import BuiltInAuthority
+from accredit.config import Config
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ids import AuthorityName
-from accredit.interfaces import Authority, Store
+from accredit.domain.secret import Secret
+from accredit.egress import Egress, EgressRules
+from accredit.interfaces import Authority, Clock, Entropy, Store
 
 # A connector's code is loaded when a fleet uses it. The linter can't see these imports: a test loads each.
 CONNECTORS: Mapping[str, str] = {
@@ -24,12 +28,18 @@ def connector(kind: str) -> Any:
 
 
 class ConfiguredAuthorities:
-    """`interfaces.Authorities` over the store. `make` turns a record into its connector."""
+    """`interfaces.Authorities` over the store. Each outside authority has a connection pool of its own."""
 
-    def __init__(self, store: Store, make: Callable[[AuthorityRecord], Authority]) -> None:
+    def __init__(
+        self, store: Store, config: Config, rules: EgressRules, clock: Clock, entropy: Entropy
+    ) -> None:
         self._store = store
-        self._make = make
+        self._config = config
+        self._rules = rules
+        self._clock = clock
+        self._entropy = entropy
         self._made: dict[AuthorityName, Authority] = {}
+        self._pools: list[Egress] = []
 
     async def get(self, name: AuthorityName) -> Authority | None:
         record = await self._store.authority(name)
@@ -40,3 +50,26 @@ class ConfiguredAuthorities:
         if made is None or made.version != record.version:
             made = self._made[name] = self._make(record)
         return made
+
+    def _make(self, record: AuthorityRecord) -> Authority:
+        kind = connector(record.type)
+        if record.type == "BuiltIn":
+            ours: Authority = kind(record, self._entropy, self._clock)
+            return ours
+        pool = Egress(self._rules)
+        self._pools.append(pool)
+        outside: Authority = kind(record, pool, self._config.digicert_url, self._clock)
+        return outside
+
+    async def close(self) -> None:
+        """Close every connection pool."""
+        for pool in self._pools:
+            await pool.close()
+
+
+def found_built_in(
+    entropy: Entropy, clock: Clock, name: AuthorityName, _now: int
+) -> tuple[dict[str, Any], dict[str, Secret]]:
+    """Settings and secrets of a new CA of our own, for `administration`."""
+    made = BuiltInAuthority.found(name, entropy, clock)
+    return made.settings, made.secrets

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+_PIPE_COLUMNS = 4_096
+
 
 def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], *, as_json: bool) -> None:
     """`columns` are (heading, dotted path); with `as_json` every member of every row is printed, streaming."""
@@ -22,7 +24,8 @@ def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], 
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row, path) for _, path in columns))
-    console = Console()
+    # A pipe has no width of its own; folding a serial number there would hide it from grep.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
     if table.row_count:
         console.print(table)
     else:

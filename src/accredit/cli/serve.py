@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -73,6 +74,10 @@ async def _serve(config: Config) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     service = await start(config)
+    # What lives as long as the process need not be looked at by every collection.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     print(
         f"accredit serves {config.hub_name}: https {service.https_port}, mqtt {service.mqtt_port}, "
         f"id scope {service.id_scope}; `accredit info --data-dir {config.data_dir}` shows the rest",

@@ -1,0 +1,38 @@
+"""The ports of a service, bound before anything is served: all of them, or none."""
+
+from __future__ import annotations
+
+from socket import socket
+
+from accredit.config import Config
+from accredit.fronts.listener import LOOPBACK, PortForbidden, bind
+from accredit.observe import log
+
+HTTPS_FALLBACK_PORT = 8443
+
+
+def bound(config: Config) -> tuple[list[socket], list[socket]]:
+    """Listening sockets for HTTPS and MQTT; raises CannotListen."""
+    hosts = config.bind or LOOPBACK
+    https = _https(config, hosts)
+    try:
+        return https, bind(hosts, config.mqtt_port, "--mqtt-port")
+    except BaseException:
+        for each in https:
+            each.close()
+        raise
+
+
+def _https(config: Config, hosts: tuple[str, ...]) -> list[socket]:
+    """An implicit 443 that needs a missing privilege becomes 8443; an explicit one never does."""
+    try:
+        return bind(hosts, config.https_port, "--https-port")
+    except PortForbidden:
+        if "https_port" in config.explicit:
+            raise
+    log.warning(
+        "https-port-fallback",
+        reason=f"port {config.https_port} needs a privilege that this process does not have; serving on {HTTPS_FALLBACK_PORT}",
+        remedy="set --https-port, or allow 443 with `sysctl net.ipv4.ip_unprivileged_port_start=443`",
+    )
+    return bind(hosts, HTTPS_FALLBACK_PORT, "--https-port")

@@ -1,0 +1,63 @@
+"""The TLS context that listeners show, from the service's own root or from the operator's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from OpenSSL import SSL
+
+from accredit.app.data_folder import CannotStart, DataFolder
+from accredit.app.first_start import server_identity
+from accredit.ca.server_identity import ServerIdentity
+from accredit.config import Config
+from accredit.fronts.listener import LOOPBACK
+from accredit.fronts.tls_context import server_context
+from accredit.interfaces import Clock, Store
+from accredit.observe import log
+
+
+class TLSIdentity:
+    """`context` is asked at each handshake; `renew` may replace what it gives while the service runs."""
+
+    def __init__(self, config: Config, folder: DataFolder, store: Store, clock: Clock) -> None:
+        self._config = config
+        self._folder = folder
+        self._store = store
+        self._clock = clock
+        self._context: SSL.Context | None = None
+
+    def context(self) -> SSL.Context:
+        assert self._context is not None
+        return self._context
+
+    async def renew(self) -> None:
+        """Load the certificate, or make one when it is due or the host names have changed. Raises CannotStart."""
+        if "tls_certificate_file" in self._config.explicit:
+            identity = self._from_files()
+        else:
+            names = _nameable((*self._config.host, *(self._config.bind or LOOPBACK)))
+            identity, root, reason = await server_identity(self._store, names, self._clock)
+            if reason is not None:
+                log.info("server-certificate-made", reason=reason)
+            elif self._context is not None:
+                return
+            self._folder.write_trust_root(root.pem())
+        self._context = server_context(identity.chain, identity.key)
+
+    def _from_files(self) -> ServerIdentity:
+        chain, key = self._config.tls_certificate_file, self._config.tls_key_file
+        if "tls_key_file" not in self._config.explicit:
+            raise CannotStart(f"The TLS certificate {chain} needs its key; name it with --tls-key-file.")
+        try:
+            identity = ServerIdentity.from_pem(chain.read_bytes(), key.read_bytes())
+        except (OSError, ValueError) as error:
+            raise CannotStart(
+                f"The TLS certificate {chain} with the key {key} can't be used: {error}."
+            ) from None
+        self._folder.write_trust_root(chain.read_bytes())
+        return identity
+
+
+def _nameable(names: Sequence[str]) -> list[str]:
+    """Each name once; addresses that mean *every* address have no place in a certificate."""
+    return [name for name in dict.fromkeys(names) if name not in {"0.0.0.0", "::"}]  # noqa: S104 - compared, not bound
