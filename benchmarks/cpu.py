@@ -23,9 +23,9 @@ def resident_bytes(pid: int) -> int:
 
 
 def threads_cpu_seconds(pid: int) -> dict[str, float]:
-    """CPU time of each thread, by its name."""
-    spent: dict[str, float] = {}
+    """CPU time of the main thread (the event loop) and of all others together."""
+    spent = {"loop": 0.0, "others": 0.0}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        name = (task / "comm").read_text().strip()
-        spent[name] = spent.get(name, 0.0) + int((task / "schedstat").read_text().split()[0]) / 1e9
+        name = "loop" if task.name == str(pid) else "others"
+        spent[name] += int((task / "schedstat").read_text().split()[0]) / 1e9
     return spent

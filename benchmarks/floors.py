@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
 from accredit.fronts.tls import server_context
@@ -48,7 +48,7 @@ def in_memory_us(rounds: int = 1_000) -> float:
     client_side.set_max_proto_version(SSL.TLS1_2_VERSION)
     store = client_side.get_cert_store()
     assert store is not None
-    store.add_cert(root.certificate)
+    store.add_cert(crypto.X509.from_cryptography(root.certificate))
     spent = 0
     for _ in range(rounds):
         server, client = SSL.Connection(server_side, None), SSL.Connection(client_side, None)

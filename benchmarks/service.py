@@ -63,7 +63,14 @@ def service(data: Path | None = None, *flags: str) -> Iterator[Measured]:
                 ).stdout
             )  # fmt: skip
             yield Measured(
-                process.pid, data, HOST, running["mqtt"], running["https"], info["idScope"], info["trustRoot"], started_s
+                process.pid,
+                data,
+                HOST,
+                running["mqtt"],
+                running["https"],
+                info["idScope"],
+                info["trustRoot"],
+                started_s,
             )
         finally:
             process.send_signal(signal.SIGTERM)

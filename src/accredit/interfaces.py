@@ -109,6 +109,10 @@ class Store(Protocol):
 
     async def open_operations(self) -> Sequence[Operation]: ...
 
+    async def unsettled_operations(self) -> Sequence[Operation]:
+        """Every superseded operation whose order may have been signed and is not accounted for."""
+        ...
+
     async def forget_operations(self, before: int) -> None:
         """Delete operations that ended and were created before this instant."""
         ...

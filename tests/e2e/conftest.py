@@ -33,9 +33,7 @@ def digicert(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigiCertProce
 
 
 @pytest.fixture(scope="session")
-def outside(
-    tmp_path_factory: pytest.TempPathFactory, digicert: DigiCertProcess
-) -> Iterator[RunningService]:
+def outside(tmp_path_factory: pytest.TempPathFactory, digicert: DigiCertProcess) -> Iterator[RunningService]:
     """A service whose authority `myca1` is the fake DigiCert, with little patience."""
     with outside_service(tmp_path_factory.mktemp("outside"), digicert) as running:
         running.put("/certificateAuthorities/myca1", digicert.authority)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,11 @@ from cryptography import x509
 
 from support import sdk_device
 from support.device_key import DeviceKey, authority, below, derived_key
+from support.enrolling import issuing, symmetric_group, symmetric_individual, x509_group, x509_individual
 from support.running_service import RunningService
 from support.sdk_device import MQTT, WEBSOCKET, Transport
 
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2:DeprecationWarning")
-
-BUILT_IN = {"clientCertificateIssuancePolicy": {"certificateAuthorityName": "builtin"}}
 
 over_each_transport = pytest.mark.parametrize("transport", [MQTT, WEBSOCKET], ids=["mqtt", "websocket"])
 
@@ -34,20 +32,12 @@ class Enrolled:
 
 
 def individual_key(service: RunningService, key: DeviceKey, policy: dict[str, Any]) -> Enrolled:
-    answer = service.put(
-        f"/enrollments/{key.registration_id}",
-        {"registrationId": key.registration_id, "attestation": {"type": "symmetricKey"}, **policy},
-    )
-    return Enrolled({"key": answer["attestation"]["symmetricKey"]["primaryKey"]})
+    return Enrolled({"key": symmetric_individual(service, key.registration_id, **policy)})
 
 
 def _group_key(service: RunningService, key: DeviceKey, policy: dict[str, Any], which: str) -> Enrolled:
     group = f"line-of-{key.registration_id}"
-    answer = service.put(
-        f"/enrollmentGroups/{group}",
-        {"enrollmentGroupId": group, "attestation": {"type": "symmetricKey"}, **policy},
-    )
-    master = answer["attestation"]["symmetricKey"][which]
+    master = symmetric_group(service, group, which, **policy)
     return Enrolled({"key": derived_key(master, key.registration_id)}, group)
 
 
@@ -61,36 +51,20 @@ def group_secondary_key(service: RunningService, key: DeviceKey, policy: dict[st
 
 def individual_x509(service: RunningService, key: DeviceKey, policy: dict[str, Any]) -> Enrolled:
     certificate = key.self_signed().pem
-    service.put(
-        f"/enrollments/{key.registration_id}",
-        {
-            "registrationId": key.registration_id,
-            "attestation": {
-                "type": "x509",
-                "x509": {"clientCertificates": {"primary": {"certificate": certificate}}},
-            },
-            **policy,
-        },
-    )
-    return Enrolled({"certificate": sdk_device.x509(key.write(certificate, "bootstrap.pem"), key.file)})
+    x509_individual(service, key.registration_id, certificate, **policy)
+    return Enrolled(_shown(key, certificate))
 
 
 def _group_x509(
     service: RunningService, key: DeviceKey, policy: dict[str, Any], enrolled: str, chain: str
 ) -> Enrolled:
     group = f"vendor-of-{key.registration_id}"
-    service.put(
-        f"/enrollmentGroups/{group}",
-        {
-            "enrollmentGroupId": group,
-            "attestation": {
-                "type": "x509",
-                "x509": {"signingCertificates": {"primary": {"certificate": enrolled}}},
-            },
-            **policy,
-        },
-    )
-    return Enrolled({"certificate": sdk_device.x509(key.write(chain, "bootstrap.pem"), key.file)}, group)
+    x509_group(service, group, enrolled, **policy)
+    return Enrolled(_shown(key, chain), group)
+
+
+def _shown(key: DeviceKey, chain: str) -> dict[str, Any]:
+    return {"certificate": sdk_device.x509(key.write(chain, "bootstrap.pem"), key.file)}
 
 
 def group_root(service: RunningService, key: DeviceKey, policy: dict[str, Any]) -> Enrolled:
@@ -131,7 +105,7 @@ each_way = pytest.mark.parametrize("enrolls", EVERY_WAY, ids=lambda enrolls: enr
 async def test_a_device_gets_its_certificate_and_uses_it_at_the_hub(
     service: RunningService, key: DeviceKey, enrolls: Enrolls, transport: Transport
 ) -> None:
-    enrolled = enrolls(service, key, BUILT_IN)
+    enrolled = enrolls(service, key, issuing())
     result = await sdk_device.register(
         service, key.registration_id, transport, csr=key.csr(), **enrolled.proof
     )
@@ -160,9 +134,7 @@ async def test_without_a_csr_the_device_goes_on_with_its_own_proof(
     assert result.status == "assigned"
     assert result.registration_state.response_payload == "null"
     assert _group_told(service, key.registration_id) == enrolled.group
-    async with sdk_device.hub_connection(
-        service, key.registration_id, transport, **enrolled.proof
-    ) as hub:
+    async with sdk_device.hub_connection(service, key.registration_id, transport, **enrolled.proof) as hub:
         await sdk_device.send(hub)
     _received_all(service, key.registration_id, "sas" if "key" in enrolled.proof else "x509Thumbprint")
 

@@ -27,9 +27,7 @@ class DeviceKey:
         self._folder = folder / registration_id
         self._folder.mkdir(parents=True, exist_ok=True)
         self.file = self._folder / "device.key"
-        self.file.write_bytes(
-            self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        self.file.write_bytes(self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
     def csr(
         self,
@@ -44,7 +42,11 @@ class DeviceKey:
         """A certificate that nobody but the device vouches for."""
         now = int(time.time())
         return pki.root(
-            self.registration_id, key=self.private, ca=False, not_before=now - 2 * DAY, not_after=now + ends_in_s
+            self.registration_id,
+            key=self.private,
+            ca=False,
+            not_before=now - 2 * DAY,
+            not_after=now + ends_in_s,
         )
 
     def issued_by(self, issuer: pki.Entity) -> pki.Entity:

@@ -14,14 +14,13 @@ from support import digicert_one
 
 
 class DigiCertProcess:
-    """Use as a context manager; `url`, `api_key` and `profile` are what an operator would configure."""
+    """Use as a context manager; `arguments` are the script's own; `url`, `api_key` and `profile` are what an operator would configure."""
 
     api_key = digicert_one.API_KEY
     profile = digicert_one.PROFILE
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
-        self._arguments = ["--ledger", str(folder / "ledger.jsonl")]
-        self._host = host
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._arguments = ["--ledger", str(folder / "ledger.jsonl"), *arguments]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -32,7 +31,7 @@ class DigiCertProcess:
         )
         assert self._process.stdout is not None
         told = json.loads(self._process.stdout.readline())
-        self.url = told["url"].replace("localhost", self._host)
+        self.url = told["url"].replace("localhost", "127.0.0.1")
         self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=20)
         return self
 

@@ -13,18 +13,23 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
 
 from accredit.app.data_folder import DataFolder
+from accredit.app.local import LocalState
 from accredit.cli.connection import Connection, ServiceClient
+from accredit.cli.local import state
+from accredit.domain.access import Realm
 from accredit.domain.secret import Secret
 
 READY_S = 30.0
@@ -75,8 +80,8 @@ class RunningService:
     process: subprocess.Popen[bytes] | None = None
     https_port: int = 443
     mqtt_port: int = 8883
-    _info: dict[str, Any] | None = None
-    _clients: dict[str, ServiceClient] = field(default_factory=dict)
+    _state: LocalState | None = None
+    _clients: dict[Realm, ServiceClient] = field(default_factory=dict)
 
     def start(self) -> RunningService:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -103,8 +108,9 @@ class RunningService:
         self.https_port, self.mqtt_port = document["https"], document["mqtt"]
         return self
 
-    def __enter__(self) -> RunningService:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -135,9 +141,7 @@ class RunningService:
                 if fields.items() <= entry.items():
                     return entry
             if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"no line {event} with {fields} among:\n{self.log_lines(event)[-5:]}"
-                )
+                raise AssertionError(f"no line {event} with {fields} among:\n{self.log_lines(event)[-5:]}")
             time.sleep(0.02)
 
     @property
@@ -156,13 +160,22 @@ class RunningService:
         return f"https://{self.host}:{self.https_port}"
 
     def info(self) -> dict[str, Any]:
-        if self._info is None:
-            self._info = json.loads(self.cli("info", "--json").stdout)
-        return self._info
+        """What `accredit info --json` prints."""
+        document: dict[str, Any] = json.loads(self.cli("info", "--json").stdout)
+        return document
+
+    @property
+    def state(self) -> LocalState:
+        """The same without a process of its own, which most tests have no time for."""
+        if self._state is None:
+            # In a thread, because an asynchronous test has its own event loop running here.
+            with ThreadPoolExecutor(1) as aside:
+                self._state = aside.submit(state, self.data).result()
+        return self._state
 
     @property
     def id_scope(self) -> str:
-        return str(self.info()["idScope"])
+        return self.state.id_scope
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an `accredit` command against this service's data folder."""
@@ -175,20 +188,18 @@ class RunningService:
         """What a listing prints with `--json`."""
         return [json.loads(line) for line in self.cli(*arguments, "--json").stdout.splitlines()]
 
-    def client(self, connection: str = "provisioningServiceConnectionString") -> ServiceClient:
-        """The service API with the owner's policy, or with `iotHubConnectionString` that of the hub."""
-        if connection not in self._clients:
-            text = self.info()[connection].replace(
-                f"HostName={self.host}", f"HostName={self.host}:{self.https_port}"
+    def client(self, realm: Realm = Realm.PROVISIONING) -> ServiceClient:
+        """The service API, or the hub's, with the owner's policy."""
+        if realm not in self._clients:
+            policy = self.state.owner(realm)
+            self._clients[realm] = ServiceClient(
+                Connection(self.host, self.url, policy.name, policy.primary, self.trust_root)
             )
-            self._clients[connection] = ServiceClient(Connection.parse(text, self.trust_root))
-        return self._clients[connection]
+        return self._clients[realm]
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create or replace a resource of the service API."""
-        document: dict[str, Any] = (
-            self.client().call("PUT", path, body, headers={"if-match": "*"}).json()
-        )
+        document: dict[str, Any] = self.client().call("PUT", path, body, headers={"if-match": "*"}).json()
         return document
 
     def certificates(self, registration_id: str | None = None) -> list[dict[str, Any]]:
@@ -198,7 +209,7 @@ class RunningService:
 
     def telemetry(self, device_id: str) -> list[dict[str, Any]]:
         """What `accredit hub telemetry --json --device` prints."""
-        hub = self.client("iotHubConnectionString")
+        hub = self.client(Realm.HUB)
         rows: list[dict[str, Any]] = []
         while True:
             after = rows[-1]["sequenceNumber"] if rows else 0
@@ -238,8 +249,15 @@ class RunningService:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without any setting of ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("ACCREDIT_")}
+    """This process's environment without any setting of ours.
+
+    Where Python may not leave bytecode beside the sources, it goes elsewhere: compiling all of it anew would triple
+    the time of every start.
+    """
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ACCREDIT_")}
+    if clean.pop("PYTHONDONTWRITEBYTECODE", None):
+        clean["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / f"accredit-bytecode-{os.getuid()}")
+    return clean
 
 
 def accredit(

@@ -87,9 +87,7 @@ def _shut_down(client: Any) -> None:
 
 def register_blocking(service: RunningService, registration_id: str, *rest: Any, **arguments: Any) -> Any:
     """The same with the SDK's synchronous client, which waits for ever where a field is missing."""
-    client = provisioning_client(
-        service, registration_id, *rest, kind=ProvisioningDeviceClient, **arguments
-    )
+    client = provisioning_client(service, registration_id, *rest, kind=ProvisioningDeviceClient, **arguments)
     try:
         return within(PATIENCE_S, client.register)
     finally:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
 from accredit.fronts.listener import Ceiling, Listener, bind
-from accredit.fronts.tls import TLSLimits, server_context
+from accredit.fronts.tls import TLSLimits, TLSTransport
+from accredit.fronts.tls_context import server_context
 from support.pki import Entity
 
 TLS12 = ssl.TLSVersion.TLSv1_2
@@ -88,3 +89,63 @@ async def closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
+
+
+class Recorder(asyncio.Protocol):
+    """Echoes, and remembers what its transport told it."""
+
+    def __init__(self) -> None:
+        self.transport: TLSTransport
+        self.received = bytearray()
+        self.told: list[str] = []
+        self.ended = asyncio.Event()
+        self.heard = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, TLSTransport)
+        self.transport = transport
+        self.told.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.heard.set()
+        self.transport.write(data)
+
+    def eof_received(self) -> bool | None:
+        self.told.append("eof")
+        return None
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+        self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+        self.ended.set()
+
+
+class Fronts:
+    """Makes fronts of one kind and keeps them for the test to look at."""
+
+    def __init__(self, kind: type[Recorder] = Recorder) -> None:
+        self.kind = kind
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(self.kind())
+        return self.made[-1]
+
+
+async def echoed(port: int, context: ssl.SSLContext) -> ssl.SSLObject:
+    """One exchange; the connection's TLS as the client saw it."""
+    reader, writer = await connected(port, context)
+    try:
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        return writer.get_extra_info("ssl_object")
+    finally:
+        await closed(writer)

@@ -44,6 +44,8 @@ class SaveAuthority:
 
 @dataclass(frozen=True, slots=True)
 class DeleteAuthority:
+    """Stale also when an enrollment names the authority."""
+
     name: AuthorityName
     etag: str
 
@@ -157,6 +159,21 @@ class SaveOperation:
     fence: int
 
 
+@dataclass(frozen=True, slots=True)
+class SupersedeOperation:
+    """End an open operation, whatever it has come to. Stale when it is no longer open."""
+
+    operation_id: str
+    registration_id: RegistrationId
+
+
+@dataclass(frozen=True, slots=True)
+class SettleOperation:
+    """A superseded operation's order is accounted for: `submitted` ends. Stale when there was nothing to account for."""
+
+    operation_id: str
+
+
 Change = (
     SaveState
     | SavePolicy
@@ -175,4 +192,6 @@ Change = (
     | UseCertificate
     | OpenOperation
     | SaveOperation
+    | SupersedeOperation
+    | SettleOperation
 )

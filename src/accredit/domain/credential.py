@@ -84,6 +84,10 @@ class CertificateStatus(StrEnum):
     UNBOUND = "unbound"
 
 
+STRAY = "stray"
+"""The profile of a certificate that a CA signed against the order: on record, never given back, proof of nobody's key."""
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:
     """One certificate of the issuance log, with what it was issued for."""

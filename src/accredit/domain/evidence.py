@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accredit.domain.enrollment import Enrollment
 from accredit.domain.ids import RegistrationId
@@ -40,10 +40,14 @@ Evidence = PresentedChain | SasToken | NothingShown
 
 @dataclass(frozen=True, slots=True)
 class DeviceKeys:
-    """The symmetric keys of one device, decoded: an individual enrollment's own, or a group's derived for it."""
+    """The symmetric keys of one device, decoded: an individual enrollment's own, or a group's derived for it.
+
+    `spelling` is the form of the registration id that they were derived from; two pairs of equal keys are equal.
+    """
 
     primary: Secret
     secondary: Secret
+    spelling: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ class Operation:
 
     It is leased: `lease_owner` may work on it until `lease_expires_at`, and every write names the `fence` it holds.
     `csr_field` tells in which form the answer is due. `bootstrap_certificate` is the DER of the client certificate that proved an
-    X.509 enrollment. `handle` is the CA's name for an order that it has not finished.
+    X.509 enrollment, `key_spelling` the form of the id that a group's key was derived from. `handle` is the CA's name for an order
+    that it has not finished. `submitted`: something may have been signed that is not on record yet.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Operation:
     certificate_sha256: bytes | None = None
     error_code: int | None = None
     error_message: str | None = None
+    key_spelling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

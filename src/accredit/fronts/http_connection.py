@@ -130,7 +130,7 @@ class HTTPConnection(HttpToolsProtocol):
         chain = transport.get_extra_info("peer_chain")
         self._extensions = {"tls": {"client_cert_chain_der": chain}}
         self._await(self._limits.head_s)
-        self._arm(self._limits.head_s)
+        self._look_at_the_clock()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -234,6 +234,8 @@ class HTTPConnection(HttpToolsProtocol):
             return
         self._disarm()
         self.connections.discard(cast("Any", self))
+        # The parser holds this object, and the connection may live for months.
+        self.parser = None  # type: ignore[assignment]
         lines = [
             self.scope["method"].encode(),
             b" ",
@@ -253,9 +255,6 @@ class HTTPConnection(HttpToolsProtocol):
     def _await(self, seconds: float | None) -> None:
         self._deadline = None if seconds is None else self.loop.time() + seconds
 
-    def _arm(self, seconds: float) -> None:
-        self._tick = self.loop.call_later(seconds, self._look_at_the_clock)
-
     def _disarm(self) -> None:
         if self._tick is not None:
             self._tick.cancel()
@@ -272,7 +271,7 @@ class HTTPConnection(HttpToolsProtocol):
                 self.overdue()
                 return
             pause = min(pause, left)
-        self._arm(pause)
+        self._tick = self.loop.call_later(pause, self._look_at_the_clock)
 
     def overdue(self) -> None:
         """The peer did not send what is due: half a request is answered 408, silence with the end."""

@@ -70,7 +70,10 @@ class Opens(Protocol):
     """Whoever answers a CONNECT."""
 
     async def open(self, connect: mqtt.Connect, link: MqttLink) -> Conversation | int:
-        """The conversation, or the CONNACK code of the refusal. May wait, but not with `asyncio.timeout` at first."""
+        """The conversation, or the CONNACK code of the refusal, of which it logs the reason.
+
+        May wait, but not with `asyncio.timeout` at first (`fronts/eager.py`).
+        """
         ...
 
 
@@ -225,7 +228,9 @@ class MqttConnection(asyncio.Protocol):
             case Step.HOLD:
                 self._held.append(packet)
             case Step.REFUSE:
-                self._refuse(self._session.refusal)
+                code = self._session.refusal
+                log.info("mqtt-connect-refused", source=self.source, code=code)
+                self._refuse(code)
             case Step.IGNORE:
                 pass
 
@@ -280,7 +285,6 @@ class MqttConnection(asyncio.Protocol):
 
     def _refuse(self, code: int) -> None:
         if not self._over:
-            log.info("mqtt-connect-refused", source=self.source, code=code)
             self._write(mqtt.ConnAck(session_present=False, code=code))
             self._end()
 

@@ -27,6 +27,8 @@ from accredit.wire.pem import IssuerPems
 MAX_AT_ONCE = 4
 """How many requests of one connection may be unanswered; the next one is told to come back."""
 
+_SHOWN_CHARS = 64
+
 
 class Provisions(Protocol):
     """The part of `provisioning` that this front needs."""
@@ -52,17 +54,24 @@ class DpsConversations:
     async def open(self, connect: mqtt.Connect, link: MqttLink) -> DpsConversation | int:
         name = topics.parse_dps_user_name(connect.user_name or "")
         if name is None:
-            return refusals.BAD_USER_NAME_OR_PASSWORD
+            return _refused(link, refusals.BAD_USER_NAME_OR_PASSWORD, "the user name is of no known form")
         if name.id_scope != self.provisioning.id_scope:
-            return refusals.NOT_AUTHORIZED
+            scope = name.id_scope[:_SHOWN_CHARS]
+            return _refused(link, refusals.NOT_AUTHORIZED, f"the user name is for id scope {scope!r}")
         try:
             registration_id = RegistrationId.parse(name.registration_id)
-        except Malformed:
-            return IDENTIFIER_REJECTED
+        except Malformed as error:
+            return _refused(link, IDENTIFIER_REJECTED, error.message)
         if connect.client_id.lower() != registration_id.key:
-            return IDENTIFIER_REJECTED
+            reason = f"the user name is for {registration_id.text!r}, the client id is another"
+            return _refused(link, IDENTIFIER_REJECTED, reason)
         evidence = _evidence(connect.password, link.peer_chain)
         return DpsConversation(self, link, registration_id, evidence, name.api_version)
+
+
+def _refused(link: MqttLink, code: int, reason: str) -> int:
+    log.info("dps-connect-refused", source=link.source, code=code, reason=reason)
+    return code
 
 
 def _evidence(password: bytes | None, peer_chain: tuple[bytes, ...]) -> Evidence | Unauthenticated:

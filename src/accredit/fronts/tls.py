@@ -1,26 +1,24 @@
-"""TLS for every front: a server context that judges nobody, and the transport that runs over it.
+"""TLS for every front: the transport between a socket and whatever is spoken over it.
 
 The transport is an asyncio protocol towards the socket and an asyncio transport towards the front above it. It works
 on pyOpenSSL memory BIOs because the standard library's `ssl` ends the handshake of a client whose certificate it
 does not know, and here each enrollment judges for itself. TLS shows the client's chain, leaf first, and proves that
-the client holds the leaf's key; it decides nothing about trust. No session is ever resumed (RFC 5246 7.3, RFC 8446
-2.2), so every connection shows its chain anew.
+the client holds the leaf's key; it decides nothing about trust.
 
-This file knows nothing of what is spoken above it, and neither binds nor accepts.
+Versions, ciphers and the rest of the context are `fronts/tls_context.py`'s. This file knows nothing of what is spoken above it, and neither binds nor accepts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
 
+from accredit.fronts.tls_context import server_context as server_context  # noqa: PLC0414 - told to the app from here
 from accredit.observe import log
 
 _READ_BYTES = 16_384
@@ -28,45 +26,6 @@ _READ_BYTES = 16_384
 
 _FLUSH_BYTES = 65_536
 """While bytes are being delivered upwards, answers are gathered up to this many before they go to the socket."""
-
-_OPTIONS = SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION
-_TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-
-ServerKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-
-
-def server_context(chain: Sequence[x509.Certificate], key: ServerKey) -> SSL.Context:
-    """A context for TLS 1.2 and 1.3 that asks for a client certificate, takes any, and resumes nothing.
-
-    `chain` is what the server shows, its own certificate first. Raises ValueError when the key is another's.
-    """
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_max_proto_version(SSL.TLS1_3_VERSION)
-    context.set_cipher_list(_TLS12_CIPHERS)
-    context.set_options(_OPTIONS)
-    # An idle connection then costs 47 KB instead of 68.
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    # A client that tries to resume with a certificate gets a fatal alert from a server without this id.
-    context.set_session_id(b"accredit")
-    context.set_verify(SSL.VERIFY_PEER, _accept)
-    # OpenSSL builds a path before it asks `_accept`: depth 0 spares the signature checks that policy makes anyway,
-    # and leaves a peer no way to make us verify ten RSA signatures before it is known.
-    context.set_verify_depth(0)
-    context.use_certificate(chain[0])
-    for issuer in chain[1:]:
-        context.add_extra_chain_cert(issuer)
-    try:
-        context.use_privatekey(key)
-        context.check_privatekey()
-    except SSL.Error as error:
-        raise ValueError("the private key does not belong to the server certificate") from error
-    return context
-
-
-def _accept(*_: object) -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,13 @@ class WebSocketAdapter(asyncio.Protocol, asyncio.Transport):
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._frames = ServerProtocol(
-            select_subprotocol=self._select, extensions=None, max_size=limits.message_bytes
+            # The library binds what it is given to its own object, which does nothing to a bound method.
+            select_subprotocol=lambda _, offered: self._select(offered),
+            extensions=None,
+            max_size=limits.message_bytes,
         )
 
-    def _select(self, _: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol:
+    def _select(self, offered: Sequence[Subprotocol]) -> Subprotocol:
         for name in offered:
             if name.lower() in self._subprotocols:
                 return name
@@ -121,8 +124,8 @@ class WebSocketAdapter(asyncio.Protocol, asyncio.Transport):
     # The front's side: an asyncio transport.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """One binary frame."""
-        if not self._closing and data:
+        """One binary frame; after either side's close frame, nothing."""
+        if data and not self._closing and self._frames.state is State.OPEN:
             self._frames.send_binary(data)
             self._send()
 

@@ -5,11 +5,36 @@ Azure: docs *concepts-device-reprovision* for the substatus of a repeated regist
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
 from accredit.domain.enrollment import Enrollment, EnrollmentKind
 from accredit.domain.errors import Disabled, Unauthenticated
 from accredit.domain.evidence import Attested
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
+
+_NOTHING = re.compile(r"(?!)")
+
+
+def open_to(registration_id: RegistrationId, groups: Sequence[Enrollment]) -> Sequence[Enrollment]:
+    """The groups that a device of this id may prove: a group with an `idPattern` has only ids that match it whole."""
+    return [group for group in groups if _has(group, registration_id)]
+
+
+def _has(group: Enrollment, registration_id: RegistrationId) -> bool:
+    pattern = group.settings.get("idPattern")
+    return pattern is None or _matcher(pattern).fullmatch(registration_id.key) is not None
+
+
+@lru_cache(maxsize=4_096)
+def _matcher(pattern: str) -> re.Pattern[str]:
+    # Registration ids compare without regard to case, so does what describes them.
+    try:
+        return re.compile(pattern, re.IGNORECASE)
+    except re.error:  # it was one for the Python that stored it
+        return _NOTHING
 
 
 def admit(attested: Attested, previous: Registration | None) -> None:

@@ -109,11 +109,18 @@ def _derived(token: SasToken, masters: SymmetricKeys, registration_id: Registrat
     for spelling in _spellings(registration_id):
         primary = derive(masters.primary, spelling)
         if signed_by(token, primary):
-            return DeviceKeys(primary, derive(masters.secondary, spelling))
+            return DeviceKeys(primary, derive(masters.secondary, spelling), spelling)
         secondary = derive(masters.secondary, spelling)
         if signed_by(token, secondary):
-            return DeviceKeys(primary, secondary)
+            return DeviceKeys(primary, secondary, spelling)
     return None
+
+
+def device_keys(keys: SymmetricKeys, spelling: str | None) -> DeviceKeys:
+    """The keys of a device that proved itself: those that a group's derive for this spelling, else its own."""
+    if spelling is None:
+        return DeviceKeys(keys.primary, keys.secondary)
+    return DeviceKeys(derive(keys.primary, spelling), derive(keys.secondary, spelling), spelling)
 
 
 def _spellings(registration_id: RegistrationId) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accredit.domain.credential import Certified
-from accredit.domain.errors import NotFound
+from accredit.domain.errors import Conflict, NotFound
 from accredit.domain.evidence import Attested
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import (
@@ -17,6 +17,7 @@ from accredit.domain.registration import (
     Status,
 )
 from accredit.interfaces import Store
+from accredit.wire.refusals import on_the_wire
 
 POLL_AFTER_S = 3
 """Azure: the live service's `retry-after` while assigning."""
@@ -32,15 +33,16 @@ async def of_operation(store: Store, operation: Operation, attested: Attested) -
     if operation.state is OperationState.ASSIGNED:
         certified = await _certified(store, operation.certificate_sha256)
         return Assigned(registration, attested, certified, operation.csr_field)
-    superseded = operation.state is OperationState.SUPERSEDED
+    code, message = operation.error_code, operation.error_message
+    if operation.state is OperationState.SUPERSEDED:
+        refusal = Conflict("A newer request of this device took its place.", rule="operation-superseded")
+        code, message = on_the_wire(refusal).code, refusal.message
     return Ended(
         operation_id=operation.id,
         registration_id=operation.registration_id,
         status=Status.FAILED,
-        error_code=operation.error_code,
-        error_message="A newer request of this device took its place."
-        if superseded
-        else operation.error_message,
+        error_code=code,
+        error_message=message,
         device_id=operation.device_id,
         created_at=registration.created_at,
         updated_at=registration.updated_at,

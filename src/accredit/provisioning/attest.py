@@ -18,10 +18,11 @@ from accredit.domain.enrollment import (
 )
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import Attested, DeviceKeys, NothingShown, PresentedChain, ProvenChain, SasToken
+from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Operation, Registration, Request
 from accredit.interfaces import Store
 from accredit.observe import log
-from accredit.policy import chains, symmetric_keys
+from accredit.policy import admission, chains, symmetric_keys
 
 
 async def attest(
@@ -58,7 +59,7 @@ async def _by_token(
     if individual is not None:
         candidates: Sequence[Enrollment] = (individual,)
     else:
-        candidates = await _groups(store, previous)
+        candidates = await _groups(store, registration_id, previous)
     for enrollment in candidates:
         keys = symmetric_keys.matching_keys(token, enrollment, registration_id)
         if keys is not None:
@@ -68,9 +69,11 @@ async def _by_token(
     raise symmetric_keys.unproven(token, candidates, registration_id)
 
 
-async def _groups(store: Store, previous: Registration | None) -> Sequence[Enrollment]:
-    """Every symmetric-key group, the one that owns the registration first."""
-    groups = await store.symmetric_groups()
+async def _groups(
+    store: Store, registration_id: RegistrationId, previous: Registration | None
+) -> Sequence[Enrollment]:
+    """Every symmetric-key group that may have this device, the one that owns the registration first."""
+    groups = admission.open_to(registration_id, await store.symmetric_groups())
     if previous is None or len(groups) < 2:
         return groups
     return sorted(groups, key=lambda group: group.ref != previous.enrollment)
@@ -82,7 +85,7 @@ async def _by_chain(
     registration_id = request.registration_id
     chain = chains.read(presented, registration_id, now)
     if individual is None:
-        groups = await store.groups_named(chain.issuer_sha256s)
+        groups = admission.open_to(registration_id, await store.groups_named(chain.issuer_sha256s))
         group, proven = chains.proves_group(chain, groups, now)
         return Attested(registration_id, group, proven)
     if not isinstance(individual.attestation, LeafCertificates):
@@ -105,14 +108,6 @@ def resumed(operation: Operation, enrollment: Enrollment) -> Attested:
     if operation.bootstrap_certificate is not None:
         proof: DeviceKeys | ProvenChain = ProvenChain((operation.bootstrap_certificate,))
     else:
-        proof = _keys(operation, enrollment)
+        assert isinstance(enrollment.attestation, SymmetricKeys)
+        proof = symmetric_keys.device_keys(enrollment.attestation, operation.key_spelling)
     return Attested(operation.registration_id, enrollment, proof)
-
-
-def _keys(operation: Operation, enrollment: Enrollment) -> DeviceKeys:
-    keys = enrollment.attestation
-    assert isinstance(keys, SymmetricKeys)
-    if enrollment.kind is EnrollmentKind.INDIVIDUAL:
-        return DeviceKeys(keys.primary, keys.secondary)
-    name = operation.registration_id.text
-    return DeviceKeys(symmetric_keys.derive(keys.primary, name), symmetric_keys.derive(keys.secondary, name))

@@ -66,7 +66,7 @@ def lasting_refusal(change: Change) -> AccreditError | None:
         return Refused(
             "The device id belongs to another registration.",
             rule="device-id-taken",
-            hint="give the enrollment another deviceId, or delete the registration that has this one",
+            hint="give the enrollment another deviceId",
             evidence=f"deviceId {change.device.device_id}",
         )
     if isinstance(change, RecordCertificate):

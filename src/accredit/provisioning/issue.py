@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accredit.domain.credential import (
+    STRAY,
     CertificateRecord,
     CertificateStatus,
     Certified,
@@ -19,7 +20,7 @@ from accredit.domain.credential import (
 from accredit.domain.errors import Malformed, Refused, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
 from accredit.domain.registration import Allocated, Issued, Request
-from accredit.interfaces import Authorities, Authority, Delivered, Store
+from accredit.interfaces import Authorities, Authority, Deferred, Delivered, Rejected, Store
 from accredit.observe import log
 from accredit.policy import issuance
 from accredit.wire import dps
@@ -107,11 +108,14 @@ def _check_key_owner(known: Sequence[CertificateRecord], allocated: Allocated, k
                 rule="key-revoked",
                 evidence=f"certificate {record.issued.serial:X} of {record.registration_id}",
             )
-        if record.registration_id == allocated.registration_id or key_reuse == "allow":
+        same_device = record.registration_id == allocated.registration_id
+        if same_device or record.profile == STRAY or key_reuse == "allow":
             continue
         if key_reuse == "warn":
             log.warning(
-                "key-shared", registrationId=str(allocated.registration_id), with_=str(record.registration_id)
+                "key-shared",
+                registrationId=str(allocated.registration_id),
+                otherRegistrationId=str(record.registration_id),
             )
             continue
         raise Malformed(
@@ -151,27 +155,38 @@ async def sign(allocated: Allocated, wanted: Wanted, operation_id: str, now: int
     order = Order(
         operation_id, allocated.registration_id, allocated.device_id, wanted.request, PROFILE, since=now
     )
-    answer = await wanted.authority.order(order)
-    if not isinstance(answer, Delivered):
-        raise UpstreamRejected(
-            "The certificate authority did not issue.", rule="ca-refused", evidence=repr(answer)
-        )
-    return certified(allocated, wanted.authority, wanted.request, answer.issued, operation_id, now)
+    match await wanted.authority.order(order):
+        case Delivered(issued):
+            signer = (wanted.authority.name, wanted.authority.version)
+            return certified(allocated, signer, wanted.request, issued, operation_id, now)
+        case Deferred(reason, retry_after_s):
+            raise UpstreamUnavailable(reason, rule="ca-unavailable", retry_after_s=retry_after_s)
+        case Rejected(reason, rule):
+            raise UpstreamRejected(reason, rule=rule)
+        case answer:
+            raise UpstreamRejected(
+                "The certificate authority did not issue.", rule="ca-refused", evidence=repr(answer)
+            )
 
 
 def certified(
     allocated: Allocated,
-    authority: Authority,
+    signer: tuple[AuthorityName, str],
     request: SigningRequest,
     issued: IssuedChain,
     operation_id: str,
     now: int,
+    *,
+    fresh: bool = True,
 ) -> Issued:
-    """The receipt for a certificate that was signed just now."""
+    """The receipt for a certificate that was signed just now; not `fresh` when it is on record already.
+
+    `signer` is the authority's name and version.
+    """
     record = CertificateRecord(
         issued=issued,
-        authority=authority.name,
-        authority_version=authority.version,
+        authority=signer[0],
+        authority_version=signer[1],
         profile=profile_name(PROFILE),
         registration_id=allocated.registration_id,
         device_id=allocated.device_id,
@@ -180,7 +195,7 @@ def certified(
         operation_id=operation_id,
         issued_at=now,
     )
-    return Issued(allocated, operation_id, Certified(record, fresh=True))
+    return Issued(allocated, operation_id, Certified(record, fresh=fresh))
 
 
 def unsigned(allocated: Allocated, credential: Credential, operation_id: str) -> Issued:

@@ -41,3 +41,13 @@ class Means:
     def jitter(self) -> float:
         """A random number from 0 to 1."""
         return self.entropy.token(1)[0] / 255
+
+
+async def pause(means: Means, stopping: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not beyond a stop."""
+    waits = {asyncio.ensure_future(means.sleep(seconds)), asyncio.ensure_future(stopping.wait())}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -6,10 +6,15 @@ answer is built from what is committed.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import nullcontext
+from weakref import WeakValueDictionary
+
 from accredit.domain.changes import SaveHubDevice
 from accredit.domain.credential import Certified
 from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
 from accredit.domain.evidence import Attested
+from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import (
     Answer,
     Assigned,
@@ -29,7 +34,7 @@ from accredit.provisioning.bind import bind
 from accredit.provisioning.complete import ROUNDS, complete, lasting_refusal
 from accredit.provisioning.issue import Wanted, settle, sign, unsigned
 from accredit.provisioning.means import Means
-from accredit.provisioning.orders import Orders
+from accredit.provisioning.orders import Orders, Placed
 from accredit.provisioning.record import record
 
 
@@ -39,20 +44,14 @@ class Provisioning:
     def __init__(self, means: Means, orders: Orders) -> None:
         self._means = means
         self._orders = orders
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.id_scope = means.id_scope
 
     async def register(self, request: Request) -> Answer:
         """One register call, to its answer; one log line says how it ended."""
         try:
-            for _ in range(ROUNDS):
-                try:
-                    return await self._ceremony(request)
-                except Stale as stale:
-                    if isinstance(stale.change, SaveHubDevice) and (refusal := lasting_refusal(stale.change)):
-                        raise refusal from stale
-            raise UpstreamUnavailable(
-                "The registration is being changed by other requests.", rule="busy", retry_after_s=1
-            )
+            outcome = await self._repeated(request)
+            return await self._within_patience(outcome) if isinstance(outcome, Placed) else outcome
         except Disabled as refusal:
             self._log_refusal(request, refusal)
             operation_id = names.operation_id(self._means.entropy)
@@ -63,7 +62,26 @@ class Provisioning:
         except StoreUnavailable as failure:
             raise self._unavailable(request, failure) from failure
 
-    async def _ceremony(self, request: Request) -> Answer:
+    async def _repeated(self, request: Request) -> Assigned | Placed:
+        """The ceremony, until nothing that it read was changed under it.
+
+        Who was overtaken goes on in turn, so that of many calls for one registration each comes through.
+        """
+        for overtaken in range(ROUNDS):
+            async with self._turn(request.registration_id) if overtaken else nullcontext():
+                try:
+                    return await self._ceremony(request)
+                except Stale as stale:
+                    if isinstance(stale.change, SaveHubDevice) and (refusal := lasting_refusal(stale.change)):
+                        raise refusal from stale
+        raise UpstreamUnavailable(
+            "The registration is being changed by other requests.", rule="busy", retry_after_s=1
+        )
+
+    def _turn(self, registration_id: RegistrationId) -> asyncio.Lock:
+        return self._turns.setdefault(registration_id.key, asyncio.Lock())
+
+    async def _ceremony(self, request: Request) -> Assigned | Placed:
         means, now = self._means, self._means.now()
         previous = await means.store.registration(request.registration_id)
         attested = await attest(means.store, request, previous, means.id_scope, now)
@@ -73,8 +91,7 @@ class Provisioning:
             allocated, request, means.store, means.authorities, now, means.key_reuse
         )
         if isinstance(settled, Wanted) and not settled.authority.in_process:
-            operation = await self._orders.place(allocated, request, settled)
-            return await self._within_patience(operation.id, attested)
+            return await self._orders.place(allocated, request, settled)
         operation_id = names.operation_id(means.entropy)
         if isinstance(settled, Wanted):
             issued = await sign(allocated, settled, operation_id, now)
@@ -82,18 +99,20 @@ class Provisioning:
             issued = unsigned(allocated, settled, operation_id)
         recorded = record(issued, shared_key=means.shared_key)
         bound = bind(recorded, means.hubs, now, names.etag(means.entropy))
-        registration = await complete(means.store, bound, csr_field, now, names.etag(means.entropy))
+        closing = await self._orders.superseding(allocated) if csr_field else ()
+        etag = names.etag(means.entropy)
+        registration = await complete(means.store, bound, csr_field, now, etag, closing)
         certified = issued.credential if isinstance(issued.credential, Certified) else None
         self._log_assigned(request, registration, certified)
         return Assigned(registration, attested, certified, csr_field)
 
-    async def _within_patience(self, operation_id: str, attested: Attested) -> Answer:
+    async def _within_patience(self, placed: Placed) -> Answer:
         """The end of the operation if it comes soon, else where to ask for it."""
-        await self._orders.settled(operation_id, self._means.patience_s)
-        operation = await self._means.store.operation(operation_id)
+        await self._orders.settled(placed.operation_id, self._means.patience_s)
+        operation = await self._means.store.operation(placed.operation_id)
         if operation is None:
             raise NotFound("There is no such operation.", rule="operation-unknown")
-        return await answer.of_operation(self._means.store, operation, attested)
+        return await answer.of_operation(self._means.store, operation, placed.attested)
 
     async def status(self, request: Request, operation_id: str) -> Answer:
         """How far an operation is; it must be this device's own, which proves itself again."""

@@ -19,6 +19,14 @@ from accredit.domain.registration import Operation, OperationState, Registration
 
 Row = Sequence[Any]
 
+# Looked up twice as fast as an enumeration is called, several times for each row.
+_KINDS = {kind.value: kind for kind in EnrollmentKind}
+_STATUSES = {status.value: status for status in Status}
+_SUBSTATUSES: dict[str | None, Substatus] = {substatus.value: substatus for substatus in Substatus}
+_OPERATION_STATES = {state.value: state for state in OperationState}
+_CERTIFICATE_STATUSES = {status.value: status for status in CertificateStatus}
+_BINDING_STATES = {state.value: state for state in BindingState}
+
 _SERIAL_BYTES = 21
 """Room for the 20 octets of RFC 5280 and a sign; what a careless CA makes longer is stored longer."""
 
@@ -54,11 +62,11 @@ def registration(row: Row) -> Registration:
     (_, key, text, enrollment_kind, enrollment_key, device_id, hub, status, substatus, *rest) = row
     return Registration(
         RegistrationId(text, key),
-        EnrollmentRef(EnrollmentKind(enrollment_kind), enrollment_key),
+        EnrollmentRef(_KINDS[enrollment_kind], enrollment_key),
         DeviceId(device_id),
         hub,
-        Status(status),
-        None if substatus is None else Substatus(substatus),
+        _STATUSES[status],
+        _SUBSTATUSES.get(substatus),
         *rest,
     )
 
@@ -96,6 +104,7 @@ def operation_values(operation: Operation) -> tuple[Any, ...]:
         operation.certificate_sha256,
         operation.error_code,
         operation.error_message,
+        operation.key_spelling,
         operation.id,
     )
 
@@ -118,7 +127,7 @@ def operation(row: Row) -> Operation:
     return Operation(
         operation_id,
         RegistrationId(text, key),
-        EnrollmentRef(EnrollmentKind(enrollment_kind), enrollment_key),
+        EnrollmentRef(_KINDS[enrollment_kind], enrollment_key),
         etag,
         generation,
         None if authority is None else authority_name(authority),
@@ -126,7 +135,7 @@ def operation(row: Row) -> Operation:
         profile,
         DeviceId(device_id),
         hub,
-        Substatus(substatus),
+        _SUBSTATUSES[substatus],
         csr_der,
         csr_field,
         spki_sha256,
@@ -135,7 +144,7 @@ def operation(row: Row) -> Operation:
         tracking_id,
         created_at,
         deadline_at,
-        OperationState(state),
+        _OPERATION_STATES[state],
         attempt,
         bool(submitted),
         *rest,
@@ -168,7 +177,7 @@ def chain(packed: bytes) -> tuple[bytes, ...]:
 def certificate_values(
     record: CertificateRecord, chain_sha256: bytes | None, bound_at: int | None
 ) -> tuple[Any, ...]:
-    """For INSERT_CERTIFICATE_OF_SHARED_KEY; pending from the start when `bound_at` is given."""
+    """For INSERT_CERTIFICATE; pending from the start when `bound_at` is given."""
     issued = record.issued
     registration_key = record.registration_id.key
     return (
@@ -228,12 +237,12 @@ def certificate(row: Row, above: Callable[[bytes | None], tuple[bytes, ...]]) ->
 def _certificate_status(binding: str | None, revoked_at: int | None) -> CertificateStatus:
     if revoked_at is not None:
         return CertificateStatus.REVOKED
-    return CertificateStatus.UNBOUND if binding is None else CertificateStatus(binding)
+    return CertificateStatus.UNBOUND if binding is None else _CERTIFICATE_STATUSES[binding]
 
 
 def binding(row: Row) -> Binding:
     (sha256, device_id, state, not_before, not_after, bound_at) = row
-    return Binding(sha256, DeviceId(device_id), BindingState(state), not_before, not_after, bound_at)
+    return Binding(sha256, DeviceId(device_id), _BINDING_STATES[state], not_before, not_after, bound_at)
 
 
 def leaf_values(leaf: Leaf) -> tuple[Any, ...]:

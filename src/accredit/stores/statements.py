@@ -32,7 +32,9 @@ UPDATE_AUTHORITY = """
 UPDATE authorities SET
   authority = ?, type = ?, settings = ?, sealed = ?, version = ?, etag = ?, created_at = ?, updated_at = ?
 WHERE authority_key = ? AND etag = ?"""
-DELETE_AUTHORITY = "DELETE FROM authorities WHERE authority_key = ? AND etag = ?"
+DELETE_AUTHORITY = """
+DELETE FROM authorities WHERE authority_key = ? AND etag = ?
+  AND NOT EXISTS (SELECT 1 FROM enrollments WHERE authority_key = ?)"""
 ASSERT_AUTHORITY = "SELECT 1 FROM authorities WHERE authority_key = ? AND version = ?"
 
 # Enrollments.
@@ -132,29 +134,36 @@ SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
 FROM operations WHERE id = ?"""
 OPEN_OPERATION = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
 FROM operations WHERE registration_key = ? AND state = 'open'"""
 OPEN_OPERATIONS = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
 FROM operations WHERE state = 'open' ORDER BY registration_key"""
+UNSETTLED_OPERATIONS = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
+FROM operations WHERE state = 'superseded' AND submitted = 1 ORDER BY id"""
 INSERT_OPERATION = """
 INSERT INTO operations (
   registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message, id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
 UPDATE_OPERATION = """
 UPDATE operations SET
@@ -162,7 +171,7 @@ UPDATE operations SET
   enrollment_generation = ?, authority = ?, authority_version = ?, profile = ?, device_id = ?, hub = ?,
   substatus = ?, csr = ?, csr_field = ?, spki_sha256 = ?, payload = ?, bootstrap_certificate = ?, tracking_id = ?,
   created_at = ?, deadline_at = ?, state = ?, attempt = ?, submitted = ?, handle = ?, lease_owner = ?,
-  lease_expires_at = ?, fence = ?, certificate_sha256 = ?, error_code = ?, error_message = ?
+  lease_expires_at = ?, fence = ?, certificate_sha256 = ?, error_code = ?, error_message = ?, key_spelling = ?
 WHERE id = ? AND state = 'open' AND fence = ?"""
 SUPERSEDE_OPERATION = (
     "UPDATE operations SET state = 'superseded' WHERE id = ? AND registration_key = ? AND state = 'open'"
@@ -173,10 +182,17 @@ SUPERSEDE_OPERATIONS = (
 SUPERSEDE_INDIVIDUAL_OPERATIONS = """
 UPDATE operations SET state = 'superseded'
 WHERE registration_key = ? AND state = 'open' AND enrollment_kind = 'individual'"""
-FORGETTABLE_OPERATION = "SELECT 1 FROM operations WHERE state <> 'open' AND created_at < ? LIMIT 1"
+SETTLE_OPERATION = (
+    "UPDATE operations SET submitted = 0 WHERE id = ? AND state = 'superseded' AND submitted = 1"
+)
+FORGETTABLE_OPERATION = """
+SELECT 1 FROM operations
+WHERE state <> 'open' AND created_at < ? AND NOT (state = 'superseded' AND submitted = 1) LIMIT 1"""
 FORGET_OPERATIONS = """
 DELETE FROM operations WHERE id IN
-  (SELECT id FROM operations WHERE state <> 'open' AND created_at < ? ORDER BY created_at LIMIT ?)"""
+  (SELECT id FROM operations
+   WHERE state <> 'open' AND created_at < ? AND NOT (state = 'superseded' AND submitted = 1)
+   ORDER BY created_at LIMIT ?)"""
 
 # Certificates, what stands above them, and their bindings.
 
@@ -221,23 +237,15 @@ WHERE registration_key = (SELECT registration_key FROM hub_devices WHERE device_
   AND binding IN ('pending', 'active', 'retired')
 ORDER BY binding_number DESC LIMIT 64"""
 
+KEY_ELSEWHERE = """
+SELECT 1 FROM certificates WHERE spki_sha256 = ? AND registration_key <> ? AND profile <> 'stray' LIMIT 1"""
 INSERT_CERTIFICATE = """
 INSERT INTO certificates (
   sha256, spki_sha256, serial, authority_key, authority, authority_version, profile, registration_key, registration,
   device_id, enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
   chain_sha256, binding, bound_at, binding_number)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  (SELECT COALESCE(MAX(binding_number), 0) + 1 FROM certificates WHERE registration_key = ?)
-WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE spki_sha256 = ? AND registration_key <> ?)
-ON CONFLICT DO NOTHING"""
-INSERT_CERTIFICATE_OF_SHARED_KEY = """
-INSERT INTO certificates (
-  sha256, spki_sha256, serial, authority_key, authority, authority_version, profile, registration_key, registration,
-  device_id, enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
-  chain_sha256, binding, bound_at, binding_number)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  (SELECT COALESCE(MAX(binding_number), 0) + 1 FROM certificates WHERE registration_key = ?)
-WHERE 1 = 1
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  (SELECT COALESCE(MAX(binding_number), 0) + 1 FROM certificates WHERE registration_key = ?))
 ON CONFLICT DO NOTHING"""
 ASSERT_CERTIFICATE = "SELECT 1 FROM certificates WHERE sha256 = ? AND device_id = ?"
 BIND_CERTIFICATE = """

@@ -43,6 +43,10 @@ def found(row: rows.Row | None) -> bool:
     return row is not None
 
 
+def absent(row: rows.Row | None) -> bool:
+    return row is None
+
+
 def holds(row: rows.Row | None) -> bool:
     """As `found`, for what only units that touch settings can change."""
     return row is not None
@@ -72,6 +76,8 @@ class Units:
             c.UseCertificate: self._use_certificate,
             c.OpenOperation: self._open_operation,
             c.SaveOperation: self._save_operation,
+            c.SupersedeOperation: self._supersede_operation,
+            c.SettleOperation: self._settle_operation,
         }
 
     def make(self, changes: Sequence[c.Change]) -> UnitOfWork:
@@ -114,7 +120,8 @@ class Units:
 
     def _delete_authority(self, change: c.DeleteAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
-        unit.steps.append((sql.DELETE_AUTHORITY, (change.name.key, change.etag), 1, change))
+        place = (change.name.key, change.etag, change.name.key)
+        unit.steps.append((sql.DELETE_AUTHORITY, place, 1, change))
 
     def _save_enrollment(self, change: c.SaveEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
@@ -162,11 +169,10 @@ class Units:
             bound_at = binding.bound_at
             unit.bound.append(binding)
         values = rows.certificate_values(record, chain_sha256, bound_at)
-        if change.shared_key:
-            unit.steps.append((sql.INSERT_CERTIFICATE_OF_SHARED_KEY, values, 1, change))
-        else:
-            values += (record.issued.spki_sha256, record.registration_id.key)
-            unit.steps.append((sql.INSERT_CERTIFICATE, values, 1, change))
+        if not change.shared_key:
+            owner = (record.issued.spki_sha256, record.registration_id.key)
+            unit.steps.append((sql.KEY_ELSEWHERE, owner, absent, change))
+        unit.steps.append((sql.INSERT_CERTIFICATE, values, 1, change))
 
     def _chain(self, above: tuple[bytes, ...], unit: UnitOfWork, change: c.Change) -> bytes | None:
         known = self._chains.get(above)
@@ -210,6 +216,15 @@ class Units:
     def _save_operation(self, change: c.SaveOperation, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         values = (*rows.operation_values(change.operation), change.fence)
         unit.steps.append((sql.UPDATE_OPERATION, values, 1, change))
+
+    def _supersede_operation(
+        self, change: c.SupersedeOperation, unit: UnitOfWork, _: Sequence[c.Change]
+    ) -> None:
+        place = (change.operation_id, change.registration_id.key)
+        unit.steps.append((sql.SUPERSEDE_OPERATION, place, 1, change))
+
+    def _settle_operation(self, change: c.SettleOperation, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        unit.steps.append((sql.SETTLE_OPERATION, (change.operation_id,), 1, change))
 
 
 def _saved(insert: str, update: str, values: tuple[Any, ...], replaces: str | None, change: c.Change) -> Step:

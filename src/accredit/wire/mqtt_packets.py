@@ -213,4 +213,4 @@ def _framed(first: int, body: bytes) -> bytes:
         digits.append(length & 0x7F | 0x80)
         length >>= 7
     digits.append(length)
-    return b"%b%b" % (digits, body)
+    return bytes(digits) + body

@@ -104,6 +104,7 @@ _TABLE = {
     "device-id-taken": Rule(Refused, "The device id belongs to another registration."),
     "hub-refused": Rule(UpstreamRejected, "The linked hub does not accept this service.", 400209),
     "no-hub": Rule(Refused, "No hub is linked that the enrollment allows.", 400208),
+    "operation-superseded": Rule(Conflict, "A newer request of the device took the operation's place."),
     "operation-unknown": Rule(NotFound, "There is no such operation of this registration.", 404202),
     # What a certificate authority answers.
     "ca-answer-empty": Rule(UpstreamRejected, "The CA's answer holds no certificate."),

@@ -24,7 +24,7 @@ MAX_REQUEST_ID_CHARS = 256
 
 _REGISTER = "$dps/registrations/PUT/iotdps-register/?"
 _STATUS = "$dps/registrations/GET/iotdps-get-operationstatus/?"
-_RESPONSE = re.compile(r"\$dps/registrations/res/(\d{3})/\?\$rid=([^&]*)(?:&retry-after=(\d{1,9}))?")
+_RESPONSE = re.compile(r"\$dps/registrations/res/([0-9]{3})/\?\$rid=([^&]*)(?:&retry-after=([0-9]{1,9}))?")
 _TELEMETRY = re.compile(r"devices/([^/]+)(?:/modules/([^/]+))?/messages/events(?:/(.*))?", re.DOTALL)
 
 # What would make a response topic ambiguous to the SDKs' parsers (which cut at `$`) or no topic name at all.

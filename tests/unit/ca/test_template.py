@@ -1,6 +1,5 @@
 """The leaf from the template: the same bytes as the library's builder writes, and no complaint from anybody."""
 
-import re
 import subprocess
 from datetime import UTC, datetime
 
@@ -17,14 +16,12 @@ from accredit.ca.template import LeafTemplate
 from accredit.domain.credential import Order, Profile
 from accredit.domain.ids import DeviceId
 from support.counted_entropy import CountedEntropy
-from support.linting import findings, pair_findings
+from support.linting import complaints, pair_findings
 from support.signing_requests import key, order
 
 NOW = 1_800_000_000
 DAY_S = 86_400
 KINDS = ["P-256", "P-384", "RSA-2048", "RSA-3072"]
-URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:(?:[A-Za-z0-9._~:@!$&'()*+,;=-]|%[0-9A-F]{2})+")
-"""RFC 8141, section 2, without the components that no device id needs."""
 
 ids = st.from_regex(r"[A-Za-z0-9\-._:]{0,63}[A-Za-z0-9\-]", fullmatch=True).filter(
     lambda text: len(text) <= 64
@@ -132,23 +129,6 @@ class TestCertificate:
         issued = template.issue(order(private=key(kind)), NOW, CountedEntropy())
         answer = openssl_verify(issued.chain, tmp_path)
         assert answer.returncode == 0, answer.stderr
-
-
-def complaints(der: bytes) -> list[str]:
-    """Findings without two that are none.
-
-    The linter states how a key identifier was made, and it takes only web addresses for URIs: it refuses every URN,
-    `urn:uuid:` too, though RFC 5280 asks for no more than a scheme and what follows it (RFC 3986, RFC 8141).
-    """
-    leaf = x509.load_der_x509_certificate(der)
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
-    assert URN.fullmatch(uri)
-    harmless = {
-        "INFO pkix.subject_key_identifier_method_1_identified",
-        f'ERROR pkix.invalid_uri_syntax Invalid URI syntax: "{uri}"',
-    }
-    return [finding for finding in findings(der) if finding not in harmless]
 
 
 def openssl_verify(chain, folder, at: int = NOW):

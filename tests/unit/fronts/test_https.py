@@ -104,9 +104,7 @@ class TestPaths:
         assert answer.status_code == 200
         assert answer.json() == {"method": method} | expected
 
-    @pytest.mark.parametrize(
-        "path", ["/enrollmentGroups//", "/enrollmentGroups/a/b", "/enrollmentGroupsX"]
-    )
+    @pytest.mark.parametrize("path", ["/enrollmentGroups//", "/enrollmentGroups/a/b", "/enrollmentGroupsX"])
     async def test_nothing_else_is_matched(self, path: str) -> None:
         async with client() as http:
             assert (await http.post(path)).status_code == 404

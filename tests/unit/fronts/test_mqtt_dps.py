@@ -62,9 +62,11 @@ class TestConnect:
         ],
     )
     async def test_refusals(self, client_id: str, user_name: str, code: int) -> None:
-        await Scene().play(
-            client >> Connect(client_id, user_name), server << ConnAck(False, code), server << closed
-        )
+        with capture_logs() as logs:
+            await Scene().play(
+                client >> Connect(client_id, user_name), server << ConnAck(False, code), server << closed
+            )
+        assert [(line["event"], line["code"]) for line in logs] == [("dps-connect-refused", code)]
 
     async def test_the_client_id_ignores_case(self) -> None:
         await Scene().play(client >> Connect("DEV-1", USER_NAME), server << ConnAck(False, 0))

@@ -62,7 +62,6 @@ CREATE INDEX groups_by_primary_sha256 ON enrollments (primary_sha256) WHERE prim
 CREATE INDEX groups_by_secondary_sha256 ON enrollments (secondary_sha256) WHERE secondary_sha256 IS NOT NULL;
 CREATE INDEX groups_by_primary_subject ON enrollments (primary_subject) WHERE primary_subject IS NOT NULL;
 CREATE INDEX groups_by_secondary_subject ON enrollments (secondary_subject) WHERE secondary_subject IS NOT NULL;
-CREATE INDEX groups_with_keys ON enrollments (enrollment_key) WHERE kind = 'group' AND attestation = 'symmetric';
 
 CREATE TABLE registrations (
   id INTEGER PRIMARY KEY,
@@ -117,9 +116,11 @@ CREATE TABLE operations (
   fence INTEGER NOT NULL,
   certificate_sha256 BLOB,
   error_code INTEGER,
-  error_message TEXT
+  error_message TEXT,
+  key_spelling TEXT
 );
 CREATE UNIQUE INDEX operations_open ON operations (registration_key) WHERE state = 'open';
+CREATE INDEX operations_unsettled ON operations (id) WHERE state = 'superseded' AND submitted = 1;
 CREATE INDEX operations_ended ON operations (created_at) WHERE state <> 'open';
 
 -- What stands above a leaf, once per distinct chain: certificates as length-prefixed DER, under their SHA-256.

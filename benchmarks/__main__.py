@@ -1,0 +1,125 @@
+"""`make bench`: measure everything in one run, print the table, keep the record in `benchmarks/results/`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import floors
+from benchmarks.provisioning import full_provisioning
+from benchmarks.report import as_markdown, as_text
+from benchmarks.sdk import register_times
+from benchmarks.service import service
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--count", type=int, default=2_000, help="provisionings in each round")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds; the median is reported, with the spread"
+    )
+    parser.add_argument("--at-once", type=int, default=32, help="devices at a time")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md too")
+    arguments = parser.parse_args()
+    rounds = [_round(arguments.count, arguments.at_once) for _ in range(arguments.rounds)]
+    result = (
+        _summary(rounds)
+        | _once()
+        | {"machine": _machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    )
+    result |= {"count": arguments.count, "rounds": arguments.rounds, "atOnce": arguments.at_once}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{result['at'].replace(':', '')}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(as_text(result))
+    _compare(path, result)
+    if arguments.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        after = rest.split(END)[1]
+        PAGE.write_text(before + BEGIN + "\n" + as_markdown(result) + END + after)
+
+
+def _round(count: int, at_once: int) -> dict[str, float]:
+    """Service and floors one after the other, so that whatever else the machine does weighs on all of them alike."""
+    with service() as running:
+        full = full_provisioning(running, count, at_once)
+        started_s = running.started_s
+    crypto = floors.verify_and_sign_us()
+    return {
+        "cpuUs": full.cpu_us,
+        "perSecond": full.per_second,
+        "p50Ms": full.p50_ms,
+        "p99Ms": full.p99_ms,
+        "residentMb": full.resident_mb,
+        "startS": started_s,
+        "inMemoryUs": floors.in_memory_us() + crypto,
+        "bareServerUs": floors.bare_server_us(count, at_once) + crypto,
+        "opensslUs": floors.openssl_server_us(count, at_once) + crypto,
+    }
+
+
+def _summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
+    """Median and extremes of every figure; the ratios are taken within each round first."""
+    for each in rounds:
+        for floor in ("inMemory", "bareServer", "openssl"):
+            each[f"{floor}Ratio"] = each["cpuUs"] / each[f"{floor}Us"]
+    return {
+        name: {
+            "median": statistics.median(each[name] for each in rounds),
+            "low": min(each[name] for each in rounds),
+            "high": max(each[name] for each in rounds),
+        }
+        for name in rounds[0]
+    }
+
+
+def _once() -> dict[str, Any]:
+    """What one run is enough for: the SDK's view (on the port that it insists on), and the size of an idle service."""
+    from benchmarks.cpu import resident_bytes
+
+    with service(None, "--mqtt-port", "8883") as running:
+        idle_mb = resident_bytes(running.pid) / 1e6
+        sdk = asdict(register_times(running))
+    return {"sdk": sdk, "idleMb": idle_mb}
+
+
+def _machine() -> dict[str, str]:
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
+    )  # fmt: skip
+    openssl = subprocess.run(
+        ["openssl", "version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return {
+        "cpu": model,
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "openssl": openssl,
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _compare(path: Path, result: dict[str, Any]) -> None:
+    earlier = sorted(each for each in RESULTS.glob("*.json") if each != path)
+    if earlier:
+        before = json.loads(earlier[-1].read_text())
+        print(
+            f"\nopenssl ratio {before['opensslRatio']['median']:.2f} in {earlier[-1].name}, "
+            f"{result['opensslRatio']['median']:.2f} now"
+        )
+
+
+if __name__ == "__main__":
+    main()

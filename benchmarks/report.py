@@ -1,0 +1,66 @@
+"""The table of one run, for the terminal and for docs/performance.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ROWS = (
+    ("server CPU per provisioning", "cpuUs", "us", 0),
+    ("ratio to `openssl s_server` + verify + sign", "opensslRatio", "x", 2),
+    ("ratio to the bare server + verify + sign", "bareServerRatio", "x", 2),
+    ("ratio to crypto in memory", "inMemoryRatio", "x", 2),
+    ("`openssl s_server` + verify + sign", "opensslUs", "us", 0),
+    ("bare server + verify + sign", "bareServerUs", "us", 0),
+    ("crypto in memory", "inMemoryUs", "us", 0),
+    ("registrations per second, beside the load generator", "perSecond", "/s", 0),
+    ("latency p50", "p50Ms", "ms", 1),
+    ("latency p99", "p99Ms", "ms", 1),
+    ("resident after the load", "residentMb", "MB", 0),
+    ("process start to ready", "startS", "s", 2),
+)
+
+
+def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, median, spread) for each figure."""
+    table = []
+    for what, name, unit, digits in _ROWS:
+        figure = result[name]
+        table.append(
+            (
+                what,
+                f"{figure['median']:.{digits}f} {unit}",
+                f"{figure['low']:.{digits}f} to {figure['high']:.{digits}f}",
+            )
+        )
+    table.append(("stock Python SDK, whole `register()`, p50", f"{result['sdk']['p50_ms']:.1f} ms", ""))
+    table.append(("stock Python SDK, whole `register()`, p99", f"{result['sdk']['p99_ms']:.1f} ms", ""))
+    table.append(("resident when idle", f"{result['idleMb']:.0f} MB", ""))
+    return table
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """For the terminal."""
+    machine = result["machine"]
+    head = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']}, Python {machine['python']}, {machine['openssl']}"
+    lines = [
+        head,
+        f"{result['rounds']} rounds of {result['count']} provisionings, {result['atOnce']} at a time",
+        "",
+    ]
+    lines += [f"{what.replace('`', ''):<54} {median:>12}   {spread}" for what, median, spread in rows(result)]
+    return "\n".join(lines)
+
+
+def as_markdown(result: dict[str, Any]) -> str:
+    """For the docs."""
+    machine = result["machine"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores shared with others (load {machine['load']}), Python {machine['python']}, "
+        f"{machine['openssl']}; {result['rounds']} rounds of {result['count']} provisionings, {result['atOnce']} devices at a "
+        f"time, {result['at'][:10]}.",
+        "",
+        "| figure | median | low to high |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {what} | {median} | {spread} |" for what, median, spread in rows(result)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,134 @@
+"""Intent: one operation's durable row while it is worked on, and what its order leaves on record.
+
+Every write names the fence, so that whoever has lost the operation learns of it (`Superseded`) instead of writing.
+What an authority's answers mean is not told here, but in `pursue.py` and `collect.py`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from hashlib import sha256
+
+from accredit.domain.changes import AppendLeaf, Change, RecordCertificate, SaveOperation
+from accredit.domain.credential import STRAY, CertificateRecord, IssuedChain, Order, SigningRequest
+from accredit.domain.ids import AuthorityName
+from accredit.domain.issuance_log import unknown_leaf
+from accredit.domain.registration import Operation
+from accredit.interfaces import Authority, Stale
+from accredit.observe import log
+from accredit.policy import issuance
+from accredit.provisioning.complete import ROUNDS
+from accredit.provisioning.issue import PROFILE
+from accredit.provisioning.means import LEASE_S, Means
+from accredit.provisioning.record import entries
+
+
+class Superseded(Exception):
+    """The operation ended under our hands: another CSR came, or the registration was deleted."""
+
+
+class Intent:
+    """`operation` is the row as it was last read or written."""
+
+    def __init__(self, means: Means, operation: Operation) -> None:
+        self._means = means
+        self._store = means.store
+        self.operation = operation
+
+    @cached_property
+    def request(self) -> SigningRequest:
+        """The CSR that was accepted when the intent was written."""
+        text = b64encode(self.operation.csr_der).decode()
+        return issuance.intake(text, self.operation.csr_field)
+
+    @property
+    def authority_name(self) -> AuthorityName:
+        assert self.operation.authority is not None
+        return self.operation.authority
+
+    async def authority(self) -> Authority | None:
+        """The authority that the intent names, unless it is gone or was replaced."""
+        authority = await self._means.authorities.get(self.authority_name)
+        if authority is None or authority.version != self.operation.authority_version:
+            return None
+        return authority
+
+    def order(self) -> Order:
+        operation = self.operation
+        return Order(
+            operation_id=operation.id,
+            registration_id=operation.registration_id,
+            device_id=operation.device_id,
+            request=self.request,
+            profile=PROFILE,
+            since=operation.created_at,
+            attempt=operation.attempt,
+        )
+
+    async def save(self, *also: Change, **changes: object) -> None:
+        """Write the row with these members changed, and the lease renewed."""
+        lease_expires_at = self._means.now() + LEASE_S
+        saved = replace(self.operation, lease_expires_at=lease_expires_at, **changes)  # type: ignore[arg-type]
+        await self.commit([*also, SaveOperation(saved, self.operation.fence)])
+        self.operation = saved
+
+    async def commit(self, unit: Sequence[Change]) -> None:
+        try:
+            await self._store.commit(unit)
+        except Stale as stale:
+            raise Superseded from stale
+
+    def doubt(self) -> AppendLeaf:
+        """The entry `unknown`, for a signature that may exist and that nobody could find."""
+        digest = sha256(self.operation.csr_der).digest()
+        return AppendLeaf(unknown_leaf(self.authority_name, digest, self._means.now()))
+
+    async def keep(self, issued: IssuedChain, *also: Change, stray: bool = False) -> None:
+        """Put a signature on record that is not bound to the device; `stray` when it is not what was ordered."""
+        for _ in range(ROUNDS):
+            unit = [*await self._entries(issued, stray=stray), *also]
+            try:
+                if unit:
+                    await self._store.commit(unit)
+            except Stale as stale:
+                if not isinstance(stale.change, RecordCertificate):
+                    raise Superseded from stale
+            else:
+                return
+
+    async def _entries(self, issued: IssuedChain, *, stray: bool) -> Sequence[Change]:
+        if await self._store.certificate(issued.sha256) is not None:
+            return ()
+        if await self._store.serial_known(self.authority_name, issued.serial):
+            log.error("serial-collision", authority=str(self.authority_name), serial=f"{issued.serial:X}")
+            return (self.doubt(),)
+        operation = self.operation
+        unbound = CertificateRecord(
+            issued=issued,
+            authority=self.authority_name,
+            authority_version=operation.authority_version,
+            profile=STRAY if stray else operation.profile,
+            registration_id=operation.registration_id,
+            device_id=operation.device_id,
+            enrollment_generation=operation.enrollment_generation,
+            csr_sha256=sha256(operation.csr_der).digest(),
+            operation_id=operation.id,
+            issued_at=self._means.now(),
+        )
+        return entries(unbound, shared_key=True)
+
+    def log(self, outcome: str, **fields: str) -> None:
+        operation = self.operation
+        log.info(
+            "registration",
+            trackingId=operation.tracking_id,
+            registrationId=str(operation.registration_id),
+            operationId=operation.id,
+            enrollment=f"{operation.enrollment.kind}/{operation.enrollment.key}",
+            authority=str(operation.authority),
+            outcome=outcome,
+            **fields,
+        )

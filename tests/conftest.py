@@ -1,0 +1,32 @@
+"""Long campaigns run only when asked for: `pytest tests/campaigns --campaign` (`make campaign`).
+
+--campaign              run the tests marked `campaign` as well
+--campaign-seed=N       another seed than the one in the test
+--campaign-folder=DIR   keep the state there, and go on where the last run with this folder was broken off
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("campaigns")
+    group.addoption("--campaign", action="store_true", help="run the long campaigns too")
+    group.addoption("--campaign-seed", type=int, help="the seed of a campaign's chances")
+    group.addoption("--campaign-folder", type=Path, help="where a campaign keeps its state, to be resumed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "campaign: takes minutes; runs with --campaign only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--campaign"):
+        return
+    long = [item for item in items if item.get_closest_marker("campaign")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]

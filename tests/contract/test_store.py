@@ -1,0 +1,913 @@
+"""What every store promises (`interfaces.Store`, `domain/changes.py`), whichever it is."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from accredit.domain import changes as c
+from accredit.domain.access import Realm, Right
+from accredit.domain.credential import STRAY, CertificateStatus
+from accredit.domain.device import BindingState
+from accredit.domain.enrollment import (
+    EnrollmentKind,
+    LeafCertificates,
+    ReprovisionPolicy,
+    SigningCertificates,
+)
+from accredit.domain.errors import Malformed
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.issuance_log import unknown_leaf
+from accredit.domain.registration import OperationState, Status
+from accredit.domain.secret import Secret
+from accredit.interfaces import Page, Stale, Store, StoreUnavailable
+from accredit.policy.chains import subject_sha256
+from accredit.seal import Sealer
+from accredit.stores.sqlite import SqliteStore
+from support import pki
+from support import stored_values as some
+from support.stored_values import BUILTIN, FLEET, NOW, binding, digest, individual, secret
+
+SEALER = Sealer([Secret(bytes(range(32)))])
+PUMP = RegistrationId.parse("pump-1")
+
+
+def sqlite(folder: Path) -> Awaitable[Store]:
+    return SqliteStore.open(folder / "accredit.db", SEALER)
+
+
+class Place:
+    """Where one store's data lies; `reopened` closes the store that is open and opens it again."""
+
+    def __init__(self, opener: Callable[[Path], Awaitable[Store]], folder: Path) -> None:
+        self._opener = opener
+        self._folder = folder
+        self.store: Store
+
+    async def opened(self) -> Store:
+        self.store = await self._opener(self._folder)
+        return self.store
+
+    async def reopened(self) -> Store:
+        await self.store.close()
+        return await self.opened()
+
+
+@pytest.fixture(params=[sqlite], ids=["sqlite"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place(request.param, tmp_path)
+    await place.opened()
+    yield place
+    await place.store.close()
+
+
+@pytest.fixture
+async def store(place: Place) -> Store:
+    return place.store
+
+
+async def stale(store: Store, *unit: c.Change) -> c.Change:
+    """The change for which this unit is refused."""
+    with pytest.raises(Stale) as caught:
+        await store.commit(unit)
+    return caught.value.change
+
+
+async def walk(read: Callable[[str | None], Awaitable[Page]]) -> list[Sequence]:
+    pages, cursor = [], None
+    while True:
+        page = await read(cursor)
+        pages.append(list(page.rows))
+        cursor = page.cursor
+        if cursor is None:
+            return pages
+
+
+async def states(store: Store, device: str = "Pump-1") -> dict[bytes, str]:
+    return {each.sha256: each.state.value for each in await store.bindings(DeviceId(device))}
+
+
+class TestState:
+    async def test_a_secret_is_kept_and_replaced(self, store):
+        assert await store.state("root") is None
+        await store.commit([c.SaveState("root", Secret(b"one"), None)])
+        assert await store.state("root") == Secret(b"one")
+        await store.commit([c.SaveState("root", Secret(b"two"), Secret(b"one"))])
+        assert await store.state("root") == Secret(b"two")
+
+    @pytest.mark.parametrize("replaces", [None, Secret(b"other"), Secret(b"")])
+    async def test_it_must_be_what_is_replaced(self, store, replaces):
+        await store.commit([c.SaveState("root", Secret(b"one"), None)])
+        change = c.SaveState("root", Secret(b"two"), replaces)
+        assert await stale(store, change) is change
+        assert await store.state("root") == Secret(b"one")
+
+    async def test_nothing_can_t_be_replaced(self, store):
+        await stale(store, c.SaveState("root", Secret(b"two"), Secret(b"one")))
+        assert await store.state("root") is None
+
+
+class TestPolicies:
+    async def test_names_are_unique_within_a_realm(self, store):
+        ours = some.policy(rights=frozenset({Right.ENROLLMENT_READ, Right.SERVICE_CONFIG}))
+        theirs = some.policy(Realm.HUB, rights=frozenset())
+        assert await store.policy(Realm.PROVISIONING, "owner") is None
+        await store.commit([c.SavePolicy(ours), c.SavePolicy(theirs), c.SavePolicy(some.policy(name="a"))])
+        assert await store.policy(Realm.PROVISIONING, "owner") == ours
+        assert await store.policy(Realm.HUB, "owner") == theirs
+        assert [each.name for each in await store.policies(Realm.PROVISIONING)] == ["a", "owner"]
+        assert list(await store.policies(Realm.HUB)) == [theirs]
+
+    async def test_it_must_not_exist(self, store):
+        await store.commit([c.SavePolicy(some.policy())])
+        assert isinstance(await stale(store, c.SavePolicy(some.policy())), c.SavePolicy)
+
+
+class TestAuthorities:
+    async def test_saved_read_replaced_deleted(self, store):
+        first = some.authority(
+            "MyCA", settings={"deep": {"er": [1, None, "x"]}}, secrets={"k": Secret(b"\xff")}
+        )
+        name = AuthorityName.parse("myca")
+        assert await store.authority(name) is None
+        await store.commit([c.SaveAuthority(first, None)])
+        assert await store.authority(name) == first
+        assert str((await store.authority(name)).name) == "MyCA"
+        second = some.authority("MYCA", etag="a2", version="v2", secrets={})
+        await store.commit([c.SaveAuthority(second, "a1")])
+        assert await store.authority(name) == second
+        await store.commit([c.DeleteAuthority(name, "a2")])
+        assert await store.authority(name) is None
+
+    async def test_stale_where_the_etag_is_another(self, store):
+        await stale(store, c.SaveAuthority(some.authority(), "a1"))
+        await store.commit([c.SaveAuthority(some.authority(), None)])
+        await stale(store, c.SaveAuthority(some.authority(etag="a2"), None))
+        await stale(store, c.SaveAuthority(some.authority(etag="a2"), "a0"))
+        await stale(store, c.DeleteAuthority(BUILTIN, "a0"))
+        assert (await store.authority(BUILTIN)).etag == "a1"
+
+    @pytest.mark.parametrize("make", [some.group, some.enrollment])
+    async def test_not_deleted_while_an_enrollment_names_it(self, store, make):
+        naming = make("x", authority=AuthorityName.parse("BUILTIN"))
+        await store.commit([c.SaveAuthority(some.authority(), None), c.SaveEnrollment(naming, None)])
+        change = c.DeleteAuthority(BUILTIN, "a1")
+        assert await stale(store, change) is change
+        assert await store.authority(BUILTIN) is not None
+        await store.commit([c.DeleteEnrollment(naming.ref, "e1"), change])
+        assert await store.authority(BUILTIN) is None
+
+    async def test_listed_by_name(self, store):
+        names = ["b", "A", "d", "C", "e"]
+        await store.commit([c.SaveAuthority(some.authority(name), None) for name in names])
+        pages = await walk(lambda cursor: store.authorities(cursor, 2))
+        assert [[str(each.name) for each in page] for page in pages] == [["A", "b"], ["C", "d"], ["e"]]
+
+    async def test_its_version_can_be_asserted(self, store):
+        await store.commit([c.SaveAuthority(some.authority(version="v1"), None)])
+        await store.commit([c.AssertAuthority(BUILTIN, "v1")])
+        change = c.AssertAuthority(BUILTIN, "v2")
+        assert await stale(store, change) is change
+        await stale(store, c.AssertAuthority(AuthorityName.parse("other"), "v1"))
+
+
+class TestEnrollments:
+    async def test_every_member_comes_back(self, store):
+        full = some.enrollment(
+            "Pump-1",
+            enabled=False,
+            device_id=DeviceId("The-Pump"),
+            authority=AuthorityName.parse("MyCA"),
+            allocation_policy="static",
+            hubs=("a.example", "b.example"),
+            reprovision=ReprovisionPolicy(update_hub_assignment=False, migrate_device_data=False),
+            iot_edge=True,
+            initial_twin={"tags": {"a": None}, "properties": {"desired": {"n": 1.5}}},
+            settings={"optionalDeviceInformation": {"x": "é"}},
+        )
+        await store.commit([c.SaveEnrollment(full, None)])
+        found = await store.enrollment(individual("pump-1"))
+        assert found == full
+        assert (str(found.id), str(found.authority)) == ("Pump-1", "MyCA")
+
+    @pytest.mark.parametrize(
+        "attestation", [LeafCertificates(b"one"), LeafCertificates(b"one", b"two")], ids=["one", "two"]
+    )
+    async def test_leaf_certificates(self, store, attestation):
+        await store.commit([c.SaveEnrollment(some.enrollment(attestation=attestation), None)])
+        assert (await store.enrollment(individual("pump-1"))).attestation == attestation
+
+    async def test_a_group_and_an_individual_may_share_a_name(self, store):
+        group, single = some.group("Pump-1", "g1"), some.enrollment("pump-1", "i1")
+        await store.commit([c.SaveEnrollment(group, None), c.SaveEnrollment(single, None)])
+        assert await store.enrollment(group.ref) == group
+        assert await store.enrollment(single.ref) == single
+        assert isinstance((await store.enrollment(group.ref)).id, GroupId)
+
+    @pytest.mark.parametrize("make", [some.group, some.enrollment])
+    async def test_replaced_by_etag(self, store, make):
+        await store.commit([c.SaveEnrollment(make("X", "e1"), None)])
+        ref = make("X").ref
+        assert (await store.enrollment(ref)).etag == "e1"
+        other = make("x", "e2", attestation=LeafCertificates(b"now a certificate"), enabled=False)
+        if make is some.group:
+            other = make("x", "e2", enabled=False)
+        await store.commit([c.SaveEnrollment(other, "e1")])
+        assert await store.enrollment(ref) == other
+        await stale(store, c.SaveEnrollment(make("X", "e3"), "e1"))
+        await stale(store, c.SaveEnrollment(make("X", "e3"), None))
+        await stale(store, c.SaveEnrollment(make("Y", "e3"), "e1"))
+        assert await store.enrollment(ref) == other
+
+    async def test_its_etag_can_be_asserted(self, store):
+        await store.commit([c.SaveEnrollment(some.group(), None)])
+        await store.commit([c.AssertEnrollment(FLEET, "e1")])
+        await stale(store, c.AssertEnrollment(FLEET, "e2"))
+        await stale(store, c.AssertEnrollment(individual("fleet"), "e1"))
+        # An assertion that held is asked again when its own unit changes what it is about.
+        unit = [c.AssertEnrollment(FLEET, "e1"), c.SaveEnrollment(some.group(etag="e2"), "e1")]
+        assert await stale(store, *unit, c.AssertEnrollment(FLEET, "e1")) == unit[0]
+
+    async def test_listed_by_kind_and_name(self, store):
+        singles = [some.enrollment(f"pump-{number}") for number in (3, 1, 2)]
+        await store.commit([c.SaveEnrollment(each, None) for each in [*singles, some.group("A-group")]])
+        pages = await walk(lambda cursor: store.enrollments(EnrollmentKind.INDIVIDUAL, cursor, 2))
+        assert [[str(each.id) for each in page] for page in pages] == [["pump-1", "pump-2"], ["pump-3"]]
+        assert [str(each.id) for each in (await store.enrollments(EnrollmentKind.GROUP, None, 9)).rows] == [
+            "A-group"
+        ]
+
+    async def test_how_many_use_an_authority(self, store):
+        mine = AuthorityName.parse("MyCA")
+        unit = [c.SaveEnrollment(some.group(name, authority=mine), None) for name in ("a", "b")]
+        unit += [
+            c.SaveEnrollment(some.enrollment(authority=mine), None),
+            c.SaveEnrollment(some.group("c"), None),
+        ]
+        await store.commit(unit)
+        assert await store.enrollments_using(AuthorityName.parse("myca")) == 3
+        assert await store.enrollments_using(BUILTIN) == 0
+
+    async def test_symmetric_groups_by_id(self, store):
+        root = pki.root("Root").der
+        others = [some.group("m", attestation=SigningCertificates(root)), some.enrollment("k")]
+        symmetric = [some.group("b", enabled=False), some.group("A"), some.group("c")]
+        assert list(await store.symmetric_groups()) == []
+        await store.commit([c.SaveEnrollment(each, None) for each in others + symmetric])
+        assert [str(each.id) for each in await store.symmetric_groups()] == ["A", "b", "c"]
+        assert next(each for each in await store.symmetric_groups() if str(each.id) == "b").enabled is False
+        await store.commit([c.DeleteEnrollment(symmetric[0].ref, "e1")])
+        await store.commit(
+            [c.SaveEnrollment(some.group("c", "e2", attestation=SigningCertificates(root)), "e1")]
+        )
+        assert [str(each.id) for each in await store.symmetric_groups()] == ["A"]
+
+    async def test_groups_by_their_signing_certificates(self, store):
+        one, two, other = (pki.root(name).der for name in ("One", "Two", "Other"))
+        print_of = {der: hashlib.sha256(der).digest() for der in (one, two, other)}
+        both = some.group("both", attestation=SigningCertificates(one, two))
+        single = some.group("Alone", attestation=SigningCertificates(two))
+        await store.commit([c.SaveEnrollment(both, None), c.SaveEnrollment(single, None)])
+        # A device's own certificate does not make its enrollment a group that signs.
+        await store.commit([c.SaveEnrollment(some.enrollment(attestation=LeafCertificates(one)), None)])
+        assert list(await store.groups_signed_by([print_of[one]])) == [both]
+        assert list(await store.groups_signed_by([print_of[two], print_of[one]])) == [single, both]
+        assert list(await store.groups_signed_by([print_of[other]])) == []
+        assert list(await store.groups_signed_by([])) == []
+        assert list(await store.groups_named([subject_sha256(one)])) == [both]
+        assert list(await store.groups_named([subject_sha256(two), subject_sha256(one)])) == [single, both]
+        assert list(await store.groups_named([subject_sha256(other)])) == []
+        moved = replace(single, etag="e2", attestation=SigningCertificates(other))
+        await store.commit([c.SaveEnrollment(moved, "e1")])
+        assert list(await store.groups_signed_by([print_of[two]])) == [both]
+        assert list(await store.groups_named([subject_sha256(other)])) == [moved]
+        await store.commit([c.DeleteEnrollment(both.ref, "e1")])
+        assert list(await store.groups_named([subject_sha256(one), subject_sha256(two)])) == []
+
+    async def test_deleting_an_individual_takes_its_own_registration_along(self, store):
+        single = some.enrollment("Pump-1")
+        mine = some.registration("Pump-1", enrollment=single.ref)
+        intent = some.operation("o1", enrollment=single.ref)
+        await store.commit(
+            [c.SaveEnrollment(single, None), c.SaveRegistration(mine, None), c.OpenOperation(intent)]
+        )
+        await stale(store, c.DeleteEnrollment(single.ref, "e0"))
+        assert await store.registration(PUMP) == mine
+        await store.commit([c.DeleteEnrollment(single.ref, "e1")])
+        assert await store.enrollment(single.ref) is None
+        assert await store.registration(PUMP) is None
+        assert (await store.operation("o1")).state is OperationState.SUPERSEDED
+
+    async def test_a_registration_of_a_group_stays(self, store):
+        single = some.enrollment("Pump-1")
+        theirs = some.registration("Pump-1", enrollment=FLEET)
+        await store.commit([c.SaveEnrollment(single, None), c.SaveRegistration(theirs, None)])
+        await store.commit([c.SaveEnrollment(some.group(), None), c.OpenOperation(some.operation("o1"))])
+        await store.commit([c.DeleteEnrollment(single.ref, "e1")])
+        assert await store.registration(PUMP) == theirs
+        await store.commit([c.DeleteEnrollment(FLEET, "e1")])
+        assert await store.registration(PUMP) == theirs
+        assert (await store.operation("o1")).state is OperationState.OPEN
+
+
+class TestRegistrations:
+    async def test_saved_replaced_deleted(self, store):
+        bare = some.registration(
+            "Pump-1", hub=None, status=Status.FAILED, substatus=None, error_code=400_004, error_message="é"
+        )
+        assert await store.registration(PUMP) is None
+        await store.commit([c.SaveRegistration(bare, None)])
+        assert await store.registration(PUMP) == bare
+        full = some.registration(
+            "PUMP-1",
+            "r2",
+            payload=b"{}",
+            certificate_sha256=digest("x"),
+            csr_field="csr",
+            enrollment=individual("p"),
+        )
+        await store.commit([c.SaveRegistration(full, "r1")])
+        assert await store.registration(PUMP) == full
+        assert str((await store.registration(PUMP)).registration_id) == "PUMP-1"
+        await store.commit([c.DeleteRegistration(PUMP, "r2")])
+        assert await store.registration(PUMP) is None
+
+    async def test_stale_where_the_etag_is_another(self, store):
+        await stale(store, c.SaveRegistration(some.registration(), "r1"))
+        await store.commit([c.SaveRegistration(some.registration(), None)])
+        await stale(store, c.SaveRegistration(some.registration(etag="r2"), None))
+        await stale(store, c.SaveRegistration(some.registration(etag="r2"), "r0"))
+        await stale(store, c.DeleteRegistration(PUMP, "r0"))
+        assert (await store.registration(PUMP)).etag == "r1"
+
+    async def test_deleting_ends_its_open_operation_and_nothing_else(self, store):
+        record = some.certificate("Pump-1")
+        await store.commit([*some.configured(), *some.provisioned("Pump-1", record)])
+        await store.commit(
+            [c.OpenOperation(some.operation("o1")), c.OpenOperation(some.operation("o2", "pump-2"))]
+        )
+        await store.commit([c.DeleteRegistration(PUMP, "r1")])
+        assert (await store.operation("o1")).state is OperationState.SUPERSEDED
+        assert (await store.operation("o2")).state is OperationState.OPEN
+        assert (await store.certificate(record.issued.sha256)).status is CertificateStatus.PENDING
+        assert await states(store) == {record.issued.sha256: "pending"}
+
+    async def test_listed_for_all_and_for_an_enrollment(self, store):
+        names = [f"d{number}" for number in (4, 2, 9, 1)]
+        unit = [c.SaveRegistration(some.registration(name), None) for name in names]
+        own = some.registration("own", enrollment=individual("own"))
+        unit.append(c.SaveRegistration(own, None))
+        await store.commit(unit)
+        everyone = await walk(lambda cursor: store.registrations(None, cursor, 2))
+        assert [len(page) for page in everyone] == [2, 2, 1]
+        assert {str(each.registration_id) for page in everyone for each in page} == {*names, "own"}
+        fleet = await walk(lambda cursor: store.registrations(FLEET, cursor, 3))
+        assert [len(page) for page in fleet] == [3, 1]
+        assert {str(each.registration_id) for page in fleet for each in page} == set(names)
+        assert await walk(lambda cursor: store.registrations(individual("own"), cursor, 3)) == [[own]]
+        assert await walk(lambda cursor: store.registrations(individual("d4"), cursor, 3)) == [[]]
+
+    async def test_a_registration_handed_over_is_listed_with_its_new_owner(self, store):
+        await store.commit([c.SaveRegistration(some.registration(), None)])
+        mine = some.registration(etag="r2", enrollment=individual("pump-1"))
+        await store.commit([c.SaveRegistration(mine, "r1")])
+        assert (await store.registrations(FLEET, None, 9)).rows == []
+        assert (await store.registrations(mine.enrollment, None, 9)).rows == [mine]
+
+
+class TestOperations:
+    async def test_opened_and_finished(self, store):
+        intent = some.operation("o1", bootstrap_certificate=b"der", payload=None)
+        await store.commit([c.OpenOperation(intent)])
+        assert await store.operation("o1") == intent
+        assert await store.open_operation(PUMP) == intent
+        assert list(await store.open_operations()) == [intent]
+        taken = replace(
+            intent, lease_owner="me", lease_expires_at=NOW + 9, fence=1, attempt=1, submitted=True
+        )
+        await store.commit([c.SaveOperation(taken, 0)])
+        assert await store.operation("o1") == taken
+        done = replace(taken, state=OperationState.ASSIGNED, certificate_sha256=digest("c"), handle="h")
+        await store.commit([c.SaveOperation(done, 1)])
+        assert await store.operation("o1") == done
+        assert await store.open_operation(PUMP) is None
+        assert list(await store.open_operations()) == []
+        assert await store.operation("o2") is None
+
+    async def test_the_fence_keeps_out_who_lost_the_lease(self, store):
+        intent = some.operation("o1")
+        await store.commit([c.OpenOperation(intent)])
+        await store.commit([c.SaveOperation(replace(intent, fence=1), 0)])
+        await stale(store, c.SaveOperation(replace(intent, fence=1, lease_owner="late"), 0))
+        failed = replace(intent, fence=1, state=OperationState.FAILED, error_code=500_000, error_message="no")
+        await store.commit([c.SaveOperation(failed, 1)])
+        await stale(store, c.SaveOperation(replace(intent, fence=1), 1))
+        await stale(store, c.SaveOperation(some.operation("o2"), 0))
+        assert await store.operation("o1") == failed
+
+    async def test_one_open_operation_to_a_registration(self, store):
+        await store.commit([c.OpenOperation(some.operation("o1"))])
+        await stale(store, c.OpenOperation(some.operation("o2")))
+        await store.commit([c.OpenOperation(some.operation("o2"), supersedes="o1")])
+        assert (await store.operation("o1")).state is OperationState.SUPERSEDED
+        assert (await store.open_operation(PUMP)).id == "o2"
+        await stale(store, c.OpenOperation(some.operation("o3"), supersedes="o1"))
+        await stale(store, c.OpenOperation(some.operation("o3", "another"), supersedes="o2"))
+        await stale(store, c.OpenOperation(some.operation("o2", "another")))
+        assert [each.id for each in await store.open_operations()] == ["o2"]
+
+    async def test_ended_from_outside(self, store):
+        taken = some.operation("o1", fence=3, lease_owner="somebody")
+        await store.commit([c.OpenOperation(taken)])
+        await stale(store, c.SupersedeOperation("o1", RegistrationId.parse("another")))
+        await stale(store, c.SupersedeOperation("o2", PUMP))
+        await store.commit([c.SupersedeOperation("o1", PUMP)])
+        assert await store.operation("o1") == replace(taken, state=OperationState.SUPERSEDED)
+        await stale(store, c.SupersedeOperation("o1", PUMP))
+        await stale(store, c.SaveOperation(taken, 3))
+
+    async def test_an_order_that_may_have_been_signed_is_kept_until_it_is_accounted_for(self, store):
+        ordered = some.operation("o1", submitted=True, created_at=NOW - 10, key_spelling="PUMP-1")
+        idle = some.operation("o2", "pump-2", created_at=NOW - 10)
+        failed = some.operation(
+            "o3", "pump-3", created_at=NOW - 10, submitted=True, state=OperationState.FAILED
+        )
+        await store.commit([c.OpenOperation(each) for each in (ordered, idle, failed)])
+        await stale(store, c.SettleOperation("o1"))
+        await store.commit([c.SupersedeOperation("o1", PUMP)])
+        await store.commit([c.SupersedeOperation("o2", RegistrationId.parse("pump-2"))])
+        ended = replace(ordered, state=OperationState.SUPERSEDED)
+        assert list(await store.unsettled_operations()) == [ended]
+        await store.forget_operations(NOW)
+        assert [await store.operation(name) for name in ("o1", "o2", "o3")] == [ended, None, None]
+        await store.commit([c.SettleOperation("o1")])
+        assert await store.operation("o1") == replace(ended, submitted=False)
+        assert list(await store.unsettled_operations()) == []
+        await stale(store, c.SettleOperation("o1"))
+        await store.forget_operations(NOW)
+        assert await store.operation("o1") is None
+
+    async def test_old_ones_are_forgotten(self, store):
+        unit = []
+        for number in range(1203):
+            ended = some.operation(f"old-{number}", created_at=NOW - 10, state=OperationState.ASSIGNED)
+            unit.append(c.OpenOperation(ended))
+        young = some.operation("young", created_at=NOW, state=OperationState.FAILED)
+        still_open = some.operation("open", created_at=NOW - 10)
+        await store.commit([*unit, c.OpenOperation(young), c.OpenOperation(still_open)])
+        await store.forget_operations(NOW)
+        assert [await store.operation(f"old-{number}") for number in (0, 600, 1202)] == [None, None, None]
+        assert await store.operation("young") == young
+        assert await store.operation("open") == still_open
+
+
+class TestCertificates:
+    async def test_recorded_and_found(self, store):
+        record = some.certificate("Pump-1", ca_reference="ref", above=(b"first", b"second" * 999))
+        await store.commit([c.RecordCertificate(record, shared_key=False)])
+        assert await store.certificate(record.issued.sha256) == record
+        found = await store.certificate(record.issued.sha256)
+        assert (str(found.registration_id), str(found.authority)) == ("Pump-1", "builtin")
+        assert await store.certificate(digest("never")) is None
+        assert list(await store.certificates_of_key(record.issued.spki_sha256)) == [record]
+        assert list(await store.certificates_of_key(digest("never"))) == []
+        assert list(await store.certificates_with_serial(record.issued.serial)) == [record]
+
+    async def test_a_chain_may_be_a_leaf_alone(self, place):
+        record = some.certificate(above=())
+        await place.store.commit([c.RecordCertificate(record, shared_key=False)])
+        store = await place.reopened()
+        assert await store.certificate(record.issued.sha256) == record
+
+    @pytest.mark.parametrize("serial", [0, 1, 2**127, 2**159 + 1, 2**160 - 1, 2**300, -5])
+    async def test_serials_of_any_size(self, store, serial):
+        record = some.certificate(serial=serial)
+        await store.commit([c.RecordCertificate(record, shared_key=False)])
+        assert (await store.certificate(record.issued.sha256)).issued.serial == serial
+        assert await store.serial_known(BUILTIN, serial)
+        assert not await store.serial_known(BUILTIN, serial + 1)
+        assert not await store.serial_known(AuthorityName.parse("other"), serial)
+
+    async def test_a_serial_is_used_once_by_each_authority(self, store):
+        await store.commit([c.RecordCertificate(some.certificate("a", serial=77), shared_key=False)])
+        again = c.RecordCertificate(some.certificate("b", serial=77), shared_key=True)
+        assert await stale(store, again) is again
+        shouted = AuthorityName.parse("BUILTIN")
+        await stale(
+            store, c.RecordCertificate(some.certificate("b", serial=77, authority=shouted), shared_key=True)
+        )
+        other = AuthorityName.parse("other")
+        await store.commit(
+            [c.RecordCertificate(some.certificate("b", serial=77, authority=other), shared_key=False)]
+        )
+        assert [str(each.authority) for each in await store.certificates_with_serial(77)] == [
+            "builtin",
+            "other",
+        ]
+
+    async def test_the_same_certificate_is_not_recorded_twice(self, store):
+        record = some.certificate("a")
+        await store.commit([c.RecordCertificate(record, shared_key=False)])
+        await stale(store, c.RecordCertificate(record, shared_key=False))
+        other = AuthorityName.parse("other")
+        await stale(store, c.RecordCertificate(replace(record, authority=other), shared_key=True))
+
+    async def test_a_key_belongs_to_one_registration(self, store):
+        await store.commit([c.RecordCertificate(some.certificate("a", key="k"), shared_key=False)])
+        await store.commit([c.RecordCertificate(some.certificate("A", key="k"), shared_key=False)])
+        theft = c.RecordCertificate(some.certificate("b", key="k"), shared_key=False)
+        assert await stale(store, theft) is theft
+        await store.commit([c.RecordCertificate(some.certificate("b", key="k"), shared_key=True)])
+        await stale(store, c.RecordCertificate(some.certificate("a", key="k"), shared_key=False))
+        assert len(await store.certificates_of_key(digest("k"))) == 3
+
+    async def test_a_stray_certificate_proves_nobody_s_key(self, store):
+        await store.commit(
+            [c.RecordCertificate(some.certificate("a", key="k", profile=STRAY), shared_key=False)]
+        )
+        await store.commit([c.RecordCertificate(some.certificate("b", key="k"), shared_key=False)])
+        await stale(store, c.RecordCertificate(some.certificate("a", key="k"), shared_key=False))
+
+    async def test_of_a_key_the_newest_sixteen(self, store):
+        records = [some.certificate("a", key="k") for _ in range(20)]
+        for record in records:
+            await store.commit([c.RecordCertificate(record, shared_key=False)])
+        assert list(await store.certificates_of_key(digest("k"))) == records[:3:-1]
+
+    async def test_listed_for_all_and_for_a_registration(self, store):
+        records = [some.certificate(name) for name in ("a", "b", "A", "a", "b")]
+        for record in records:
+            await store.commit([c.RecordCertificate(record, shared_key=False)])
+        assert await walk(lambda cursor: store.certificates(None, cursor, 2)) == [
+            records[:2],
+            records[2:4],
+            records[4:],
+        ]
+        of_a = [records[0], records[2], records[3]]
+        assert await walk(lambda cursor: store.certificates(RegistrationId.parse("A"), cursor, 2)) == [
+            of_a[:2],
+            of_a[2:],
+        ]
+
+    async def test_leaves_in_order(self, store):
+        leaves = [unknown_leaf(AuthorityName.parse("MyCA"), digest(str(number)), NOW) for number in range(5)]
+        for leaf in leaves:
+            await store.commit([c.AppendLeaf(leaf)])
+        assert await walk(lambda cursor: store.leaves(cursor, 2)) == [leaves[:2], leaves[2:4], leaves[4:]]
+        assert str((await store.leaves(None, 1)).rows[0].authority) == "MyCA"
+
+
+class TestHubDevices:
+    async def test_upserted(self, store):
+        first = some.hub_device(
+            "Pump-1", initial_twin={"a": [1]}, iot_edge=True, thumbprint=digest("t"), keys=None
+        )
+        assert await store.hub_device(DeviceId("Pump-1")) is None
+        await store.commit([c.SaveHubDevice(first)])
+        assert await store.hub_device(DeviceId("Pump-1")) == first
+        assert await store.hub_device(DeviceId("pump-1")) is None, "device ids differ by case"
+        second = some.hub_device(
+            "Pump-1",
+            generation_id="another",
+            etag="h2",
+            created_at=NOW + 5,
+            updated_at=NOW + 5,
+            enabled=False,
+        )
+        await store.commit([c.SaveHubDevice(second)])
+        expected = replace(second, generation_id=first.generation_id, created_at=NOW, enabled=True)
+        assert await store.hub_device(DeviceId("Pump-1")) == expected
+
+    async def test_a_device_id_belongs_to_one_registration(self, store):
+        await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
+        change = c.SaveHubDevice(
+            some.hub_device("Pump-1", registration_id=RegistrationId.parse("other"), etag="h2")
+        )
+        assert await stale(store, change) is change
+        assert (await store.hub_device(DeviceId("Pump-1"))).etag == "h1"
+
+
+class TestBindings:
+    async def issued(self, store: Store, *, bound_at: int = NOW, name: str = "Pump-1") -> bytes:
+        """A new certificate, on record and bound by a unit of its own each."""
+        record = some.certificate(name)
+        await store.commit(
+            [c.SaveHubDevice(some.hub_device(name)), c.RecordCertificate(record, shared_key=False)]
+        )
+        await store.commit([binding(record, bound_at)])
+        return record.issued.sha256
+
+    async def bind(self, store: Store, sha256: bytes, bound_at: int = NOW) -> None:
+        await store.commit([binding(await store.certificate(sha256), bound_at)])
+
+    async def use(self, store: Store, sha256: bytes, name: str = "Pump-1") -> None:
+        await store.commit([c.UseCertificate(DeviceId(name), sha256, NOW)])
+
+    async def test_bound_in_the_unit_that_records_it(self, store):
+        record = some.certificate()
+        await store.commit([*some.configured(), *some.provisioned("Pump-1", record)])
+        (bound,) = await store.bindings(DeviceId("Pump-1"))
+        assert (bound.sha256, bound.device_id) == (record.issued.sha256, DeviceId("Pump-1"))
+        assert (bound.not_before, bound.not_after) == (record.issued.not_before, record.issued.not_after)
+        assert (bound.state, bound.bound_at) == (BindingState.PENDING, NOW)
+        assert (await store.certificate(record.issued.sha256)).status is CertificateStatus.PENDING
+
+    async def test_bound_later(self, store):
+        sha256 = await self.issued(store, bound_at=NOW + 7)
+        (bound,) = await store.bindings(DeviceId("Pump-1"))
+        assert (bound.state, bound.bound_at) == (BindingState.PENDING, NOW + 7)
+        assert await store.bindings(DeviceId("pump-1")) == []
+        assert (await store.certificate(sha256)).status is CertificateStatus.PENDING
+
+    async def test_only_what_is_recorded_for_the_device_is_bound(self, store):
+        record = some.certificate("Pump-1")
+        assert isinstance(await stale(store, binding(record)), c.BindCertificate)
+        await store.commit([c.RecordCertificate(record, shared_key=False)])
+        await stale(store, replace(binding(record), device_id=DeviceId("other")))
+        assert (await store.certificate(record.issued.sha256)).status is CertificateStatus.UNBOUND
+        other = some.certificate("Pump-1")
+        unit = [
+            c.RecordCertificate(other, shared_key=False),
+            replace(binding(other), device_id=DeviceId("other")),
+        ]
+        assert await stale(store, *unit) is unit[1]
+        too_early = [binding(other), c.RecordCertificate(other, shared_key=False)]
+        assert await stale(store, *too_early) is too_early[0]
+
+    async def test_binding_twice_is_as_once(self, store):
+        sha256 = await self.issued(store)
+        await self.bind(store, sha256, NOW + 9)
+        assert [each.bound_at for each in await store.bindings(DeviceId("Pump-1"))] == [NOW]
+        await self.use(store, sha256)
+        await self.bind(store, sha256, NOW + 9)
+        (bound,) = await store.bindings(DeviceId("Pump-1"))
+        assert (bound.state, bound.bound_at) == (BindingState.ACTIVE, NOW)
+
+    async def test_of_more_than_two_unused_the_oldest_is_pushed_out(self, store):
+        # All in one second: what counts is the order in which they were bound.
+        a, b, d = [await self.issued(store) for _ in range(3)]
+        assert await states(store) == {b: "pending", d: "pending"}
+        assert (await store.certificate(a)).status is CertificateStatus.SUPERSEDED
+        assert [each.sha256 for each in await store.bindings(DeviceId("Pump-1"))] == [d, b]
+        await self.bind(store, a, NOW)
+        assert [each.sha256 for each in await store.bindings(DeviceId("Pump-1"))] == [a, d]
+        assert (await store.certificate(b)).status is CertificateStatus.SUPERSEDED
+
+    async def test_the_same_when_one_unit_records_and_binds(self, store):
+        await store.commit([c.SaveHubDevice(some.hub_device())])
+        records = [some.certificate() for _ in range(3)]
+        for record in records:
+            await store.commit([c.RecordCertificate(record, shared_key=False), binding(record)])
+        assert await states(store) == {record.issued.sha256: "pending" for record in records[1:]}
+
+    async def test_another_device_s_are_left_alone(self, store):
+        mine = await self.issued(store)
+        for _ in range(3):
+            await self.issued(store, name="Pump-2")
+        assert await states(store) == {mine: "pending"}
+        assert len(await states(store, "Pump-2")) == 2
+
+    async def test_another_device_of_the_registration_is_left_alone(self, store):
+        """An enrollment's deviceId was changed: the registration has certificates for both devices."""
+        await store.commit(
+            [c.SaveHubDevice(some.hub_device(n, registration_id=PUMP)) for n in ("one", "two")]
+        )
+        records = [some.certificate("Pump-1", device) for device in ("one", "one", "two", "two")]
+        for record in records:
+            await store.commit([c.RecordCertificate(record, shared_key=False), binding(record)])
+        await self.use(store, records[3].issued.sha256, "two")
+        assert set((await states(store, "one")).values()) == {"pending"}
+        assert await states(store, "two") == {
+            records[2].issued.sha256: "retired",
+            records[3].issued.sha256: "active",
+        }
+
+    async def test_use_retires_what_was_bound_earlier(self, store):
+        old, new = await self.issued(store), await self.issued(store)
+        await self.use(store, old)
+        assert await states(store) == {old: "active", new: "pending"}, "bound later stays pending"
+        await self.use(store, new)
+        assert await states(store) == {old: "retired", new: "active"}
+        await self.use(store, new)
+        assert await states(store) == {old: "retired", new: "active"}
+        assert (await store.certificate(old)).status is CertificateStatus.RETIRED
+        assert [each.sha256 for each in await store.bindings(DeviceId("Pump-1"))] == [new, old]
+
+    async def test_what_is_not_good_any_more_can_t_be_used(self, store):
+        a, b, d = [await self.issued(store) for _ in range(3)]
+        await stale(store, c.UseCertificate(DeviceId("Pump-1"), a, NOW))
+        await self.use(store, d)
+        await stale(store, c.UseCertificate(DeviceId("Pump-1"), b, NOW))
+        await stale(store, c.UseCertificate(DeviceId("Pump-2"), d, NOW))
+        await stale(store, c.UseCertificate(DeviceId("Pump-1"), digest("never"), NOW))
+        unbound = some.certificate()
+        await store.commit([c.RecordCertificate(unbound, shared_key=False)])
+        await stale(store, c.UseCertificate(DeviceId("Pump-1"), unbound.issued.sha256, NOW))
+
+    async def test_a_retired_one_may_come_back(self, store):
+        old, new = await self.issued(store), await self.issued(store)
+        await self.use(store, new)
+        await self.bind(store, old, NOW + 1)
+        assert await states(store) == {old: "pending", new: "active"}
+        assert [each.bound_at for each in await store.bindings(DeviceId("Pump-1"))] == [NOW + 1, NOW]
+        await self.use(store, old)
+        assert await states(store) == {old: "active", new: "retired"}
+
+
+class TestUnits:
+    async def test_all_or_nothing(self, store):
+        await store.commit(some.configured())
+        record = some.certificate("Pump-1")
+        late = c.AssertEnrollment(FLEET, "e0")
+        assert await stale(store, *some.provisioned("Pump-1", record), late) is late
+        assert await store.registration(PUMP) is None
+        assert await store.certificate(record.issued.sha256) is None
+        assert await store.hub_device(DeviceId("Pump-1")) is None
+        assert (await store.leaves(None, 9)).rows == []
+        # What the undone unit brought is not taken for known: the same certificate can be recorded afterwards.
+        await store.commit(some.provisioned("Pump-1", record))
+        assert await store.certificate(record.issued.sha256) == replace(
+            record, status=CertificateStatus.PENDING
+        )
+
+    async def test_later_changes_see_earlier_ones(self, store):
+        unit = [
+            c.SaveRegistration(some.registration(), None),
+            c.SaveRegistration(some.registration(etag="r2"), "r1"),
+        ]
+        await store.commit(
+            [*unit, c.DeleteRegistration(PUMP, "r2"), c.SaveRegistration(some.registration(), None)]
+        )
+        assert (await store.registration(PUMP)).etag == "r1"
+
+    async def test_an_empty_unit(self, store):
+        await store.commit([])
+
+    async def test_neighbours_of_a_stale_unit_stand(self, store):
+        await store.commit(some.configured())
+        names = [f"device-{number}" for number in range(100)]
+        units = [some.provisioned(name) for name in names]
+        for unit in units[::7]:
+            unit.append(c.AssertAuthority(BUILTIN, "v0"))
+        outcomes = await asyncio.gather(*(store.commit(unit) for unit in units), return_exceptions=True)
+        assert [isinstance(outcome, Stale) for outcome in outcomes] == [
+            number % 7 == 0 for number in range(100)
+        ]
+        for name, outcome in zip(names, outcomes, strict=True):
+            found = await store.registration(RegistrationId.parse(name))
+            assert (found is None) == isinstance(outcome, Stale)
+        assert len((await store.certificates(None, None, 1000)).rows) == 85
+        assert len((await store.leaves(None, 1000)).rows) == 85
+
+    async def test_of_many_who_replace_the_same_row_one_wins(self, store):
+        await store.commit([c.SaveRegistration(some.registration(), None)])
+        rivals = [c.SaveRegistration(some.registration(etag=f"rival-{number}"), "r1") for number in range(50)]
+        outcomes = await asyncio.gather(*(store.commit([each]) for each in rivals), return_exceptions=True)
+        winners = [each for each, outcome in zip(rivals, outcomes, strict=True) if outcome is None]
+        assert len(winners) == 1
+        assert await store.registration(PUMP) == winners[0].registration
+
+    async def test_an_assertion_is_judged_anew_after_a_neighbour_s_change(self, store):
+        await store.commit(some.configured())
+        disabled = some.group(etag="e2", enabled=False)
+        outcomes = await asyncio.gather(
+            store.commit(some.provisioned("before-1")),
+            store.commit(some.provisioned("before-2")),
+            store.commit([c.SaveEnrollment(disabled, "e1")]),
+            store.commit(some.provisioned("after-1")),
+            store.commit(some.provisioned("after-2")),
+            return_exceptions=True,
+        )
+        assert [isinstance(outcome, Stale) for outcome in outcomes] == [False, False, False, True, True]
+
+    async def test_a_unit_that_can_t_be_written_harms_no_neighbour(self, store):
+        await store.commit(some.configured())
+        broken = [c.SaveRegistration(some.registration("broken", created_at=2**70), None)]
+        outcomes = await asyncio.gather(
+            store.commit(some.provisioned("a")),
+            store.commit(broken),
+            store.commit(some.provisioned("b")),
+            return_exceptions=True,
+        )
+        assert [outcome is None for outcome in outcomes] == [True, False, True]
+        assert not isinstance(outcomes[1], Stale | StoreUnavailable)
+        assert await store.registration(RegistrationId.parse("broken")) is None
+        assert await store.registration(RegistrationId.parse("b")) is not None
+
+    async def test_a_caller_may_stop_waiting(self, store):
+        await store.commit(some.configured())
+        tasks = [asyncio.ensure_future(store.commit(some.provisioned(f"d{number}"))) for number in range(40)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[::2])
+        assert outcomes[1::2] == [None] * 20
+        await store.commit([])
+        for number in range(40):
+            registration = await store.registration(RegistrationId.parse(f"d{number}"))
+            assert (registration is None) == (await store.hub_device(DeviceId(f"d{number}")) is None)
+            assert registration is not None or number % 2 == 0
+
+    async def test_every_change_has_its_test_above(self):
+        tested = Path(__file__).read_text()
+        assert [kind.__name__ for kind in get_args(c.Change) if f"c.{kind.__name__}(" not in tested] == [
+            "BindCertificate"
+        ]
+        assert "binding(" in tested
+
+
+class TestListings:
+    LISTINGS = {
+        "authorities": lambda store, cursor, limit: store.authorities(cursor, limit),
+        "individuals": lambda store, cursor, limit: store.enrollments(
+            EnrollmentKind.INDIVIDUAL, cursor, limit
+        ),
+        "groups": lambda store, cursor, limit: store.enrollments(EnrollmentKind.GROUP, cursor, limit),
+        "registrations": lambda store, cursor, limit: store.registrations(None, cursor, limit),
+        "certificates": lambda store, cursor, limit: store.certificates(None, cursor, limit),
+        "leaves": lambda store, cursor, limit: store.leaves(cursor, limit),
+    }
+
+    async def filled(self, store: Store) -> None:
+        for number in range(3):
+            leaf = unknown_leaf(BUILTIN, digest("x"), NOW)
+            name = f"x{number}"
+            await store.commit([
+                c.SaveAuthority(some.authority(name), None),
+                c.SaveEnrollment(some.enrollment(name), None),
+                c.SaveEnrollment(some.group(name), None),
+                c.SaveRegistration(some.registration(name), None),
+                c.RecordCertificate(some.certificate(name), shared_key=False),
+                c.AppendLeaf(leaf),
+            ])  # fmt: skip
+
+    @pytest.mark.parametrize("listing", LISTINGS.values(), ids=LISTINGS)
+    async def test_a_cursor_goes_on_where_its_page_ended(self, store, listing):
+        assert await listing(store, None, 2) == Page([], None)
+        await self.filled(store)
+        assert [len(page) for page in await walk(lambda cursor: listing(store, cursor, 1))] == [1, 1, 1]
+        assert [len(page) for page in await walk(lambda cursor: listing(store, cursor, 3))] == [3]
+        assert [len(page) for page in await walk(lambda cursor: listing(store, cursor, 10**9))] == [3]
+        assert [len(page) for page in await walk(lambda cursor: listing(store, cursor, 0))] == [1, 1, 1]
+
+    @pytest.mark.parametrize("listing", LISTINGS.values(), ids=LISTINGS)
+    @pytest.mark.parametrize("cursor", ["", "?", "AAAA", "é", "x" * 5000, "cmVnaXN0cmF0aW9uczo="])
+    async def test_what_is_no_cursor_is_refused(self, store, listing, cursor):
+        with pytest.raises(Malformed) as caught:
+            await listing(store, cursor, 1)
+        assert caught.value.rule == "continuation"
+
+    async def test_a_cursor_of_another_listing_is_refused(self, store):
+        await self.filled(store)
+        for name, listing in self.LISTINGS.items():
+            cursor = (await listing(store, None, 1)).cursor
+            for other in self.LISTINGS.keys() - {name}:
+                with pytest.raises(Malformed):
+                    await self.LISTINGS[other](store, cursor, 1)
+
+
+class TestPersistence:
+    async def test_what_was_committed_is_there_after_reopening(self, place):
+        record = some.certificate("Pump-1")
+        single = some.enrollment()
+        await place.store.commit([
+            *some.configured(), *some.provisioned("Pump-1", record),
+            c.SaveState("root", secret("root"), None), c.SavePolicy(some.policy()),
+            c.SaveEnrollment(single, None), c.OpenOperation(some.operation("o1")),
+        ])  # fmt: skip
+        store = await place.reopened()
+        assert await store.state("root") == secret("root")
+        assert await store.policy(Realm.PROVISIONING, "owner") == some.policy()
+        assert await store.authority(BUILTIN) == some.authority()
+        assert await store.enrollment(FLEET) == some.group()
+        assert await store.enrollment(single.ref) == single
+        assert (await store.registration(PUMP)).certificate_sha256 == record.issued.sha256
+        assert await store.certificate(record.issued.sha256) == replace(
+            record, status=CertificateStatus.PENDING
+        )
+        assert (await store.hub_device(DeviceId("Pump-1"))).keys == some.hub_device("Pump-1").keys
+        assert await states(store) == {record.issued.sha256: "pending"}
+        assert (await store.open_operation(PUMP)).id == "o1"
+        assert len((await store.leaves(None, 9)).rows) == 1
+
+    async def test_a_closed_store_says_so(self, place):
+        await place.store.commit(some.configured())
+        await place.store.close()
+        with pytest.raises(StoreUnavailable):
+            await place.store.commit([c.AssertEnrollment(FLEET, "e1")])
+        with pytest.raises(StoreUnavailable):
+            await place.store.registration(PUMP)
+        await place.store.close()
+
+    async def test_closing_finishes_what_was_begun(self, place):
+        await place.store.commit(some.configured())
+        tasks = [asyncio.ensure_future(place.store.commit(some.provisioned(f"d{n}"))) for n in range(300)]
+        await asyncio.sleep(0)
+        store = await place.reopened()
+        assert await asyncio.gather(*tasks) == [None] * 300
+        assert len((await store.registrations(FLEET, None, 1000)).rows) == 300

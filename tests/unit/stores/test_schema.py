@@ -1,0 +1,102 @@
+"""The database is brought up to this version, or refused with a reason."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from accredit.stores import schema
+from accredit.stores.schema import DatabaseUnusable
+
+
+def tables(path):
+    connection = sqlite3.connect(path)
+    try:
+        return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    finally:
+        connection.close()
+
+
+def execute(path, *texts):
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for text in texts:
+            connection.execute(text)
+    finally:
+        connection.close()
+
+
+def test_a_new_database_gets_its_tables(tmp_path):
+    schema.migrate(tmp_path / "a.db")
+    assert {"enrollments", "registrations", "certificates", "hub_devices"} <= tables(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize("name", ["with space.db", "per%41cent.db", "what?.db", "number#.db", "é.db"])
+def test_any_file_name_will_do(tmp_path, name):
+    schema.migrate(tmp_path / name)
+    assert "certificates" in tables(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_second_time_nothing_happens(tmp_path):
+    path = tmp_path / "a.db"
+    schema.migrate(path)
+    execute(path, "INSERT INTO states (name, sealed) VALUES ('a', x'00')")
+    before = path.read_bytes()
+    schema.migrate(path)
+    assert path.read_bytes() == before
+
+
+def test_a_current_database_is_opened_without_the_migration_tool(tmp_path):
+    """It would be the greater part of a start-up."""
+    schema.migrate(tmp_path / "a.db")
+    program = (
+        "import sys, pathlib; from accredit.stores import schema; schema.migrate(pathlib.Path(sys.argv[1])); "
+        "print('yoyo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.db"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_a_lock_of_a_dead_process_is_no_obstacle(tmp_path):
+    path = tmp_path / "a.db"
+    execute(
+        path,
+        "CREATE TABLE yoyo_lock (locked INT DEFAULT 1, ctime TIMESTAMP, pid INT NOT NULL, PRIMARY KEY (locked))",
+        "INSERT INTO yoyo_lock (locked, pid) VALUES (1, 1)",
+    )
+    schema.migrate(path)
+    assert "certificates" in tables(path)
+
+
+def test_a_step_that_fails_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "a.db"
+    execute(path, "CREATE TABLE hub_devices (in_the_way TEXT)")
+    for _ in range(2):
+        with pytest.raises(DatabaseUnusable, match="hub_devices already exists"):
+            schema.migrate(path)
+    assert "certificates" not in tables(path)
+    execute(path, "DROP TABLE hub_devices")
+    schema.migrate(path)
+    assert "certificates" in tables(path)
+
+
+def test_a_newer_version_s_database_is_refused(tmp_path):
+    path = tmp_path / "a.db"
+    schema.migrate(path)
+    execute(
+        path,
+        "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('h', '9999-from-the-future')",
+    )
+    with pytest.raises(DatabaseUnusable, match="newer version of accredit .it has 9999-from-the-future"):
+        schema.migrate(path)
+
+
+def test_what_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_bytes(b"dear diary, " * 1000)
+    with pytest.raises(DatabaseUnusable, match=r"a\.db can't be used: file is not a database"):
+        schema.migrate(path)

@@ -1,0 +1,50 @@
+"""The SQL texts: each fits the schema, finds its rows by an index, and is used."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from accredit.stores import statements
+
+TEXTS = {name: text for name, text in vars(statements).items() if name.isupper()}
+SOURCES = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
+
+WHOLE_INDEXES = {
+    "OPEN_OPERATIONS": ["SCAN operations USING INDEX operations_open"],
+    "UNSETTLED_OPERATIONS": ["SCAN operations USING INDEX operations_unsettled"],
+}
+"""Indexes of just the rows that are asked for."""
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_it_fits_the_schema_and_scans_no_table(database, name):
+    text = TEXTS[name]
+    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?")).fetchall()
+    assert [row[3] for row in plan if row[3].startswith("SCAN")] == WHOLE_INDEXES.get(name, [])
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_it_names_its_columns_and_is_used(name):
+    assert "*" not in TEXTS[name].replace("COUNT(*)", "")
+    assert re.search(rf"sql\.{name}\b", SOURCES), "nobody uses it"
+
+
+def test_a_listing_reads_what_its_lookup_reads():
+    """One function turns both into values."""
+    columns = {name: re.search(r"SELECT(.*?)FROM", text, re.DOTALL) for name, text in TEXTS.items()}
+    for lookup, listings in {
+        "ENROLLMENT": ["ENROLLMENTS", "SYMMETRIC_GROUPS", "GROUPS_SIGNED_BY", "GROUPS_NAMED"],
+        "AUTHORITY": ["AUTHORITIES"],
+        "POLICY": ["POLICIES"],
+        "REGISTRATION": ["REGISTRATIONS", "REGISTRATIONS_OF_GROUP", "REGISTRATIONS_OF_INDIVIDUAL"],
+        "OPERATION": ["OPEN_OPERATION", "OPEN_OPERATIONS", "UNSETTLED_OPERATIONS"],
+        "CERTIFICATE": [
+            "CERTIFICATES",
+            "CERTIFICATES_OF_KEY",
+            "CERTIFICATES_OF_REGISTRATION",
+            "CERTIFICATES_WITH_SERIAL",
+        ],
+    }.items():
+        for listing in listings:
+            assert columns[listing][1].split() == columns[lookup][1].split()
