@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,10 @@ MISCHIEF = {
     "drop-after": 0.08, "drop-before": 0.06, "error-500": 0.08, "error-504": 0.03, "throttle-bare": 0.06,
     "garbage": 0.03, "wrong-order": 0.05, "root-missing": 0.05,
 }  # fmt: skip
-LONG_MISCHIEF = {**MISCHIEF, "throttle-seconds": 0.01, "pending": 0.02}
+LONG_MISCHIEF = {**MISCHIEF, "throttle-seconds": 0.01, "pending": 0.02, "hang-after": 0.003}
+LIST_MISCHIEF = ("drop-before", "throttle-bare")
+"""What meets the next look-ups of lost answers."""
+
 DELAYS_S = (0.0, 0.0, 0.05, 0.3)
 
 
@@ -97,14 +100,25 @@ class Campaign:
                 Book(shelf / name, Identity(name, authority, own, impatient))
 
     async def kill(self) -> None:
-        """After some packets more, and at once, or a moment later; one in five dies again while it starts."""
+        """After some packets more, at once or a moment later; some die again while they start, some are stopped."""
         draw = self.random
-        self.digicert.misbehaves(rates=self.scale.mischief, delay_s=draw.choice(DELAYS_S), seed=draw.random())
+        self.digicert.misbehaves(
+            rates=self.scale.mischief,
+            delay_s=draw.choice(DELAYS_S),
+            list_faults=draw.choices(LIST_MISCHIEF, k=draw.randint(0, 3)),
+            seed=draw.random(),
+        )
         await self.fleet.makes(draw.randint(20, self.scale.steps_between_kills))
         await asyncio.sleep(draw.uniform(0, 0.05))
-        await asyncio.to_thread(self.running.kill)
-        if draw.random() < 0.2:
-            await self._dies_while_starting(draw.uniform(0.1, 1.0))
+        match draw.random():
+            case roll if roll < 0.1:
+                code = await asyncio.to_thread(self.running.stop)
+                self.fleet.complaints += [f"it stopped with exit code {code}"] if code else []
+            case roll if roll < 0.3:
+                await asyncio.to_thread(self.running.kill)
+                await self._dies_while_starting(draw.uniform(0.1, 1.0))
+            case _:
+                await asyncio.to_thread(self.running.kill)
         await asyncio.to_thread(self.running.start)
 
     async def _dies_while_starting(self, after_s: float) -> None:
@@ -152,20 +166,22 @@ async def campaign(folder: Path, seed: int, scale: Scale) -> AsyncIterator[Campa
         pytest.param(LONG, id="long", marks=[pytest.mark.campaign, pytest.mark.timeout(3_600)]),
     ],
 )
-async def test_nothing_that_was_said_is_lost(campaign_folder: Path, seed: int, scale: Scale) -> None:
+async def test_nothing_that_was_said_is_lost(
+    campaign_folder: Path, seed: int, scale: Scale, tell: Callable[[str], None]
+) -> None:
     async with campaign(campaign_folder, seed, scale) as one:
         async with one.fleet.at_work():
             while one.done < scale.kills:
                 await one.kill()
                 one.count(one.done + 1)
-                _tell(one)
+                tell(_progress(one))
             one.digicert.misbehaves(rates={}, delay_s=0)
         resumed = await one.resumed_by_one_more_start()
         ledger = campaign_folder / "ledger.jsonl"
-        found = await audit(one.running, one.service, one.fleet.books, ledger)
+        found = await audit(one.running, one.service, one.fleet.books, ledger, "outside")
         found += one.fleet.complaints + one.behaved()
         found += [f"{resumed} operations had not ended"] if resumed else []
-        _tell(one)
+        tell(_progress(one))
         assert not found, _report(found)
         assert _enough_happened(one.fleet.books)
 
@@ -175,14 +191,13 @@ def _enough_happened(books: Sequence[Book]) -> bool:
     return all(book.answers and book.acknowledged for book in books) and any(book.abandoned for book in books)
 
 
-def _tell(one: Campaign) -> None:
+def _progress(one: Campaign) -> str:
     books = one.fleet.books
-    print(
+    return (
         f"{time.strftime('%H:%M:%S')} kills {one.done}, packets {one.fleet.steps},"
         f" answers {sum(len(book.answers) for book in books)},"
         f" keys {sum(book.keys for book in books)}, abandoned {sum(len(book.abandoned) for book in books)},"
-        f" messages {sum(len(book.acknowledged) for book in books)}, complaints {len(one.fleet.complaints)}",
-        flush=True,
+        f" messages {sum(len(book.acknowledged) for book in books)}, complaints {len(one.fleet.complaints)}"
     )
 
 

@@ -80,6 +80,7 @@ class Site:
     masters: dict[str, str] = field(default_factory=dict)
     answered: dict[str, str] = field(default_factory=dict)
     acknowledged: list[str] = field(default_factory=list)
+    _keys: dict[str, DeviceKey] = field(default_factory=dict)
 
     def enroll(self, authority: str) -> None:
         body = {
@@ -110,8 +111,6 @@ class Site:
         if known is None:
             known = self._keys[name] = DeviceKey(name, self.folder)
         return known
-
-    _keys: dict[str, DeviceKey] = field(default_factory=dict)
 
     def _keep(self, name: str, answer: Answer) -> None:
         if answer.status == 200 and answer.document["status"] == "assigned":
@@ -200,7 +199,7 @@ def test_a_full_disk_refuses_what_it_can_not_keep_and_recovers(disk: Disk, tmp_p
         assert not _all_acknowledged(one, "early")
         with pytest.raises(Problem, match=str(STORE_UNAVAILABLE)):
             one.running.put("/enrollments/another", {"registrationId": "another", **KEY})
-        # What only reads goes on: the listing, and a device whose certificate is stored.
+        # What only reads goes on.
         assert refused_name not in {row["registrationId"] for row in one.running.certificates()}
 
         disk.free()
@@ -216,6 +215,25 @@ def test_a_full_disk_refuses_what_it_can_not_keep_and_recovers(disk: Disk, tmp_p
 
 def _all_acknowledged(one: Site, name: str) -> bool:
     return all(one.send(name, f"{number}:" + "x" * 60_000) for number in range(SIZE_MIB * 20))
+
+
+def test_a_start_on_a_full_disk_is_refused_in_one_sentence(disk: Disk, tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        assert one.register("early").status == 200
+        one.running.stop()
+        disk.fill()
+        already_said = len(one.running.log_text())
+        with pytest.raises(AssertionError, match="did not start"):
+            one.running.start()
+        assert one.running.process is not None
+        assert one.running.process.returncode == 1
+        said = one.running.log_text()[already_said:]
+        assert [line for line in said.splitlines() if line and not line.startswith("{")] == [
+            f"The database {one.running.data / 'accredit.db'} can't be used: disk I/O error."
+        ]
+        disk.free()
+        one.running.start()
+        one.check_nothing_said_is_lost()
 
 
 def test_what_a_ca_signed_while_the_disk_was_full_is_found_again(disk: Disk, tmp_path: Path) -> None:
@@ -262,7 +280,7 @@ def test_a_locked_database_is_answered_and_waited_out(tmp_path: Path) -> None:
         with locked(one.running.data / "accredit.db"):
             refusal = one.register("late")
             assert says_come_back(refusal), refusal
-            # A certificate that is stored is no reason to write, but a registration's own row is.
+            # What only reads goes on.
             assert one.running.certificates("early")
         until(lambda: one.register("late").status == 200)
         one.check_nothing_said_is_lost()

@@ -43,7 +43,9 @@ class Accounts:
     outside: str
 
 
-async def audit(running: RunningService, service: Service, books: Sequence[Book], ledger: Path) -> list[str]:
+async def audit(
+    running: RunningService, service: Service, books: Sequence[Book], ledger: Path, outside: str
+) -> list[str]:
     """Every difference between a running service and the books. The devices must have come to rest."""
     accounts = Accounts(
         books=books,
@@ -51,7 +53,7 @@ async def audit(running: RunningService, service: Service, books: Sequence[Book]
         leaves=await asyncio.to_thread(lambda: list(running.client().rows("GET", "/issuanceLog/leaves"))),
         telemetry=await asyncio.to_thread(running.rows, "hub", "telemetry"),
         ledger=[json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else [],
-        outside="outside",
+        outside=outside,
     )
     verified = await asyncio.to_thread(lambda: running.cli("log", "verify", check=False))
     found = [f"log verify: {verified.stderr}"] if verified.returncode else []

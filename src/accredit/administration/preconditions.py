@@ -28,7 +28,9 @@ def check_put(condition: IfMatch, present: str | None, noun: str) -> None:
     _check_etag(condition, present, noun)
     if condition.etag is None and present is not None:
         raise Conflict(
-            f"The {noun} exists already.", rule="exists-already", hint="send If-Match to replace it"
+            f"The {noun} exists already.",
+            rule="exists-already",
+            hint="replace it with If-Match: * (on the command line --replace)",
         )
 
 

@@ -9,6 +9,7 @@ from accredit.app.first_start import HUB_OWNER, ID_SCOPE, OWNER
 from accredit.config import Config
 from accredit.domain.access import Policy, Realm
 from accredit.seal import Sealer, SealError
+from accredit.stores.schema import DatabaseUnusable
 from accredit.stores.sqlite import SqliteStore
 
 
@@ -43,7 +44,10 @@ async def read(config: Config) -> LocalState:
         sealer = Sealer.load(config.master_key_path)
     except SealError as error:
         raise CannotStart(str(error)) from None
-    store = await SqliteStore.open(config.database_path, sealer)
+    try:
+        store = await SqliteStore.open(config.database_path, sealer)
+    except DatabaseUnusable as error:
+        raise CannotStart(str(error)) from None
     try:
         id_scope = await store.state(ID_SCOPE)
         assert id_scope is not None

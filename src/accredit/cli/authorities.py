@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accredit.cli import render
+from accredit.cli.connection import resource
 from accredit.cli.local import DataDir, Json, Remote, Trust, client
 from accredit.cli.problem import Problem
 
@@ -48,7 +49,7 @@ def add(
         body["maxValidityDays"] = max_validity_days
     headers = {"if-match": "*"} if replace else None
     answer = client(data_dir, remote, trust).call(
-        "PUT", f"/certificateAuthorities/{name}", body, headers=headers
+        "PUT", resource("/certificateAuthorities", name), body, headers=headers
     )
     render.document(answer.json())
 
@@ -73,12 +74,14 @@ def listing(
 @app.command()
 def show(name: Name, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:
     """Show one authority; its secrets are write-only."""
-    render.document(client(data_dir, remote, trust).call("GET", f"/certificateAuthorities/{name}").json())
+    render.document(
+        client(data_dir, remote, trust).call("GET", resource("/certificateAuthorities", name)).json()
+    )
 
 
 @app.command()
 def remove(name: Name, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:
     """Remove an authority that no enrollment names."""
     client(data_dir, remote, trust).call(
-        "DELETE", f"/certificateAuthorities/{name}", headers={"if-match": "*"}
+        "DELETE", resource("/certificateAuthorities", name), headers={"if-match": "*"}
     )

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.cli import render
-from accredit.cli.connection import ServiceClient
+from accredit.cli.connection import ServiceClient, resource
 from accredit.cli.local import DataDir, Json, Remote, Trust, client
 from accredit.cli.problem import Problem
 from accredit.domain.issuance_log import LeafKind, leaf_hash
@@ -51,7 +51,7 @@ def show(
     trust: Trust = None,
 ) -> None:
     """Show one certificate with its chain."""
-    render.document(client(data_dir, remote, trust).call("GET", f"/certificates/{serial}").json())
+    render.document(client(data_dir, remote, trust).call("GET", resource("/certificates", serial)).json())
 
 
 @log_app.command()

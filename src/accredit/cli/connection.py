@@ -6,10 +6,12 @@ import binascii
 import os
 import ssl
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -55,17 +57,23 @@ def _decoded(text: str) -> bytes:
 
 
 class ServiceClient:
-    """The service API from the operator's side; every failure is a Problem with the service's own words."""
+    """The service API from the operator's side; every failure is a Problem with the service's own words.
+
+    Its connections end by `close`, or when nobody holds it any more: a command needs it to its last line.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        context = ssl.create_default_context(cafile=connection.trust and str(connection.trust))
+        try:
+            context = ssl.create_default_context(cafile=connection.trust and str(connection.trust))
+        except OSError as error:
+            raise Problem(
+                f"The trust root {connection.trust} can't be used ({error}); name a file of PEM certificates."
+            ) from None
         self._http = httpx.Client(
             base_url=connection.url, verify=context, trust_env=False, timeout=httpx.Timeout(60, connect=5)
         )
-
-    def close(self) -> None:
-        self._http.close()
+        self.close = weakref.finalize(self, self._http.close)
 
     def call(
         self,
@@ -120,6 +128,11 @@ def _reason(answer: httpx.Response) -> str:
         return f"{document['message']} (error {document['errorCode']}, tracking id {document['trackingId']})"
     except (ValueError, KeyError, TypeError):
         return f"The service answered {answer.status_code} without saying why."
+
+
+def resource(collection: str, *names: str) -> str:
+    """The path of a resource; a name that was typed can't lead to another one."""
+    return "/".join((collection, *(quote(name, safe="") for name in names)))
 
 
 def given(connection_string: str | None) -> str | None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from accredit.cli import render
+from accredit.cli.connection import resource
 from accredit.cli.local import DataDir, Json, Remote, Trust, client
-from accredit.cli.problem import Problem
 
 app = typer.Typer(no_args_is_help=True, help="Registrations and their devices.")
 
@@ -24,7 +24,7 @@ def listing(
     trust: Trust = None,
 ) -> None:
     """List the registrations."""
-    path = "/registrations/query" if group is None else f"/registrations/{group}/query"
+    path = "/registrations/query" if group is None else resource("/registrations", group, "query")
     rows = client(data_dir, remote, trust).rows("POST", path, {"query": "SELECT * FROM registrations"})
     columns = (
         ("registration", "registrationId"),
@@ -39,7 +39,7 @@ def listing(
 @app.command()
 def show(id: Id, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:  # noqa: A002 - the argument's name in the help
     """Show one registration."""
-    render.document(client(data_dir, remote, trust).call("GET", f"/registrations/{id}").json())
+    render.document(client(data_dir, remote, trust).call("GET", resource("/registrations", id)).json())
 
 
 @app.command()
@@ -55,6 +55,8 @@ def move(
 ) -> None:
     """Hand a registration to another enrollment, whose proofs it then answers to."""
     if (group is None) == (not individual):
-        raise Problem("Name the new owner: --group NAME or --individual.")
+        raise typer.BadParameter("Name the new owner: --group NAME or --individual.")
     body = {"individual": True} if group is None else {"enrollmentGroupId": group}
-    render.document(client(data_dir, remote, trust).call("POST", f"/registrations/{id}/move", body).json())
+    render.document(
+        client(data_dir, remote, trust).call("POST", resource("/registrations", id, "move"), body).json()
+    )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accredit.cli import render
+from accredit.cli.connection import resource
 from accredit.cli.local import DataDir, Json, Remote, Trust, client
 from accredit.cli.problem import Problem
 from accredit.domain.secret import Secret
@@ -76,7 +77,9 @@ def add(
         body["deviceId"] = device_id
     headers = {"if-match": "*"} if replace else None
     render.document(
-        client(data_dir, remote, trust).call("PUT", f"/enrollments/{id}", body, headers=headers).json()
+        client(data_dir, remote, trust)
+        .call("PUT", resource("/enrollments", id), body, headers=headers)
+        .json()
     )
 
 
@@ -97,12 +100,14 @@ def group(
         "attestation": _attestation(certificate, "signingCertificates"),
     }
     headers = {"if-match": "*"} if replace else None
-    answer = client(data_dir, remote, trust).call("PUT", f"/enrollmentGroups/{id}", body, headers=headers)
+    answer = client(data_dir, remote, trust).call(
+        "PUT", resource("/enrollmentGroups", id), body, headers=headers
+    )
     render.document(answer.json())
 
 
 def _path(id_: str, is_group: bool) -> str:
-    return f"/enrollmentGroups/{id_}" if is_group else f"/enrollments/{id_}"
+    return resource("/enrollmentGroups" if is_group else "/enrollments", id_)
 
 
 @app.command("list")
@@ -165,7 +170,7 @@ def derive_key(
 ) -> None:
     """Print the key of one device of a symmetric-key group, and nothing else."""
     service = client(data_dir, remote, trust)
-    mechanism = service.call("POST", f"/enrollmentGroups/{group_id}/attestationmechanism").json()
+    mechanism = service.call("POST", resource("/enrollmentGroups", group_id, "attestationmechanism")).json()
     keys = mechanism.get("symmetricKey")
     if not keys:
         raise Problem(f"Group {group_id} does not attest by symmetric keys.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _PIPE_COLUMNS = 4_096
 
@@ -23,7 +24,8 @@ def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], 
     for heading, _ in columns:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row, path) for _, path in columns))
+        # Text, because what a device sent may look like markup.
+        table.add_row(*(Text(_cell(row, path)) for _, path in columns))
     # A pipe has no width of its own; folding a serial number there would hide it from grep.
     console = Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
     if table.row_count:

@@ -24,6 +24,9 @@ from accredit.observe import log
 _READ_BYTES = 16_384
 """A TLS record's largest content: one SSL_read never returns more."""
 
+_HEADER_BYTES = 5
+"""Of a TLS record: type, version, length."""
+
 _FLUSH_BYTES = 65_536
 """While bytes are being delivered upwards, answers are gathered up to this many before they go to the socket."""
 
@@ -73,6 +76,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
         self._half_open = False
         self._closing = False
         self._lingering = False
+        self._aligned = True
 
     # The socket's side: asyncio calls these.
 
@@ -93,9 +97,11 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
             tls = self._tls = SSL.Connection(self._context(), None)
             tls.set_accept_state()
         tls.bio_write(data)
-        if self._inner is None and not self._shake_hands(tls, len(data)):
-            return
-        self._deliver(tls)
+        records = self._whole_records(data)
+        if self._inner is not None:
+            self._deliver(tls, records)
+        elif self._shake_hands(tls, len(data)):
+            self._deliver(tls)
 
     def eof_received(self) -> bool:
         """The peer's TCP stream ended: with or without a close_notify, nothing more comes."""
@@ -177,13 +183,32 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
 
     # Bytes upwards.
 
-    def _deliver(self, tls: SSL.Connection) -> None:
-        """Hand decrypted bytes to the front until there are none, or it pauses; answers leave together."""
+    def _whole_records(self, data: bytes) -> int | None:
+        """How many records arrived, while everything so far came in whole ones (RFC 5246, 6.2.1); else None."""
+        if not self._aligned:
+            return None
+        at, size, count = 0, len(data), 0
+        while at + _HEADER_BYTES <= size:
+            at += _HEADER_BYTES + (data[at + 3] << 8 | data[at + 4])
+            count += 1
+        if at == size:
+            return count
+        self._aligned = False
+        return None
+
+    def _deliver(self, tls: SSL.Connection, records: int | None = None) -> None:
+        """Hand decrypted bytes to the front until there are none, or it pauses; answers leave together.
+
+        A read yields one record at most: with their number known there is no need to ask until OpenSSL says no, which
+        costs more than a read.
+        """
         self._delivering = True
         try:
-            while not self._paused and not self._closing:
+            while not self._paused and not self._closing and records != 0:
                 assert self._inner is not None
                 self._inner.data_received(tls.recv(_READ_BYTES))
+                if records is not None:
+                    records -= 1
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:

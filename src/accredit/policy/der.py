@@ -43,6 +43,15 @@ def subject_public_key_info(request: bytes) -> bytes:
     return request[subject_end:end]
 
 
+def subject(request: bytes) -> bytes:
+    """Cut the subject's Name out of a PKCS#10 request (RFC 2986, 4.1). Raises ValueError."""
+    outer, _ = content(request, 0, SEQUENCE)
+    info, _ = content(request, outer, SEQUENCE)
+    _, version_end = content(request, info, INTEGER)
+    _, subject_end = content(request, version_end, SEQUENCE)
+    return request[version_end:subject_end]
+
+
 def key_bits(spki: bytes) -> bytes:
     """Return the key of a SubjectPublicKeyInfo: its BIT STRING without the unused-bits octet. Raises ValueError."""
     outer, _ = content(spki, 0, SEQUENCE)

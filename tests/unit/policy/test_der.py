@@ -19,6 +19,12 @@ def test_the_key_of_a_request_is_cut_out_as_it_stands(kind):
     assert elements.subject_public_key_info(request) == expected
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_subject_of_a_request_is_cut_out_as_it_stands(kind):
+    request = csr("device-1", key(kind))
+    assert elements.subject(request.public_bytes(Encoding.DER)) == request.subject.public_bytes()
+
+
 def test_the_bits_of_an_elliptic_key_are_its_point():
     public = key().public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

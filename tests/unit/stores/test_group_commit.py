@@ -110,23 +110,19 @@ async def test_a_faulty_unit_harms_nobody(bench):
 
 
 async def test_a_full_disk_takes_nothing_of_a_batch(bench):
-    await bench.writer.submit(put("before"))
-    bench.connection.execute("PRAGMA max_page_count = 12")
-    big = "x" * 9000
-    told = []
-    for number in range(10):
-        units = [put(f"{number}-{each}", big) for each in "abc"]
-        outcomes = await bench.outcomes(*units)
-        told += [
-            unit.steps[0][1][0] for unit, outcome in zip(units, outcomes, strict=True) if outcome is None
-        ]
-    (failure,) = await bench.outcomes(put("one more", big))
+    big = "x" * 14_000
+    bench.connection.execute("PRAGMA max_page_count = 20")
+    assert await bench.outcomes(*(put(f"first {each}", big) for each in "abc")) == [None] * 3
+    refused = await bench.outcomes(*(put(f"second {each}", big) for each in "abcd"))
+    assert [type(outcome) for outcome in refused] == [StoreUnavailable] * 4
+    assert "full" in str(refused[0])
+    assert bench.keys() == ["first a", "first b", "first c"]
+    assert await bench.outcomes(put("small")) == [None]
+    (failure,) = await bench.outcomes(put("huge", big * 9))
     assert isinstance(failure, StoreUnavailable)
-    assert "full" in str(failure)
-    assert bench.keys() == sorted([*told, "before"])
     bench.connection.execute("PRAGMA max_page_count = 10000")
-    assert await bench.outcomes(put("after", big)) == [None]
-    assert bench.keys()[-2:] == ["after", "before"]
+    assert await bench.outcomes(put("huge", big * 9)) == [None]
+    assert bench.keys() == ["first a", "first b", "first c", "huge", "small"]
 
 
 async def test_a_locked_database_takes_nothing(bench):

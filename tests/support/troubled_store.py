@@ -1,0 +1,43 @@
+"""A store over a real one, whose commits fail or never return when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from accredit.domain.changes import Change
+from accredit.interfaces import StoreUnavailable
+
+
+class TroubledStore:
+    """Commits are counted from 1. Number `fails_at` raises StoreUnavailable, once, with nothing of it committed.
+
+    Number `stops_at` never returns, nor does any after it: `before` or after the real commit, as if the process had
+    died there.
+    """
+
+    def __init__(
+        self, store: Any, *, fails_at: int | None = None, stops_at: int | None = None, before: bool = True
+    ) -> None:
+        self._store = store
+        self._fails_at = fails_at
+        self._stops_at = stops_at
+        self._before = before
+        self.commits = 0
+        self.stopped = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, unit: Sequence[Change]) -> None:
+        self.commits += 1
+        if self.commits == self._fails_at:
+            raise StoreUnavailable("the disk is full")
+        if self._stops_at is None or self.commits < self._stops_at:
+            await self._store.commit(unit)
+            return
+        if self.commits == self._stops_at and not self._before:
+            await self._store.commit(unit)
+        self.stopped.set()
+        await asyncio.Event().wait()

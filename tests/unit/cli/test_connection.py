@@ -1,0 +1,91 @@
+"""Speaking to a service that is not found through a data folder, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accredit.cli.connection import Connection, resource
+from accredit.cli.problem import Problem
+from support.command import command
+from support.running_service import RunningService
+
+KEY = "SharedAccessKeyName=a;SharedAccessKey=YQ=="
+
+
+@pytest.fixture(scope="module")
+def remote(service: RunningService) -> str:
+    """A connection string with the port in it."""
+    told: str = service.info()["provisioningServiceConnectionString"]
+    return told.replace(service.host, f"{service.host}:{service.https_port}", 1)
+
+
+class TestRemote:
+    def test_by_flag(self, service: RunningService, remote: str) -> None:
+        ran = command(
+            "ca", "list", "--json", "--connection-string", remote, "--trust-root", str(service.trust_root)
+        )
+        assert [row["name"] for row in ran.rows if row["name"] == "builtin"] == ["builtin"]
+
+    def test_by_environment(self, service: RunningService, remote: str) -> None:
+        ran = command(
+            "ca", "list", "--json", "--trust-root", str(service.trust_root), ACCREDIT_CONNECTION_STRING=remote
+        )
+        assert ran.code == 0
+
+    def test_a_service_that_is_not_trusted(self, remote: str) -> None:
+        assert "CERTIFICATE_VERIFY_FAILED" in command("ca", "list", "--connection-string", remote).sentence
+
+    def test_a_wrong_key(self, service: RunningService) -> None:
+        wrong = f"HostName={service.host}:{service.https_port};{KEY}"
+        trust = ["--trust-root", str(service.trust_root)]
+        assert "401" in command("ca", "list", "--connection-string", wrong, *trust).sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "HostName"),
+        ("HostName=x", "SharedAccessKeyName"),
+        ("HostName=x;SharedAccessKeyName=y", "has no SharedAccessKey;"),
+        ("HostName=x;SharedAccessKeyName=y;SharedAccessKey=?", "base64"),
+        (f"HostName=127.0.0.1:1;{KEY}", "accredit serve"),
+    ],
+)
+def test_a_connection_string_that_leads_nowhere(text: str, said: str) -> None:
+    assert said in command("ca", "list", "--connection-string", text).sentence
+
+
+@pytest.mark.parametrize("content", [None, "no certificate\n"])
+def test_a_trust_root_that_is_none(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "root.pem"
+    if content is not None:
+        path.write_text(content)
+    ran = command("ca", "list", "--connection-string", f"HostName=x;{KEY}", "--trust-root", str(path))
+    assert str(path) in ran.sentence
+
+
+def test_a_local_service_that_has_stopped(service: RunningService, tmp_path: Path) -> None:
+    with RunningService(tmp_path / "stopped") as stopped:
+        pass
+    told = command("ca", "list", "--data-dir", str(stopped.data)).sentence
+    assert "accredit serve" in told
+
+
+@given(st.text())
+def test_a_connection_string_is_read_or_refused_in_words(text: str) -> None:
+    with suppress(Problem):
+        Connection.parse(text, None)
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=3))
+def test_a_name_stays_in_its_place(names: list[str]) -> None:
+    path = resource("/things", *names)
+    assert path.isascii()
+    assert [unquote(part) for part in path.split("/")[2:]] == names
+    assert not set(path) & set("?#&")

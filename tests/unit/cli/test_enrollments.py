@@ -1,0 +1,91 @@
+"""`accredit enroll`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.command import Ran
+from support.device_key import DeviceKey, authority, derived_key
+
+Run = Callable[..., Ran]
+
+
+class TestOneDevice:
+    def test_from_its_enrollment_to_its_removal(self, run: Run, name: str) -> None:
+        made = run("enroll", "add", name, "--ca", "builtin", "--device-id", f"{name}-at-the-hub").document
+        assert made["registrationId"] == name
+        assert made["deviceId"] == f"{name}-at-the-hub"
+        assert made["clientCertificateIssuancePolicy"] == {"certificateAuthorityName": "builtin"}
+        keys = made["attestation"]["symmetricKey"]
+
+        shown = run("enroll", "show", name).document
+        assert "symmetricKey" not in shown["attestation"]
+        assert shown["etag"] == made["etag"]
+        assert run("enroll", "show", name, "--keys").document["attestation"]["symmetricKey"] == keys
+        (row,) = [row for row in run("enroll", "list", "--json").rows if row["registrationId"] == name]
+        assert keys["primaryKey"] not in json.dumps(row)
+        assert name in run("enroll", "list").out
+
+        assert run("enroll", "remove", name) == Ran(0, "", "")
+        assert "no such" in run("enroll", "show", name).sentence.lower()
+
+    def test_a_replace_keeps_the_keys(self, run: Run, name: str) -> None:
+        keys = run("enroll", "add", name).document["attestation"]
+        assert "--replace" in run("enroll", "add", name, "--disabled").sentence
+        again = run("enroll", "add", name, "--disabled", "--replace").document
+        assert again["provisioningStatus"] == "disabled"
+        assert run("enroll", "show", name, "--keys").document["attestation"] == keys
+
+    def test_by_its_certificate(self, run: Run, name: str, tmp_path: Path) -> None:
+        key = DeviceKey(name, tmp_path)
+        path = key.write(key.self_signed().pem)
+        made = run("enroll", "add", name, "--certificate", str(path)).document
+        assert made["attestation"]["type"] == "x509"
+        shown = made["attestation"]["x509"]["clientCertificates"]["primary"]
+        assert shown["info"]["subjectName"] == f"CN={name}"
+
+    def test_an_authority_that_is_not_there(self, run: Run, name: str) -> None:
+        assert "'absent'" in run("enroll", "add", name, "--ca", "absent").sentence
+
+    @pytest.mark.parametrize("odd", ["a b", "a?b", "a/b", "../enrollmentGroups/x", "ends."])
+    def test_an_id_that_is_none(self, run: Run, odd: str) -> None:
+        for verb in ("add", "show", "remove"):
+            assert run("enroll", verb, odd).code == 1
+
+    def test_a_typed_id_can_not_lead_to_another_enrollment(self, run: Run, name: str) -> None:
+        run("enroll", "add", name)
+        assert run("enroll", "remove", f"{name}?x=y").code == 1
+        assert run("enroll", "show", name).code == 0
+
+
+class TestGroups:
+    def test_from_its_making_to_its_removal(self, run: Run, name: str) -> None:
+        made = run("enroll", "group", name, "--ca", "builtin").document
+        assert made["enrollmentGroupId"] == name
+        keys = made["attestation"]["symmetricKey"]
+        assert (
+            run("enroll", "show", name, "--group", "--keys").document["attestation"]["symmetricKey"] == keys
+        )
+        assert name in [row["enrollmentGroupId"] for row in run("enroll", "list", "--group", "--json").rows]
+        assert name not in [row["registrationId"] for row in run("enroll", "list", "--json").rows]
+        derived = run("enroll", "derive-key", "Lamp-7", "--group", name)
+        assert derived.out == derived_key(keys["primaryKey"], "Lamp-7") + "\n"
+        assert run("enroll", "remove", name, "--group").code == 0
+        assert run("enroll", "show", name, "--group").code == 1
+
+    def test_below_a_root(self, run: Run, name: str, tmp_path: Path) -> None:
+        path = tmp_path / "root.pem"
+        path.write_text(authority("Vendor").pem)
+        made = run("enroll", "group", name, "--certificate", str(path)).document
+        assert "signingCertificates" in made["attestation"]["x509"]
+        assert "symmetric keys" in run("enroll", "derive-key", "x", "--group", name).sentence
+
+    def test_a_certificate_that_can_not_be_read(self, run: Run, name: str, tmp_path: Path) -> None:
+        path = tmp_path / "none.pem"
+        assert str(path) in run("enroll", "group", name, "--certificate", str(path)).sentence
+        path.write_bytes(b"\xff\xfe")
+        assert str(path) in run("enroll", "group", name, "--certificate", str(path)).sentence

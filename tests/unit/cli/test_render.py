@@ -1,0 +1,67 @@
+"""Tables for people, lines for programs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accredit.cli import render
+
+COLUMNS = (("id", "id"), ("type", "attestation.type"), ("more", "more"))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def printed(rows: list[dict[str, Any]], *, as_json: bool = False) -> str:
+    out = StringIO()
+    with redirect_stdout(out):
+        render.listing(rows, COLUMNS, as_json=as_json)
+    return out.getvalue()
+
+
+@given(st.lists(st.dictionaries(st.text(st.characters(codec="utf-8")), values, max_size=4), max_size=4))
+def test_json_is_one_object_a_line_whatever_is_in_it(rows: list[dict[str, Any]]) -> None:
+    lines = printed(rows, as_json=True).split("\n")
+    assert [json.loads(line) for line in lines if line] == rows
+
+
+def test_json_of_nothing_is_nothing() -> None:
+    assert printed([], as_json=True) == ""
+
+
+def test_a_table_has_the_columns_and_no_more() -> None:
+    row = {"id": "a", "attestation": {"type": "x509"}, "more": {"b": 1}, "hidden": "z"}
+    heading, line = printed([row]).splitlines()
+    assert heading.split() == ["id", "type", "more"]
+    assert line.split() == ["a", "x509", '{"b":', "1}"]
+
+
+def test_a_table_of_nothing_says_so() -> None:
+    assert printed([]) == "none\n"
+
+
+def test_what_is_missing_is_empty() -> None:
+    _, line = printed([{"id": "a", "attestation": "odd"}]).splitlines()
+    assert line.split() == ["a"]
+
+
+def test_markup_in_a_value_is_only_text() -> None:
+    assert "[bold]x[/]" in printed([{"id": "[bold]x[/]"}])
+
+
+def test_a_resource_is_indented() -> None:
+    out = StringIO()
+    with redirect_stdout(out):
+        render.document({"name": "ä"})
+    assert out.getvalue() == '{\n  "name": "ä"\n}\n'
