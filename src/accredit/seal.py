@@ -91,7 +91,8 @@ class Sealer:
             sealed_with = envelope[1:_NONCE_AT].hex()
             raise SealError(
                 f"What is at {table}.{column} of {key!r} is sealed with another master key (key id {sealed_with}); "
-                f"loaded: {', '.join(key_id.hex() for key_id in self._ciphers)}."
+                f"loaded: {', '.join(key_id.hex() for key_id in self._ciphers)}; "
+                "name the key file that was used then with --master-key-file."
             )
         place = f"{table}\0{key}\0{column}".encode()
         try:

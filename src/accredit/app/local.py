@@ -41,9 +41,13 @@ async def read(config: Config) -> LocalState:
             "or name its folder with --data-dir."
         )
     try:
-        sealer = Sealer.load(config.master_key_path)
+        return await _read(config, folder, running)
     except SealError as error:
         raise CannotStart(str(error)) from None
+
+
+async def _read(config: Config, folder: DataFolder, running: Running) -> LocalState:
+    sealer = Sealer.load(config.master_key_path)
     try:
         store = await SqliteStore.open(config.database_path, sealer)
     except DatabaseUnusable as error:

@@ -78,7 +78,11 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
         sockets = bound(config)
         for each in (*sockets[0], *sockets[1]):
             parts.callback(each.close)
-        return await _serving(config, folder, sockets, clock, entropy, parts)
+        try:
+            return await _serving(config, folder, sockets, clock, entropy, parts)
+        except SealError as error:
+            raise CannotStart(str(error)) from None
+    raise AssertionError("an exit stack lets exceptions through")
 
 
 async def _serving(
@@ -164,13 +168,10 @@ async def _serving(
 
 
 def _sealer(config: Config) -> Sealer:
-    """The master key: the operator's file, or one in the data folder that the first start makes."""
+    """The master key: the operator's file, or one in the data folder that the first start makes. Raises SealError."""
     path = config.master_key_path
     chosen = "master_key_file" in config.explicit
-    try:
-        sealer = Sealer.load(path) if chosen or path.exists() else Sealer.create(path)
-    except SealError as error:
-        raise CannotStart(str(error)) from None
+    sealer = Sealer.load(path) if chosen or path.exists() else Sealer.create(path)
     if not chosen:
         log.info(
             "master-key-in-data-folder",

@@ -18,7 +18,8 @@ def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], 
     """`columns` are (heading, dotted path); with `as_json` every member of every row is printed, streaming."""
     if as_json:
         for row in rows:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # ASCII can be printed everywhere, and has no U+2028 that ends a line for some readers.
+            sys.stdout.write(json.dumps(row) + "\n")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, _ in columns:

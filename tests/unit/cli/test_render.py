@@ -32,8 +32,7 @@ def printed(rows: list[dict[str, Any]], *, as_json: bool = False) -> str:
 
 @given(st.lists(st.dictionaries(st.text(st.characters(codec="utf-8")), values, max_size=4), max_size=4))
 def test_json_is_one_object_a_line_whatever_is_in_it(rows: list[dict[str, Any]]) -> None:
-    lines = printed(rows, as_json=True).split("\n")
-    assert [json.loads(line) for line in lines if line] == rows
+    assert [json.loads(line) for line in printed(rows, as_json=True).splitlines()] == rows
 
 
 def test_json_of_nothing_is_nothing() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from support.provisioning_world import World, opened
+
+
+@pytest.fixture(autouse=True)
+def log_lines() -> Iterator[Sequence[Mapping[str, Any]]]:
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 
-from accredit.domain.device import BindingState
 from accredit.domain.credential import CertificateStatus
-from accredit.domain.enrollment import EnrollmentKind
+from accredit.domain.device import BindingState
 from accredit.domain.errors import Malformed, NotFound
 from accredit.domain.evidence import PresentedChain
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Assigning, Ended, OperationState, Status
+from accredit.domain.secret import Secret
 from accredit.policy import symmetric_keys
 from support import pki
-from support.provisioning_world import OUTSIDE, PATIENT_S, bridged, opened, operation_of, sha256_of, signing_certificates
-from support.scripted_ca import at_the_gate, deferred, delivers, loses_the_answer, pending, rejects, then_at_the_gate
+from support.provisioning_world import (
+    OUTSIDE,
+    PATIENT_S,
+    bridged,
+    opened,
+    operation_of,
+    sha256_of,
+    signing_certificates,
+)
+from support.scripted_ca import (
+    at_the_gate,
+    deferred,
+    delivers,
+    loses_the_answer,
+    pending,
+    rejects,
+    then_at_the_gate,
+)
+from support.waiting import until
 
 
 class TestPatience:
@@ -264,7 +282,7 @@ class TestResume:
         assert await world.restart() == 1
         assert isinstance(await device.outcome(answer), Assigned)
         stored = await world.disk.hub_device(DeviceId("Dev-1"))
-        derived = symmetric_keys.derive(symmetric_keys.Secret(b"p" * 32), spelling)
+        derived = symmetric_keys.derive(Secret(b"p" * 32), spelling)
         assert stored.keys.primary == derived
 
     async def test_of_a_device_that_spells_itself_otherwise_than_its_registration(self, world):
@@ -278,7 +296,7 @@ class TestResume:
         await world.restart()
         assert isinstance(await device.outcome(answer), Assigned)
         stored = await world.disk.hub_device(DeviceId("DEV-1"))
-        assert stored.keys.primary == symmetric_keys.derive(symmetric_keys.Secret(b"p" * 32), "Dev-1")
+        assert stored.keys.primary == symmetric_keys.derive(Secret(b"p" * 32), "Dev-1")
 
     async def test_a_device_with_a_bootstrap_certificate_keeps_its_thumbprint(self, world):
         root = pki.root("Plant")
@@ -293,7 +311,7 @@ class TestResume:
         await world.orders.settled(operation_of(answer), PATIENT_S)
         assert isinstance(await device.poll(answer, evidence=shown), Assigned)
         stored = await world.disk.hub_device(DeviceId("dev-1"))
-        assert stored.thumbprint == pki_sha256(shown.certificates[0])
+        assert stored.thumbprint == hashlib.sha256(shown.certificates[0]).digest()
         assert stored.keys is None
 
     async def test_an_individuals_keys(self, world):
@@ -377,15 +395,3 @@ class TestStop:
         world.ca.will(delivers)
         await world.restart()
         assert isinstance(await world.device().outcome(answer), Assigned)
-
-
-async def until(condition) -> None:
-    """Let others go on until it holds; the test's own timeout is the limit."""
-    while not condition():
-        await asyncio.sleep(0)
-
-
-def pki_sha256(der: bytes) -> bytes:
-    import hashlib
-
-    return hashlib.sha256(der).digest()

@@ -1,0 +1,41 @@
+"""The how-to pages do what they say, wherever their commands can run without a network or an account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.digicert_process import DigiCertProcess
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("page", ["x509-devices", "keys-and-secrets", "troubleshoot"])
+def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:
+    with walk() as walker:
+        assert walker.page((docs / "how-to" / f"{page}.md").read_text()) > 3
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What a reader with an account at DigiCert ONE has in the environment."""
+    with DigiCertProcess(tmp_path) as digicert:
+        root = tmp_path / "digicert-root.pem"
+        root.write_bytes(httpx.get(f"{digicert.url}/_fake/root", trust_env=False).content)
+        yield {
+            "ACCREDIT_DIGICERT_URL": digicert.url,
+            "DIGICERT_API_KEY": digicert.api_key,
+            "DIGICERT_PROFILE": digicert.profile,
+            "DIGICERT_ROOT": str(root),
+        }
+
+
+def test_an_authority_at_digicert_is_added_as_the_page_says(
+    walk: Callable[..., Any], docs: Path, account: dict[str, str]
+) -> None:
+    with walk(environment=account) as walker:
+        assert walker.page((docs / "how-to" / "own-ca-digicert.md").read_text()) > 3
