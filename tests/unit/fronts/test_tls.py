@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -299,6 +301,46 @@ class TestBytes:
                 assert len(front.received) == expected
                 assert not front.transport.is_reading()
                 front.transport.resume_reading()
+            await closed(writer)
+
+    @both_versions
+    @pytest.mark.parametrize("pieces", [(1,), (3, 4, 1), (7, 100), (29, 30, 31), (4_000,)])
+    async def test_records_may_come_in_any_pieces(
+        self, version: ssl.TLSVersion, pieces: tuple[int, ...]
+    ) -> None:
+        """Some, all or part of several records in one segment: nothing waits for a segment that never comes."""
+        fronts = Fronts()
+        async with serving(fronts) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = client_context(version).wrap_bio(incoming, outgoing, server_hostname="localhost")
+            sizes = itertools.cycle(pieces)
+
+            async def send() -> None:
+                waiting = outgoing.read()
+                while waiting:
+                    size = next(sizes)
+                    writer.write(waiting[:size])
+                    await writer.drain()
+                    waiting = waiting[size:]
+
+            async def until(step: Callable[[], bytes | None]) -> bytes | None:
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        await send()
+                        incoming.write(await reader.read(65_536))
+
+            await until(client.do_handshake)
+            for number in range(20):
+                client.write(b"%d," % number * (number + 1))
+            expected = b"".join(b"%d," % number * (number + 1) for number in range(20))
+            await send()
+            echoed_back = b""
+            while len(echoed_back) < len(expected):
+                echoed_back += await until(lambda: client.read(65_536)) or b""
+            assert echoed_back == expected
             await closed(writer)
 
     async def test_answers_to_one_segment_leave_together(self) -> None:

@@ -375,9 +375,9 @@ class TestDeadline:
         await world.restart(patience_s=0)
         world.sleep_ends.clear()
         world.ca.will(loses_the_answer)
-        world.ca.finds += [UpstreamUnavailable("down", rule="ca-unavailable", retry_after_s=5)]
         answer = await world.device().certify()
         await until(lambda: world.slept)
+        await world.orders.stop(0)
         world.sleep_ends.set()
         world.clock.advance(3_600)
         await world.restart()
