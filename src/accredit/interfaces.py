@@ -81,10 +81,6 @@ class Store(Protocol):
         """Every group with symmetric keys, enabled or not, by id."""
         ...
 
-    async def groups_signed_by(self, sha256: Sequence[bytes]) -> Sequence[Enrollment]:
-        """The groups one of whose signing certificates has one of these SHA-256 thumbprints."""
-        ...
-
     async def groups_named(self, subject_sha256: Sequence[bytes]) -> Sequence[Enrollment]:
         """The groups one of whose signing certificates has a subject name with one of these SHA-256s, by id.
 

@@ -5,6 +5,7 @@ Secrets can't reach a line: `Secret` renders redacted, and no call site passes k
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sys
@@ -21,6 +22,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 LEVELS = ("debug", "info", "warning", "error")
 
 _QUEUE_LINES = 20_000
+_BATCH_LINES = 2_000
+_GATHER_S = 0.02
+"""How long a line may wait for others."""
 
 
 class LineWriter:
@@ -30,6 +34,7 @@ class LineWriter:
         self._stream = stream
         self._queue: queue.SimpleQueue[Callable[[], str] | None] = queue.SimpleQueue()
         self._dropped = 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -41,28 +46,34 @@ class LineWriter:
 
     def close(self) -> None:
         """Return when every line queued so far is written."""
+        self._closing.set()
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            batch: list[str] = []
+        going_on = True
+        while going_on:
             entry = self._queue.get()
+            # To wake this thread costs who writes a line more than the line: let some gather first.
+            if entry is not None:
+                self._closing.wait(_GATHER_S)
+            batch: list[str] = []
             while entry is not None:
                 batch.append(entry())
-                if len(batch) >= 256 or self._queue.empty():
+                if len(batch) >= _BATCH_LINES or self._queue.empty():
                     break
                 entry = self._queue.get()
-            if self._dropped:
-                batch.append(f'{{"level":"warning","event":"log-lines-dropped","count":{self._dropped}}}\n')
-                self._dropped = 0
-            try:
-                self._stream.write("".join(batch))
-                self._stream.flush()
-            except (OSError, ValueError):  # a closed stderr must not stop the service
-                pass
-            if entry is None:
-                return
+            going_on = entry is not None
+            self._write(batch)
+
+    def _write(self, batch: list[str]) -> None:
+        if self._dropped:
+            batch.append(f'{{"level":"warning","event":"log-lines-dropped","count":{self._dropped}}}\n')
+            self._dropped = 0
+        # A closed stderr must not stop the service.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write("".join(batch))
+            self._stream.flush()
 
 
 class _QueuedLogger:

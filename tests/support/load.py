@@ -28,7 +28,10 @@ POLL_S = 0.4
 POWER_LOSS = 0.06
 """How likely it is that a device asks and is gone before it hears anything."""
 
-GIVE_UP_S = 90.0
+GIVE_UP_S = 240.0
+
+TIMED_OUT = "did not answer in time"
+"""How an operation ends whose authority was silent for too long. The device registers again."""
 
 Action = Callable[[], Awaitable[None]]
 
@@ -44,7 +47,7 @@ class Fleet:
         self.service = service
         self.books = books
         self.think_s = think_s
-        self.steps = 0
+        self.steps = self.timed_out = 0
         self.complaints: list[str] = []
         self.calm = asyncio.Event()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -193,6 +196,9 @@ class Device:
         document = told.document
         if told.status == 429 or told.status >= 500:
             raise Postponed(f"{told.status} {document.message}")
+        if document.status == "failed" and TIMED_OUT in str(document.registration_state):
+            self.fleet.timed_out += 1
+            raise Postponed("the authority was silent for too long")
         if told.status != 200 or document.status != "assigned" or document.registration_state is None:
             self._complain(f"answered {told.status}: {document}")
             raise Postponed("not assigned")

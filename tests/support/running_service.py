@@ -89,6 +89,7 @@ class RunningService:
             self.https_port = 0
         running = self.data / "running.json"
         running.unlink(missing_ok=True)
+        self._state = None
         with self.log_file.open("ab") as sink:
             self.process = subprocess.Popen(
                 [

@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 PATIENCE_S = 90.0
 
@@ -139,7 +140,7 @@ class Walk:
     variant: str = ""
     _background: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def __enter__(self) -> Walk:
+    def __enter__(self) -> Self:
         self._shell = subprocess.Popen(
             ["bash", "--norc"],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -165,9 +166,7 @@ class Walk:
         for block in blocks(markdown):
             if block.directive == "file":
                 (self.folder / block.argument).write_text(block.text)
-            elif block.language not in ("console", "bash") or block.directive == "skip":
-                continue
-            elif block.directive == "only" and block.argument != self.variant:
+            elif not self._runs(block):
                 continue
             elif block.directive == "background":
                 (command,) = commands(block)
@@ -179,6 +178,10 @@ class Walk:
                     self._run(command, fails=block.directive == "fails" and command is found[-1])
                 ran += len(found)
         return ran
+
+    def _runs(self, block: Block) -> bool:
+        wanted = block.directive != "only" or block.argument == self.variant
+        return wanted and block.language in ("console", "bash") and block.directive != "skip"
 
     def _run(self, command: Command, *, fails: bool) -> None:
         script = self.folder / ".walk-command"
@@ -215,7 +218,8 @@ class Walk:
         self._background.append(process)
         deadline = time.monotonic() + PATIENCE_S
         while not agrees("...\n" + "\n".join(command.shown) + "\n...", printed.read_text(), self.places):
-            assert process.poll() is None and time.monotonic() < deadline, (
+            printing = process.poll() is None and time.monotonic() < deadline
+            assert printing, (
                 f"line {command.line}: {command.text} does not print what the page shows:\n"
                 f"{printed.read_text()}{said.read_text()}"
             )

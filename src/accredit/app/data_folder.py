@@ -49,6 +49,7 @@ class DataFolder:
             self._lock = (self.path / "lock").open("a+")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.unlock()
             raise CannotStart(
                 f"Another accredit service runs on {self.path}; stop it, or name another folder with --data-dir."
             ) from None

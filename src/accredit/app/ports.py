@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from socket import socket
 
 from accredit.config import Config
@@ -11,22 +12,26 @@ from accredit.observe import log
 HTTPS_FALLBACK_PORT = 8443
 
 
-def bound(config: Config) -> tuple[list[socket], list[socket]]:
+Bind = Callable[[Sequence[str], int, str], list[socket]]
+"""As `listener.bind`: hosts, port and the option that moves it."""
+
+
+def bound(config: Config, listening: Bind = bind) -> tuple[list[socket], list[socket]]:
     """Listening sockets for HTTPS and MQTT; raises CannotListen."""
     hosts = config.bind or LOOPBACK
-    https = _https(config, hosts)
+    https = _https(config, hosts, listening)
     try:
-        return https, bind(hosts, config.mqtt_port, "--mqtt-port")
+        return https, listening(hosts, config.mqtt_port, "--mqtt-port")
     except BaseException:
         for each in https:
             each.close()
         raise
 
 
-def _https(config: Config, hosts: tuple[str, ...]) -> list[socket]:
+def _https(config: Config, hosts: Sequence[str], listening: Bind) -> list[socket]:
     """An implicit 443 that needs a missing privilege becomes 8443; an explicit one never does."""
     try:
-        return bind(hosts, config.https_port, "--https-port")
+        return listening(hosts, config.https_port, "--https-port")
     except PortForbidden:
         if "https_port" in config.explicit:
             raise
@@ -35,4 +40,4 @@ def _https(config: Config, hosts: tuple[str, ...]) -> list[socket]:
         reason=f"port {config.https_port} needs a privilege that this process does not have; serving on {HTTPS_FALLBACK_PORT}",
         remedy="set --https-port, or allow 443 with `sysctl net.ipv4.ip_unprivileged_port_start=443`",
     )
-    return bind(hosts, HTTPS_FALLBACK_PORT, "--https-port")
+    return listening(hosts, HTTPS_FALLBACK_PORT, "--https-port")

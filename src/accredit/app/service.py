@@ -70,6 +70,7 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
     """Start a service; raises CannotStart, CannotListen or DatabaseUnusable, with one sentence for the operator."""
     clock = clock or SystemClock()
     entropy = entropy or SystemEntropy()
+    rules = _egress_rules(config)
     folder = DataFolder(config.data_dir)
     folder.make()
     async with AsyncExitStack() as parts:
@@ -79,7 +80,12 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
         for each in (*sockets[0], *sockets[1]):
             parts.callback(each.close)
         try:
-            return await _serving(config, folder, sockets, clock, entropy, parts)
+            return await _serving(config, folder, sockets, rules, clock, entropy, parts)
+        except (StoreUnavailable, OSError) as error:
+            raise CannotStart(
+                f"The data folder {folder.path} can't be used now ({error}); "
+                "make room on its disk, or end what has locked its files, then start again."
+            ) from error
         except SealError as error:
             raise CannotStart(str(error)) from None
     raise AssertionError("an exit stack lets exceptions through")
@@ -89,6 +95,7 @@ async def _serving(
     config: Config,
     folder: DataFolder,
     sockets: tuple[list[socket], list[socket]],
+    rules: EgressRules,
     clock: Clock,
     entropy: Entropy,
     parts: AsyncExitStack,
@@ -105,7 +112,6 @@ async def _serving(
         folder.telemetry, clock, max_age_s=config.telemetry_max_age_s, max_bytes=config.telemetry_max_bytes
     )
     parts.push_async_callback(telemetry.close)
-    rules = EgressRules(config.egress_allow, config.digicert_url)
     authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
     parts.push_async_callback(authorities.close)
     hub = EmbeddedHub(config.hub_name)
@@ -122,8 +128,8 @@ async def _serving(
         key_reuse=config.key_reuse,
     )
     orders = Orders(means)
-    resumed = await orders.resume()
     parts.push_async_callback(orders.stop, DRAIN_S)
+    resumed = await orders.resume()
     provisioning = Provisioning(means, orders)
     devices = HubConversations(
         Identities(store, clock, config.host, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
@@ -153,18 +159,25 @@ async def _serving(
     parts.callback(readiness.stop)
     housekeeping = asyncio.create_task(_housekeeping(store, identity, clock))
     parts.callback(housekeeping.cancel)
-    service = Service(config, id_scope, listeners[0].port, listeners[1].port, parts.pop_all())
-    folder.write_running(Running(config.hub_name, service.https_port, service.mqtt_port, os.getpid()))
+    running = Running(config.hub_name, listeners[0].port, listeners[1].port, os.getpid())
+    folder.write_running(running)
     log.info(
         "started",
         idScope=id_scope,
         host=config.hub_name,
-        https=service.https_port,
-        mqtt=service.mqtt_port,
+        https=running.https,
+        mqtt=running.mqtt,
         dataDir=str(folder.path),
         resumedOperations=resumed,
     )
-    return service
+    return Service(config, id_scope, running.https, running.mqtt, parts.pop_all())
+
+
+def _egress_rules(config: Config) -> EgressRules:
+    try:
+        return EgressRules(config.egress_allow, config.digicert_url)
+    except BadSetting as error:
+        raise CannotStart(str(error)) from None
 
 
 def _sealer(config: Config) -> Sealer:

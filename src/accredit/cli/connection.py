@@ -66,12 +66,12 @@ class ServiceClient:
         self._connection = connection
         try:
             context = ssl.create_default_context(cafile=connection.trust and str(connection.trust))
-        # The operator's own TLS files seldom hold their root: what stands in the trusted file is trusted as it is.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         except OSError as error:
             raise Problem(
                 f"The trust root {connection.trust} can't be used ({error}); name a file of PEM certificates."
             ) from None
+        # The operator's own TLS files seldom hold their root: what stands in the trusted file is trusted as it is.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self._http = httpx.Client(
             base_url=connection.url, verify=context, trust_env=False, timeout=httpx.Timeout(60, connect=5)
         )

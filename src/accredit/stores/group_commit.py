@@ -50,7 +50,8 @@ class GroupCommit:
         A database that another process has locked is waited for `busy_timeout_s` seconds, without blocking anything.
         """
         self._connection = connection
-        self._execute = connection.cursor().execute
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
         # The event loop must not sleep in SQLite: a lock is waited for by asking again.
         self._execute("PRAGMA busy_timeout = 0")
         self._committed = committed
@@ -135,6 +136,8 @@ class GroupCommit:
                 self._loop.call_soon_threadsafe(self._settle, batch, outcomes)
             except RuntimeError:
                 break  # the loop was closed: nobody waits any more
+        # A cursor that has not read all rows would keep the file open behind the closed connection.
+        self._cursor.close()
         self._connection.close()
 
     def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:

@@ -5,7 +5,6 @@ Each row has one envelope, `sealed`, bound to the row by its table and natural k
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -29,7 +28,7 @@ from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
 from accredit.stores.rows import Row, authority_name
 
-_NO_CERTIFICATES = (None, None, None, None, None, None)
+_NO_CERTIFICATES = (None, None, None, None)
 
 
 def state_value(name: str, value: Secret, sealer: Sealer) -> bytes:
@@ -112,14 +111,12 @@ def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ..
         return "symmetric", sealer.seal(keys, "enrollments", place, "sealed"), *_NO_CERTIFICATES
     primary, secondary = attestation.primary, attestation.secondary
     if isinstance(attestation, LeafCertificates):
-        return "leaf", None, primary, secondary, None, None, None, None
+        return "leaf", None, primary, secondary, None, None
     return (
         "signing",
         None,
         primary,
         secondary,
-        hashlib.sha256(primary).digest(),
-        None if secondary is None else hashlib.sha256(secondary).digest(),
         subject_sha256(primary),
         None if secondary is None else subject_sha256(secondary),
     )

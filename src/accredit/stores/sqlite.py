@@ -65,7 +65,10 @@ class SqliteStore:
                 f"The database {path} can't be opened: {error.strerror}."
             ) from error
         schema.migrate(path)
-        return cls(path, sealer, busy_timeout_s)
+        try:
+            return cls(path, sealer, busy_timeout_s)
+        except sqlite3.Error as error:
+            raise schema.DatabaseUnusable(f"The database {path} can't be used: {error}.") from error
 
     async def commit(self, unit: Sequence[Change]) -> None:
         await self._writer.submit(self._units.make(unit))
@@ -122,9 +125,6 @@ class SqliteStore:
             return tuple(map(self._enrollment, self._rows(sql.SYMMETRIC_GROUPS, ())))
 
         return self._cache.remembered(sql.SYMMETRIC_GROUPS, stored)
-
-    async def groups_signed_by(self, sha256: Sequence[bytes]) -> Sequence[Enrollment]:
-        return self._groups_of(sql.GROUPS_SIGNED_BY, sha256)
 
     async def groups_named(self, subject_sha256: Sequence[bytes]) -> Sequence[Enrollment]:
         return self._groups_of(sql.GROUPS_NAMED, subject_sha256)

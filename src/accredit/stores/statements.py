@@ -57,12 +57,6 @@ SELECT
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
   migrate_device_data, iot_edge, initial_twin, settings
 FROM enrollments WHERE kind = 'group' AND attestation = 'symmetric' ORDER BY enrollment_key"""
-GROUPS_SIGNED_BY = """
-SELECT
-  kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
-  etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings
-FROM enrollments WHERE primary_sha256 = ? OR secondary_sha256 = ?"""
 GROUPS_NAMED = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
@@ -72,16 +66,15 @@ FROM enrollments WHERE primary_subject = ? OR secondary_subject = ?"""
 ENROLLMENTS_USING = "SELECT COUNT(*) FROM enrollments WHERE authority_key = ?"
 INSERT_ENROLLMENT = """
 INSERT INTO enrollments (
-  enrollment, attestation, sealed, primary_certificate, secondary_certificate, primary_sha256, secondary_sha256,
-  primary_subject, secondary_subject, generation, etag, created_at, updated_at, enabled, device_id, authority_key,
-  authority, allocation_policy, hubs, update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings,
-  kind, enrollment_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+  enrollment, attestation, sealed, primary_certificate, secondary_certificate, primary_subject, secondary_subject,
+  generation, etag, created_at, updated_at, enabled, device_id, authority_key, authority, allocation_policy, hubs,
+  update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, kind, enrollment_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 UPDATE_ENROLLMENT = """
 UPDATE enrollments SET
   enrollment = ?, attestation = ?, sealed = ?, primary_certificate = ?, secondary_certificate = ?,
-  primary_sha256 = ?, secondary_sha256 = ?, primary_subject = ?, secondary_subject = ?, generation = ?, etag = ?,
-  created_at = ?, updated_at = ?, enabled = ?, device_id = ?, authority_key = ?, authority = ?,
+  primary_subject = ?, secondary_subject = ?, generation = ?, etag = ?, created_at = ?, updated_at = ?,
+  enabled = ?, device_id = ?, authority_key = ?, authority = ?,
   allocation_policy = ?, hubs = ?, update_hub_assignment = ?, migrate_device_data = ?, iot_edge = ?,
   initial_twin = ?, settings = ?
 WHERE kind = ? AND enrollment_key = ? AND etag = ?"""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from support.command import Ran, command
+from support.device_key import DeviceKey, derived_key
+from support.enrolling import issuing, symmetric_group
+from support.raw_device import DpsDevice, HubDevice
 from support.running_service import RunningService
 
 _numbers = count(1)
@@ -34,3 +38,16 @@ def run(service: RunningService) -> Callable[..., Ran]:
 def name() -> str:
     """An id that no other test has."""
     return f"thing-{next(_numbers)}"
+
+
+@pytest.fixture
+def lamp(service: RunningService, name: str, tmp_path: Path) -> DeviceKey:
+    """A device of the group `of-{name}` that has its certificate and has used it."""
+    key = DeviceKey(name, tmp_path)
+    master = symmetric_group(service, f"of-{name}", **issuing())
+    with DpsDevice(service, name, key=derived_key(master, name)) as device:
+        answer = device.registers(clientCertificateCsr=key.csr())
+    certificate = key.write(answer.state["issuedClientCertificate"])
+    with HubDevice(service, name, certificate=(certificate, key.file)) as device:
+        device.sends(b'{"on": true}')
+    return key

@@ -34,7 +34,7 @@ def test_a_listing_reads_what_its_lookup_reads():
     """One function turns both into values."""
     columns = {name: re.search(r"SELECT(.*?)FROM", text, re.DOTALL) for name, text in TEXTS.items()}
     for lookup, listings in {
-        "ENROLLMENT": ["ENROLLMENTS", "SYMMETRIC_GROUPS", "GROUPS_SIGNED_BY", "GROUPS_NAMED"],
+        "ENROLLMENT": ["ENROLLMENTS", "SYMMETRIC_GROUPS", "GROUPS_NAMED"],
         "AUTHORITY": ["AUTHORITIES"],
         "POLICY": ["POLICIES"],
         "REGISTRATION": ["REGISTRATIONS", "REGISTRATIONS_OF_GROUP", "REGISTRATIONS_OF_INDIVIDUAL"],

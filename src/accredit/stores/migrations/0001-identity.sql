@@ -36,8 +36,6 @@ CREATE TABLE enrollments (
   sealed BLOB,
   primary_certificate BLOB,
   secondary_certificate BLOB,
-  primary_sha256 BLOB,
-  secondary_sha256 BLOB,
   primary_subject BLOB,
   secondary_subject BLOB,
   generation TEXT NOT NULL,
@@ -58,8 +56,6 @@ CREATE TABLE enrollments (
 );
 CREATE UNIQUE INDEX enrollments_by_name ON enrollments (kind, enrollment_key);
 CREATE INDEX enrollments_by_authority ON enrollments (authority_key) WHERE authority_key IS NOT NULL;
-CREATE INDEX groups_by_primary_sha256 ON enrollments (primary_sha256) WHERE primary_sha256 IS NOT NULL;
-CREATE INDEX groups_by_secondary_sha256 ON enrollments (secondary_sha256) WHERE secondary_sha256 IS NOT NULL;
 CREATE INDEX groups_by_primary_subject ON enrollments (primary_subject) WHERE primary_subject IS NOT NULL;
 CREATE INDEX groups_by_secondary_subject ON enrollments (secondary_subject) WHERE secondary_subject IS NOT NULL;
 

@@ -1,0 +1,124 @@
+"""Everything that has a name is in the docs: settings, commands, rules, routes, words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from accredit.cli.main import app
+from accredit.config import SETTINGS
+from accredit.fronts.device_api import routes as device_routes
+from accredit.policy.access import NEEDED
+from accredit.wire.refusals import KINDS_ON_THE_WIRE
+from accredit.wire.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+
+
+def _commands(command: object, path: str = "accredit") -> list[str]:
+    inner = getattr(command, "commands", None)
+    return (
+        [path]
+        if inner is None
+        else [leaf for name in inner for leaf in _commands(inner[name], f"{path} {name}")]
+    )
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    checked = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "reference-tables"), "--check"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_every_setting_is_documented(docs: Path) -> None:
+    page = (docs / "settings.md").read_text()
+    assert [
+        one.name for one in SETTINGS if f"`{one.name}`" not in page or f"`{one.variable}`" not in page
+    ] == []
+
+
+def test_every_command_is_documented(docs: Path) -> None:
+    page = (docs / "cli.md").read_text()
+    names = _commands(typer.main.get_command(app))
+    assert len(names) > 10
+    assert [name for name in names if f"## {name}\n" not in page] == []
+
+
+def test_every_rule_and_kind_is_documented(docs: Path) -> None:
+    page = (docs / "errors.md").read_text()
+    assert [name for name in RULES if f"| `{name}` |" not in page] == []
+    assert [kind.__name__ for kind in KINDS_ON_THE_WIRE if f"| {kind.__name__} |" not in page] == []
+
+
+def test_every_rule_that_a_page_names_exists(docs: Path) -> None:
+    families = "|".join(sorted({name.split("-")[0] for name in RULES if "-" in name} - {"id"}))
+    named = re.compile(rf"`((?:{families})-[a-z0-9-]+)`")
+    unknown = {
+        (page.name, name)
+        for page in docs.rglob("*.md")
+        for name in named.findall(page.read_text())
+        if name not in RULES and page.name not in ("cli.md", "settings.md")
+    }
+    assert {each for each in unknown if each[1] not in _OTHER_NAMES} == set()
+
+
+_OTHER_NAMES = {"ca-deferred", "ca-answer-lost", "hub-connect-refused", "api-version"}
+"""Events of the log and the like that look like rules."""
+
+
+def test_every_right_of_a_call_is_documented(docs: Path) -> None:
+    page = (docs / "service-api.md").read_text()
+    assert {right.value for right in NEEDED.values() if right.value not in page} == set()
+
+
+def test_every_route_is_documented(docs: Path) -> None:
+    """Paths as the code has them, with the names of parameters left out."""
+    service = ROOT / "src" / "accredit" / "fronts"
+    sources = "".join(
+        path.read_text() for path in (*service.glob("service_api/*.py"), service / "hub_api.py")
+    )
+    paths = set(re.findall(r'"(/[A-Za-z/{}]+)"', sources))
+    assert len(paths) > 10
+    page = re.sub(r"\{\w+\}", "{}", (docs / "service-api.md").read_text())
+    assert {path for path in paths if re.sub(r"\{\w+\}", "{}", path) not in page} == set()
+    assert len(device_routes(None, None, None)) == 3  # type: ignore[arg-type]
+    device = (docs / "device-api.md").read_text()
+    assert "/register?" in device
+    assert "/operations/{operationId}?" in device
+
+
+def test_every_word_of_the_glossary_is_used(docs: Path) -> None:
+    glossary = (docs / "glossary.md").read_text()
+    rows = [line.split("|")[1] for line in glossary.splitlines() if line.startswith("| **")]
+    words = [word for row in rows for word in re.findall(r"\*\*(.+?)\*\*", row)]
+    assert len(words) > 20
+    pages = [*docs.rglob("*.md"), *ROOT.glob("*.md")]
+    text = " ".join(page.read_text() for page in pages if page.name != "glossary.md").lower()
+    assert [word for word in words if word.lower() not in text] == []
+
+
+def test_the_glossary_is_in_order(docs: Path) -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\*", (docs / "glossary.md").read_text(), re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    """Every `make` target that a page names is one of the Makefile's."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    named = {
+        word
+        for page in pages
+        for span in re.findall(r"(?:`|\$ )make ([a-z ]+)", page.read_text())
+        for word in span.split(" #")[0].split()
+        if word.isalpha()
+    }
+    assert {"demo", "test"} <= named
+    prose = {word for word in named - targets if word not in ("one", "device", "from", "its", "the", "whole")}
+    assert prose == set()

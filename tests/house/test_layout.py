@@ -1,0 +1,247 @@
+"""The house rules that a machine can keep: sizes, names, docstrings, the mirror of the tests, what is absent."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "accredit"
+UNIT = ROOT / "tests" / "unit"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+LONG = {
+    "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
+}
+"""Files above 400 lines, each with the reason why it is one idea nevertheless."""
+
+ASK_ABOVE, NEVER_ABOVE = 400, 600
+
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager"}
+
+ELSEWHERE = {
+    "__main__.py": "tests/e2e runs every command by `python -m accredit`",
+    "interfaces.py": "Protocols; tests/contract and mypy hold implementations against them",
+    "app/authorities.py": "tests/house/test_layout.py loads each connector",
+    "app/first_start.py": "tests/e2e/test_serve.py",
+    "app/local.py": "tests/unit/cli/test_local.py",
+    "app/service.py": "the composition root: every test of tests/e2e",
+    "app/tls_identity.py": "tests/e2e/test_serve.py",
+    "app/world.py": "the real clock and entropy: tests/e2e",
+    "cli/certificates.py": "tests/e2e/test_command_line.py",
+    "cli/demo.py": "tests/docs/test_quick_start.py runs it",
+    "cli/hub.py": "tests/e2e/test_command_line.py",
+    "administration/administration.py": "it joins the four that have tests of their own",
+    "administration/names.py": "tests/unit/administration/test_enrollments.py",
+    "cli/problem.py": "an exception without behaviour",
+    "domain/access.py": "values without behaviour; tests/unit/policy/test_access.py",
+    "domain/authority.py": "values without behaviour; tests/unit/administration/test_authorities.py",
+    "domain/changes.py": "values without behaviour; tests/contract holds the store against them",
+    "domain/enrollment.py": "values without behaviour; tests/unit/administration/test_enrollments.py",
+    "domain/evidence.py": "values without behaviour; tests/unit/policy/test_chains.py",
+    "domain/receipts.py": "values without behaviour; tests/house/test_receipts.py",
+    "domain/registration.py": "values without behaviour; tests/unit/wire/test_dps.py",
+    "fronts/health.py": "tests/unit/fronts/test_https.py and tests/docs (troubleshoot)",
+    "fronts/service_api/answers.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/authorities.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/enrollments.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/gate.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/listings.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/registrations.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/routes.py": "tests/unit/fronts/test_service_api.py",
+    "provisioning/answer.py": "tests/unit/provisioning/test_register.py",
+    "provisioning/ask.py": "tests/unit/provisioning/test_pursue.py",
+    "provisioning/bind.py": "tests/unit/provisioning/test_register.py",
+    "provisioning/collect.py": "tests/unit/provisioning/test_pursue.py",
+    "provisioning/complete.py": "tests/unit/provisioning/test_register.py",
+    "provisioning/intent.py": "tests/unit/provisioning/test_orders.py",
+    "provisioning/means.py": "values without behaviour; tests/unit/provisioning/test_register.py",
+    "provisioning/names.py": "tests/unit/provisioning/test_register.py",
+    "provisioning/record.py": "tests/unit/provisioning/test_register.py",
+    "administration/attestations.py": "tests/unit/administration/test_enrollments.py",
+    "administration/authority_types.py": "tests/unit/administration/test_authorities.py",
+    "authorities/digicert/documents.py": "tests/unit/authorities/digicert/test_one.py",
+    "wire/service_api/attestations.py": "tests/unit/wire/test_service_api_enrollments.py",
+    "wire/service_api/authorities.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/certificates.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/documents.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/enrollments.py": "tests/unit/wire/test_service_api_enrollments.py",
+    "wire/service_api/etags.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/issuance_log.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/queries.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/registrations.py": "tests/unit/wire/test_service_api.py",
+}
+"""Source files without a test file of their own, and where they are covered."""
+
+
+STORIES = {
+    "tests/unit/provisioning/test_crashes.py": "one story through all of a room's files, broken off at each commit",
+}
+"""Tests of a room that mirror no single file."""
+
+
+def _named(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _mirror(path: Path) -> Path:
+    inside = path.relative_to(PACKAGE)
+    return UNIT / inside.parent / f"test_{inside.name}"
+
+
+def _calls(source: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call))
+
+
+def test_no_source_file_is_long_without_a_reason() -> None:
+    sizes = {_named(path): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: size for name, size in sizes.items() if size > ASK_ABOVE and name not in LONG} == {}
+    assert {name: size for name, size in sizes.items() if size > NEVER_ABOVE} == {}
+    assert LONG.keys() <= sizes.keys()
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [_named(path) for path in SOURCES if {path.stem, path.parent.name} & FORBIDDEN_NAMES] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [_named(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def test_an_init_file_holds_a_docstring_and_at_most_re_exports() -> None:
+    def is_plain(node: ast.stmt) -> bool:
+        match node:
+            case ast.Expr(value=ast.Constant()) | ast.ImportFrom():
+                return True
+            case ast.Assign(targets=[ast.Name(id="__all__" | "__version__")]):
+                return True
+        return False
+
+    odd = {
+        _named(path)
+        for path in SOURCES
+        if path.name == "__init__.py" and not all(map(is_plain, ast.parse(path.read_text()).body))
+    }
+    assert odd == set()
+
+
+def test_every_source_file_has_its_test_file_or_says_where_it_is_covered() -> None:
+    missing = [
+        _named(path)
+        for path in SOURCES
+        if path.name != "__init__.py" and not _mirror(path).exists() and _named(path) not in ELSEWHERE
+    ]
+    assert missing == []
+
+
+def test_the_exceptions_from_the_mirror_name_files_that_exist() -> None:
+    assert [name for name in ELSEWHERE if not (PACKAGE / name).exists()] == []
+    named = {part for where in ELSEWHERE.values() for part in re.findall(r"tests/[\w/.]+\.py", where)}
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_test_file_of_a_room_mirrors_a_source_file() -> None:
+    covered = {part for where in ELSEWHERE.values() for part in re.findall(r"tests/unit/[\w/.]+\.py", where)}
+    strays = [
+        path.relative_to(ROOT).as_posix()
+        for path in UNIT.rglob("test_*.py")
+        if not (PACKAGE / path.relative_to(UNIT).parent / path.name.removeprefix("test_")).exists()
+        and path.relative_to(ROOT).as_posix() not in covered | STORIES.keys()
+        and not _about_one_file(path)
+    ]
+    assert strays == []
+
+
+def _about_one_file(path: Path) -> bool:
+    """`test_enrollments_replace.py` is a part of the tests of `enrollments.py`."""
+    folder = PACKAGE / path.relative_to(UNIT).parent
+    name = path.stem.removeprefix("test_")
+    return any(name.startswith(f"{source.stem}_") for source in folder.glob("*.py"))
+
+
+def test_nothing_of_ours_is_patched_in_tests() -> None:
+    """A test that needs it points at a missing seam. The environment and the working folder may be changed."""
+    patched: list[str] = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if any(module.split(".")[:2] == ["unittest", "mock"] or module == "mock" for module in modules):
+                patched.append(f"{path.name}:{node.lineno}")
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "monkeypatch"
+                and node.attr in {"setattr", "setitem", "delattr", "delitem"}
+            ):
+                patched.append(f"{path.name}:{node.lineno}")
+    assert patched == []
+
+
+def _tracked() -> list[Path]:
+    """The project's own files: what git tracks, and what it would."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("an unfinished note", r"\b(?:TO[D]O|FIX[M]E|XX[X])\b"),
+        ("a path of one machine", r"(?<![\w.])/(?:home/(?!you\b)\w+|Users/\w+|work/\w+|root/\w+)"),
+        (
+            "a registry's address",
+            r"https?://(?:[\w.-]*pypi|files\.pythonhosted|[\w.-]*artifact|registry\.)[\w.-]*",
+        ),
+    ],
+)
+def test_no_file_of_the_project_holds(what: str, pattern: str) -> None:
+    found = []
+    for path in _tracked():
+        if path.suffix in {".png", ".ico", ".der"} or path == Path(__file__):
+            continue
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {hit[0]}" for hit in re.finditer(pattern, text)]
+    assert found == [], what
+
+
+def test_no_lock_file_names_an_address() -> None:
+    locks = [path for path in _tracked() if path.suffix == ".lock"]
+    assert locks
+    assert [
+        path.name for path in locks if "://" in path.read_text() or "--index-url" in path.read_text()
+    ] == []
+
+
+def test_the_public_entry_points_can_be_imported() -> None:
+    from tomllib import loads
+
+    project = loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "accredit" in project["scripts"]
+    for target in project["scripts"].values():
+        module, name = target.split(":")
+        assert callable(getattr(import_module(module), name))
+
+
+def test_every_connector_that_is_loaded_by_name_exists() -> None:
+    from accredit.administration.authority_types import TYPES
+    from accredit.app.authorities import CONNECTORS, connector
+
+    assert CONNECTORS.keys() == TYPES.keys()
+    assert all(isinstance(connector(kind), type) for kind in CONNECTORS)

@@ -1,0 +1,94 @@
+"""Connectors are made from their records when they are needed, and anew when those change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from accredit.app.authorities import CONNECTORS, ConfiguredAuthorities, connector, found_built_in
+from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.digicert.one import DigiCertOne
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.changes import DeleteAuthority, SaveAuthority
+from accredit.domain.ids import AuthorityName
+from accredit.domain.secret import Secret
+from accredit.egress import EgressRules
+from accredit.seal import Sealer
+from accredit.stores.sqlite import SqliteStore
+from support.counted_entropy import CountedEntropy
+from support.hand_clock import HandClock
+
+NAME = AuthorityName.parse("MyCA1")
+DIGICERT = AuthorityRecord(
+    name=NAME,
+    type="DigiCertCertificateAuthority",
+    settings={"profileName": "profile"},
+    secrets={"apiKey": Secret(b"key")},
+    version="v1",
+    etag="e1",
+    created_at=0,
+    updated_at=0,
+)
+
+
+@pytest.fixture
+async def store(tmp_path):
+    made = await SqliteStore.open(tmp_path / "state.db", Sealer([Secret(b"m" * 32)]))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def authorities(store, configured):
+    made = ConfiguredAuthorities(store, configured(), EgressRules(), HandClock(), CountedEntropy())
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("kind", CONNECTORS)
+def test_every_connector_loads_and_takes_orders(kind):
+    made = connector(kind)
+    assert callable(made.order)
+    assert isinstance(made.in_process, bool)
+
+
+async def test_one_that_is_not_there(authorities):
+    assert await authorities.get(NAME) is None
+
+
+async def test_our_own(authorities, store):
+    record = BuiltInAuthority.found(NAME, CountedEntropy(), HandClock())
+    await store.commit([SaveAuthority(record, None)])
+    made = await authorities.get(AuthorityName.parse("myca1"))
+    assert isinstance(made, BuiltInAuthority)
+    assert made.in_process
+
+
+async def test_an_outside_one(authorities, store):
+    await store.commit([SaveAuthority(DIGICERT, None)])
+    made = await authorities.get(NAME)
+    assert isinstance(made, DigiCertOne)
+    assert not made.in_process
+
+
+async def test_made_once_until_it_is_replaced(authorities, store):
+    await store.commit([SaveAuthority(DIGICERT, None)])
+    first = await authorities.get(NAME)
+    assert await authorities.get(NAME) is first
+    await store.commit([SaveAuthority(replace(DIGICERT, version="v2", etag="e2"), "e1")])
+    second = await authorities.get(NAME)
+    assert (first.version, second.version) == ("v1", "v2")
+
+
+async def test_gone_when_it_is_deleted(authorities, store):
+    await store.commit([SaveAuthority(DIGICERT, None)])
+    await authorities.get(NAME)
+    await store.commit([DeleteAuthority(NAME, "e1")])
+    assert await authorities.get(NAME) is None
+
+
+def test_a_new_ca_of_our_own_keeps_its_keys_apart():
+    settings, secrets = found_built_in(CountedEntropy(), HandClock(), NAME, 0)
+    assert "PRIVATE" not in str(settings)
+    assert {"issuingKey", "rootKey"} == set(secrets)

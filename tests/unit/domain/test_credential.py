@@ -1,0 +1,43 @@
+"""When the same request gets the same certificate back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+
+ISSUED = IssuedChain(
+    (b"leaf", b"ca"), serial=7, not_before=1_000, not_after=4_000, sha256=b"s", spki_sha256=b"k"
+)
+RECORD = CertificateRecord(
+    issued=ISSUED,
+    authority=AuthorityName.parse("myca1"),
+    authority_version="1",
+    profile="device/1",
+    registration_id=RegistrationId.parse("mydevice1"),
+    device_id=DeviceId.parse("mydevice1"),
+    enrollment_generation="g",
+    csr_sha256=b"c",
+    operation_id="o",
+    issued_at=1_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "reusable"),
+    [(999, False), (1_000, True), (2_999, True), (3_000, False), (4_000, False), (5_000, False)],
+)
+def test_a_certificate_is_given_back_until_two_thirds_of_its_life_are_gone(now: int, reusable: bool) -> None:
+    assert RECORD.reusable(now) is reusable
+
+
+@pytest.mark.parametrize("status", CertificateStatus)
+def test_a_revoked_one_is_never_given_back(status: CertificateStatus) -> None:
+    assert replace(RECORD, status=status).reusable(1_500) is (status is not CertificateStatus.REVOKED)
+
+
+def test_the_leaf_is_the_chain_s_first() -> None:
+    assert ISSUED.leaf == b"leaf"
