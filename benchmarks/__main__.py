@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floors
+from benchmarks.cpu import resident_bytes
 from benchmarks.provisioning import full_provisioning
 from benchmarks.report import as_markdown, as_text
 from benchmarks.sdk import register_times
@@ -87,8 +88,6 @@ def _summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
 
 def _once() -> dict[str, Any]:
     """What one run is enough for: the SDK's view (on the port that it insists on), and the size of an idle service."""
-    from benchmarks.cpu import resident_bytes
-
     with service(None, "--mqtt-port", "8883") as running:
         idle_mb = resident_bytes(running.pid) / 1e6
         sdk = asdict(register_times(running))

@@ -65,7 +65,9 @@ class _Conversation(asyncio.Protocol):
         name = topics.format_dps_user_name(
             topics.DpsUserName(self._id_scope, device.registration_id, "2021-11-01-preview", "bench")
         )
-        self._send(mqtt.Connect(device.registration_id, name, token.encode(), False, 60, None))
+        self._send(
+            mqtt.Connect(device.registration_id, name, token.encode(), clean_session=False, keep_alive_s=60)
+        )
 
     def _send(self, packet: mqtt.Packet) -> None:
         self._transport.write(encode(packet))
@@ -80,7 +82,7 @@ class _Conversation(asyncio.Protocol):
                         self._device.registration_id, dps.CLIENT_CERTIFICATE_CSR, self._device.csr
                     )
                     topic = topics.format_dps_request(topics.Register("1"))
-                    self._send(mqtt.Publish(topic, body, 1, 2, False, False))
+                    self._send(mqtt.Publish(topic, body, qos=1, packet_id=2))
                 case mqtt.Publish():
                     if packet.packet_id is not None:
                         self._send(mqtt.PubAck(packet.packet_id))

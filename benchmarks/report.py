@@ -54,10 +54,13 @@ def as_text(result: dict[str, Any]) -> str:
 def as_markdown(result: dict[str, Any]) -> str:
     """For the docs."""
     machine = result["machine"]
-    lines = [
+    head = (
         f"{machine['cpu']}, {machine['cores']} cores shared with others (load {machine['load']}), Python {machine['python']}, "
         f"{machine['openssl']}; {result['rounds']} rounds of {result['count']} provisionings, {result['atOnce']} devices at a "
-        f"time, {result['at'][:10]}.",
+        f"time, {result['at'][:10]}."
+    )
+    lines = [
+        head,
         "",
         "| figure | median | low to high |",
         "|---|---|---|",

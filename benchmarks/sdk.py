@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.fleet import Device, group_key_text
 from benchmarks.service import Measured
@@ -50,9 +51,7 @@ def register_times(service: Measured) -> SdkFigures:
 
 
 def _main() -> None:
-    from pathlib import Path
-
-    from azure.iot.device import ProvisioningDeviceClient
+    from azure.iot.device import ProvisioningDeviceClient  # noqa: PLC0415 - heavy, and only this process needs it
 
     facts = json.load(sys.stdin)
     trust = Path(facts["trust"]).read_text()

@@ -18,6 +18,10 @@ class BadSetting(Exception):
     """A setting's value can't be used; the text is one sentence for the operator."""
 
 
+class BadFlag(BadSetting):
+    """The same, where the value came from the command line."""
+
+
 Parse = Callable[[Any], Any]
 
 
@@ -36,6 +40,13 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _path(value: Any) -> Path:
     return Path(_text(str(value) if isinstance(value, Path) else value)).expanduser()
+
+
+def _paths(value: Any) -> tuple[Path, ...]:
+    paths = tuple(_path(part) for part in _texts(str(value) if isinstance(value, Path) else value))
+    if not paths:
+        raise ValueError("one or more paths, separated by commas")
+    return paths
 
 
 def _whole(low: int, high: int) -> Parse:
@@ -71,14 +82,17 @@ def _flag(value: Any) -> bool:
     raise ValueError("true or false")
 
 
+_SQLITE = "sqlite:///"
+
+
 def _database(value: Any) -> str:
-    text = _text(value)
-    if not text.startswith("sqlite:///"):
-        raise ValueError(
-            "sqlite:///PATH or nothing for the SQLite file in the data folder "
-            "(PostgreSQL is not supported by this version)"
-        )
-    return text
+    text = value.strip() if isinstance(value, str) else None
+    if text == "" or (text is not None and text.removeprefix(_SQLITE) not in ("", text)):
+        return text
+    raise ValueError(
+        "sqlite:///PATH or nothing for the SQLite file in the data folder "
+        "(PostgreSQL is not supported by this version)"
+    )
 
 
 _PORT = _whole(0, 65_535)
@@ -115,8 +129,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("database_url", _database, "",
             "Where the identity database is: `sqlite:///PATH`, by default `accredit.db` in the data folder."),
     Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
-    Setting("master_key_file", _path, Path(),
-            "The key that seals secrets at rest: 32 random bytes, raw or base64, mode 0600; by default `master.key` in the data folder."),
+    Setting("amqp_port", _PORT, 5671, "AMQP over TLS; not served by this version."),
+    Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; not served by this version."),
+    Setting("console_port", _PORT, 8444, "The console; not served by this version."),
+    Setting("master_key_file", _paths, (),
+            "The key that seals secrets at rest: 32 random bytes, raw or base64, mode 0600; by default `master.key` in the data folder. "
+            "Of several files, separated by commas, the first seals and all open."),
     Setting("tls_certificate_file", _path, Path(),
             "PEM chain of the service's own TLS certificate, when it shall not come from the built-in root."),
     Setting("tls_key_file", _path, Path(), "PEM key of `tls_certificate_file`."),
@@ -167,12 +185,13 @@ class Config:
     @property
     def database_path(self) -> Path:
         url: str = self.values["database_url"]
-        return Path(url.removeprefix("sqlite:///")) if url else self.data_dir / "accredit.db"
+        return Path(url.removeprefix(_SQLITE)) if url else self.data_dir / "accredit.db"
 
     @property
-    def master_key_path(self) -> Path:
-        chosen: Path = self.values["master_key_file"]
-        return chosen if "master_key_file" in self.explicit else self.data_dir / "master.key"
+    def master_key_paths(self) -> tuple[Path, ...]:
+        """The operator's files, or the one in the data folder."""
+        chosen: tuple[Path, ...] = self.values["master_key_file"]
+        return chosen or (self.data_dir / "master.key",)
 
 
 def _checked(setting: Setting, value: Any, origin: str) -> Any:
@@ -188,7 +207,7 @@ def _from_file(path: Path) -> dict[str, Any]:
             table = tomllib.load(file)
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"{path} can't be read: {error}.") from None
     values = {}
     for key, value in table.items():
@@ -208,12 +227,17 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
             given[setting.name] = _checked(setting, environment[setting.variable], setting.variable)
     for name, value in flags.items():
         if value is not None and value not in ([], ()):
-            given[name] = _checked(_BY_NAME[name], value, _BY_NAME[name].flag)
+            try:
+                given[name] = _checked(_BY_NAME[name], value, _BY_NAME[name].flag)
+            except BadSetting as error:
+                raise BadFlag(str(error)) from None
     data_dir: Path = given.get("data_dir", _BY_NAME["data_dir"].default)
     given = {**_from_file(data_dir / "accredit.toml"), **given}
     values = {setting.name: given.get(setting.name, setting.default) for setting in SETTINGS}
     if not values["host"]:
         raise BadSetting("host names nothing; name at least one host.")
+    if "tls_key_file" in given and "tls_certificate_file" not in given:
+        raise BadSetting("tls_key_file is the key of tls_certificate_file, which is not given; name both.")
     if values["workers"] > 1:
         raise BadSetting(
             f"workers is {values['workers']}, but more than one process needs PostgreSQL and NATS, "

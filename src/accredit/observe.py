@@ -59,7 +59,7 @@ class LineWriter:
                 self._closing.wait(_GATHER_S)
             batch: list[str] = []
             while entry is not None:
-                batch.append(entry())
+                batch.append(_rendered(entry))
                 if len(batch) >= _BATCH_LINES or self._queue.empty():
                     break
                 entry = self._queue.get()
@@ -74,6 +74,14 @@ class LineWriter:
         with contextlib.suppress(OSError, ValueError):
             self._stream.write("".join(batch))
             self._stream.flush()
+
+
+def _rendered(line: Callable[[], str]) -> str:
+    """A value that has no JSON costs its own line, and not the thread that writes all others."""
+    try:
+        return line()
+    except Exception as error:  # noqa: BLE001 - whatever a field's value raises when it is rendered
+        return f'{{"level":"error","event":"log-line-lost","reason":"{type(error).__name__}"}}\n'
 
 
 class _QueuedLogger:

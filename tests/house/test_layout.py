@@ -31,6 +31,7 @@ ELSEWHERE = {
     "app/authorities.py": "tests/house/test_layout.py loads each connector",
     "app/first_start.py": "tests/e2e/test_serve.py",
     "app/local.py": "tests/unit/cli/test_local.py",
+    "app/run.py": "tests/e2e/test_serve.py and tests/unit/cli/test_serve.py",
     "app/service.py": "the composition root: every test of tests/e2e",
     "app/tls_identity.py": "tests/e2e/test_serve.py",
     "app/world.py": "the real clock and entropy: tests/e2e",

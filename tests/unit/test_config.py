@@ -29,7 +29,7 @@ def test_without_anything_the_defaults_hold(folder: Path) -> None:
     assert config.explicit == {"data_dir"}
     assert config.hub_name == "localhost"
     assert config.database_path == folder / "accredit.db"
-    assert config.master_key_path == folder / "master.key"
+    assert config.master_key_paths == (folder / "master.key",)
 
 
 def test_a_flag_counts_before_the_environment_and_that_before_the_file(folder: Path) -> None:
@@ -82,7 +82,12 @@ def test_an_unknown_variable_is_named_and_not_refused(folder: Path) -> None:
 
 def test_a_path_may_begin_at_home(folder: Path) -> None:
     config = load({"data_dir": folder}, {"ACCREDIT_MASTER_KEY_FILE": "~/key"})
-    assert config.master_key_path == Path("~/key").expanduser()
+    assert config.master_key_paths == (Path("~/key").expanduser(),)
+
+
+def test_several_master_keys_keep_their_order(folder: Path) -> None:
+    config = load({"data_dir": folder}, {"ACCREDIT_MASTER_KEY_FILE": "/new, /old"})
+    assert config.master_key_paths == (Path("/new"), Path("/old"))
 
 
 @given(st.sampled_from([one for one in SETTINGS if one.name != "data_dir"]), st.text(max_size=60))
@@ -95,3 +100,110 @@ def test_whatever_the_environment_holds_is_taken_or_refused_in_one_sentence(sett
     else:
         assert setting.name in config.explicit
     assert not said or (setting.name in said and said.endswith("."))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("https_port", "http", "a whole number from 0 to 65535"),
+        ("patience_ms", "-1", "a whole number from 0 to 20000"),
+        ("ca_retry_s", "0", "a whole number from 1 to 86400"),
+        ("key_reuse", "maybe", "one of refuse, warn, allow"),
+        ("log", "loud", "one of debug, info, warning, error"),
+        ("allow_bootstrap_at_hub", "perhaps", "true or false"),
+        ("master_key_file", " ", "one or more paths, separated by commas"),
+        ("database_url", "postgresql://host/db", "sqlite:///PATH or nothing"),
+        ("database_url", "sqlite:///", "sqlite:///PATH or nothing"),
+        ("database_url", "accredit.db", "sqlite:///PATH or nothing"),
+    ],
+)
+def test_what_is_allowed_is_said_wherever_the_value_came_from(
+    folder: Path, name: str, value: str, allowed: str
+) -> None:
+    setting = next(one for one in SETTINGS if one.name == name)
+    for origin, flags, environment, text in (
+        (setting.flag, {name: value}, {}, ""),
+        (setting.variable, {}, {setting.variable: value}, ""),
+        (str(folder), {}, {}, f'{name} = "{value}"\n'),
+    ):
+        with pytest.raises(BadSetting) as refusal:
+            load({"data_dir": written(folder, text), **flags}, environment)
+        said = str(refusal.value)
+        assert origin in said
+        assert name in said
+        assert allowed in said
+
+
+def test_an_unknown_key_is_told_which_there_are(folder: Path) -> None:
+    with pytest.raises(BadSetting) as refusal:
+        load({"data_dir": written(folder, "mqtt_prot = 1\n")}, {})
+    assert "'mqtt_prot'" in str(refusal.value)
+    assert "mqtt_port" in str(refusal.value)
+
+
+def test_a_file_of_no_text_is_refused(folder: Path) -> None:
+    (folder / "accredit.toml").write_bytes(b'host = "\xff"\n')
+    with pytest.raises(BadSetting, match="can't be read"):
+        load({"data_dir": folder}, {})
+
+
+def test_a_bad_value_in_the_file_is_refused_though_a_flag_counts_more(folder: Path) -> None:
+    written(folder, "mqtt_port = 70000\n")
+    with pytest.raises(BadSetting, match="mqtt_port"):
+        load({"data_dir": folder, "mqtt_port": 1}, {})
+
+
+def test_what_came_from_the_default_is_not_explicit(folder: Path) -> None:
+    assert "https_port" not in load({"data_dir": folder}, {}).explicit
+    for config in (
+        load({"data_dir": folder, "https_port": 443}, {}),
+        load({"data_dir": folder}, {"ACCREDIT_HTTPS_PORT": "443"}),
+        load({"data_dir": written(folder, "https_port = 443\n")}, {}),
+    ):
+        assert "https_port" in config.explicit
+
+
+@pytest.mark.parametrize("empty", [None, [], ()])
+def test_a_flag_without_a_value_was_not_given(folder: Path, empty: object) -> None:
+    config = load({"data_dir": folder, "host": empty}, {"ACCREDIT_HOST": "factory.example"})
+    assert config.host == ("factory.example",)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("sqlite:///state.db", "state.db"), ("sqlite:////var/lib/state.db", "/var/lib/state.db")],
+)
+def test_a_database_elsewhere(folder: Path, url: str, path: str) -> None:
+    assert load({"data_dir": folder}, {"ACCREDIT_DATABASE_URL": url}).database_path == Path(path)
+
+
+def test_a_database_url_of_nothing_is_the_default(folder: Path) -> None:
+    assert load({"data_dir": folder}, {"ACCREDIT_DATABASE_URL": ""}).database_path == folder / "accredit.db"
+
+
+def test_a_tls_key_without_its_certificate_is_a_mistake(folder: Path) -> None:
+    with pytest.raises(BadSetting, match="tls_certificate_file"):
+        load({"data_dir": folder, "tls_key_file": "key.pem"}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("TRUE", True), ("on", True), ("1", True), ("No", False), ("off", False), ("0", False)],
+)
+def test_yes_and_no(folder: Path, text: str, value: bool) -> None:  # noqa: FBT001
+    assert (
+        load({"data_dir": folder}, {"ACCREDIT_ALLOW_BOOTSTRAP_AT_HUB": text}).allow_bootstrap_at_hub is value
+    )
+
+
+def test_an_unknown_setting_is_none_of_the_configs(folder: Path) -> None:
+    with pytest.raises(AttributeError):
+        _ = load({"data_dir": folder}, {}).mqtt_prot
+
+
+def test_every_setting_has_a_name_of_its_own_and_a_sentence() -> None:
+    assert len({one.variable for one in SETTINGS}) == len(SETTINGS)
+    assert all(one.sentence.endswith(".") for one in SETTINGS)
+    for one in SETTINGS:
+        if one.default not in ("", (), Path()):
+            assert one.parse(one.default) == one.default

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -95,3 +96,67 @@ def test_a_closed_stream_does_not_stop_anybody() -> None:
     stream.close()
     structlog.get_logger().info("nobody reads it")
     writer.close()
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text for this")
+
+
+@pytest.mark.parametrize("value", ["\ud800", 1 << 80, Unprintable(), {Secret(b"hunter2"): 1}])
+def test_a_value_that_can_t_be_written_costs_its_own_line_alone(value: object) -> None:
+    lines = logged("info", lambda log: log.info("odd", field=value), lambda log: log.info("after"))
+    assert lines[-1]["event"] == "after"
+    assert len(lines) == 2
+    assert "hunter2" not in json.dumps(lines)
+
+
+@dataclass
+class Holder:
+    key: Secret
+
+
+def test_a_secret_inside_of_something_is_redacted() -> None:
+    kept = Holder(Secret(b"hunter2"))
+    (line,) = logged("info", lambda log: log.info("x", holder=kept, pairs={"a": (kept,)}, text=f"{kept}"))
+    assert "hunter2" not in json.dumps(line)
+    assert "redacted" in json.dumps(line)
+
+
+def test_a_secret_does_not_show_in_a_trace() -> None:
+    def fails(log: Log) -> None:
+        kept = Secret(b"hunter2")
+        try:
+            int(f"can't use {kept}")
+        except ValueError:
+            log.exception("failed", key=kept)
+
+    (line,) = logged("info", fails)
+    assert "can't use Secret(redacted)" in line["exception"]
+    assert "hunter2" not in json.dumps(line)
+
+
+def test_how_many_lines_were_dropped_is_said() -> None:
+    release = threading.Event()
+    written: list[str] = []
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            release.wait(10)
+            written.append(text)
+            return len(text)
+
+    writer = LineWriter(Slow())
+    for number in range(25_000):
+        writer.write(lambda number=number: f'{{"number":{number}}}\n')  # type: ignore[misc]
+    release.set()
+    writer.close()
+    lines = [json.loads(line) for line in "".join(written).splitlines()]
+    numbers = [line["number"] for line in lines if "number" in line]
+    assert numbers == sorted(numbers)
+    assert sum(line.get("count", 0) for line in lines) == 25_000 - len(numbers) > 0
+
+
+def test_lines_keep_their_order_and_none_is_lost() -> None:
+    calls = [lambda log, number=number: log.info("x", number=number) for number in range(3_000)]
+    assert [line["number"] for line in logged("info", *calls)] == list(range(3_000))

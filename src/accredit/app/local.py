@@ -47,7 +47,7 @@ async def read(config: Config) -> LocalState:
 
 
 async def _read(config: Config, folder: DataFolder, running: Running) -> LocalState:
-    sealer = Sealer.load(config.master_key_path)
+    sealer = Sealer.load(*config.master_key_paths)
     try:
         store = await SqliteStore.open(config.database_path, sealer)
     except DatabaseUnusable as error:

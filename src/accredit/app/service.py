@@ -25,7 +25,7 @@ from accredit.app.first_start import ID_SCOPE, found
 from accredit.app.ports import bound
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
-from accredit.config import Config
+from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
 from accredit.egress import EgressRules
 from accredit.fronts import device_api, health, hub_api, service_api
@@ -103,6 +103,11 @@ async def _serving(
     """Wire the rooms together. What is opened is pushed on `parts`, and closed in the opposite order."""
     for name in config.unknown_variables:
         log.warning("unknown-setting", variable=name)
+    for name in ("amqp_port", "public_port", "console_port"):
+        if name in config.explicit and config.values[name]:
+            log.warning(
+                "port-not-served", setting=name, reason="this version does not speak what the port is for"
+            )
     store = await SqliteStore.open(config.database_path, _sealer(config))
     parts.push_async_callback(store.close)
     id_scope = await found(store, clock, entropy)
@@ -181,16 +186,22 @@ def _egress_rules(config: Config) -> EgressRules:
 
 
 def _sealer(config: Config) -> Sealer:
-    """The master key: the operator's file, or one in the data folder that the first start makes. Raises SealError."""
-    path = config.master_key_path
-    chosen = "master_key_file" in config.explicit
-    sealer = Sealer.load(path) if chosen or path.exists() else Sealer.create(path)
-    if not chosen:
-        log.info(
-            "master-key-in-data-folder",
-            note="a copy of the folder carries the key that opens its secrets; --master-key-file keeps it elsewhere",
+    """The master keys: the operator's files, or one in the data folder that the first start makes. Raises SealError."""
+    paths = config.master_key_paths
+    if "master_key_file" in config.explicit:
+        return Sealer.load(*paths)
+    log.info(
+        "master-key-in-data-folder",
+        note="a copy of the folder carries the key that opens its secrets; --master-key-file keeps it elsewhere",
+    )
+    if paths[0].exists():
+        return Sealer.load(*paths)
+    if config.database_path.exists():
+        raise SealError(
+            f"The master key {paths[0]} is gone, and {config.database_path} can't be read without it: "
+            "put it back from where a copy is kept, or name that with --master-key-file."
         )
-    return sealer
+    return Sealer.create(paths[0])
 
 
 def _access(config: Config, store: Store, clock: Clock, realm: Realm) -> Access:

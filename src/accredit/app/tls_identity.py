@@ -36,7 +36,12 @@ class TLSIdentity:
             identity = self._from_files()
         else:
             names = _nameable((*self._config.host, *(self._config.bind or LOOPBACK)))
-            identity, root, reason = await server_identity(self._store, names, self._clock)
+            try:
+                identity, root, reason = await server_identity(self._store, names, self._clock)
+            except ValueError as error:
+                raise CannotStart(
+                    f"No TLS certificate can be made: {error}; check --host and --bind."
+                ) from None
             if reason is not None:
                 log.info("server-certificate-made", reason=reason)
             elif self._context is not None:

@@ -36,6 +36,8 @@ from accredit.provisioning.issue import certified
 from accredit.provisioning.means import Means, pause
 from accredit.provisioning.record import record
 from accredit.wire.refusals import on_the_wire
+from accredit.wire.rules import RULES
+from accredit.wire.service_api.certificates import serial_hex
 
 
 class Pursuit:
@@ -128,7 +130,10 @@ class Pursuit:
             case Rejected(reason, rule, stray):
                 if stray is not None:
                     await intent.keep(stray, stray=True)
-                await self._fail(UpstreamRejected(reason, rule=rule), certain=True)
+                # The CA's own words are for the operator: the device is told which rule it was.
+                known = RULES.get(rule, RULES["ca-refused"])
+                refusal = UpstreamRejected(known.sentence, rule=rule, evidence=reason)
+                await self._fail(refusal, certain=True)
                 return None
             case Pending(handle, wait_s):
                 await intent.save(handle=handle)
@@ -168,7 +173,7 @@ class Pursuit:
                     refusal = lasting
                     break
             else:
-                self._intent.log("assigned", certificate=f"{issued.serial:X}")
+                self._intent.log("assigned", certificate=serial_hex(issued.serial))
                 return
         await self._fail(refusal, (issued,))
 
@@ -203,7 +208,9 @@ class Pursuit:
                 if isinstance(stale.change, SaveOperation):
                     raise Superseded from stale
             else:
-                self._intent.log("failed", rule=refusal.rule, reason=refusal.message)
+                self._intent.log(
+                    "failed", rule=refusal.rule, reason=refusal.message, evidence=refusal.evidence
+                )
                 return
         raise Superseded
 

@@ -36,6 +36,7 @@ from accredit.provisioning.issue import Wanted, settle, sign, unsigned
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders, Placed
 from accredit.provisioning.record import record
+from accredit.wire.service_api.certificates import serial_hex
 
 
 class Provisioning:
@@ -177,7 +178,7 @@ class Provisioning:
             enrollment=f"{registration.enrollment.kind}/{registration.enrollment.key}",
             outcome="assigned",
             hub=registration.hub,
-            certificate=None if certified is None else f"{certified.record.issued.serial:X}",
+            certificate=None if certified is None else serial_hex(certified.record.issued.serial),
             fresh=certified is not None and certified.fresh,
             source=request.source,
         )

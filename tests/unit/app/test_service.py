@@ -6,7 +6,6 @@ import asyncio
 import socket
 import stat
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -197,7 +196,7 @@ class TestDrain:
 
 
 async def opened(config) -> SqliteStore:
-    return await SqliteStore.open(config.database_path, Sealer.load(Path(config.master_key_path)))
+    return await SqliteStore.open(config.database_path, Sealer.load(*config.master_key_paths))
 
 
 async def ordered(config, id_scope: str) -> str:

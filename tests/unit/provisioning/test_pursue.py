@@ -12,6 +12,7 @@ from accredit.domain.ids import DeviceId
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Ended, OperationState, Status
 from accredit.interfaces import Deferred, Delivered, Pending, Unknown
+from accredit.wire.rules import RULES
 from support.provisioning_world import OUTSIDE, PATIENT_S, keys, opened, operation_of, sha256_of
 from support.scripted_ca import (
     at_the_gate,
@@ -198,7 +199,7 @@ class TestRejected:
         world.ca.will(rejects)
         answer = await world.device().certify()
         assert isinstance(answer, Ended)
-        assert (answer.status, answer.error_message) == (Status.FAILED, "The CA said no.")
+        assert (answer.status, answer.error_message) == (Status.FAILED, RULES["ca-refused"].sentence)
         assert answer.error_code
         assert (await world.registration()).status is Status.FAILED
         assert await world.device().poll(answer) == answer
