@@ -9,6 +9,7 @@ import typer
 from accredit.cli import render
 from accredit.cli.connection import resource
 from accredit.cli.local import DataDir, Json, Remote, Trust, client
+from accredit.cli.problem import WrongUsage
 
 app = typer.Typer(no_args_is_help=True, help="Registrations and their devices.")
 
@@ -55,7 +56,7 @@ def move(
 ) -> None:
     """Hand a registration to another enrollment, whose proofs it then answers to."""
     if (group is None) == (not individual):
-        raise typer.BadParameter("Name the new owner: --group NAME or --individual.")
+        raise WrongUsage("Name the new owner: --group NAME or --individual.")
     body = {"individual": True} if group is None else {"enrollmentGroupId": group}
     render.document(
         client(data_dir, remote, trust).call("POST", resource("/registrations", id, "move"), body).json()

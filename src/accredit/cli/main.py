@@ -54,6 +54,6 @@ def main() -> None:
         app()
     except Problem as problem:
         print(problem, file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(problem.exit_code) from None
     except BrokenPipeError:
         raise SystemExit(1) from None

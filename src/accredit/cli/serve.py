@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accredit.app.data_folder import CannotStart
-from accredit.cli.problem import Problem
+from accredit.cli.problem import Problem, WrongUsage
 from accredit.config import SETTINGS, BadFlag, BadSetting, Config, Setting, load
 from accredit.observe import configure
 
@@ -26,7 +26,7 @@ def serve(**options: Any) -> None:
     try:
         config = load(options, os.environ)
     except BadFlag as error:
-        raise typer.BadParameter(str(error)) from None
+        raise WrongUsage(str(error)) from None
     except BadSetting as error:
         raise Problem(str(error)) from None
     writer = configure(config.log)

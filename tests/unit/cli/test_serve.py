@@ -39,8 +39,10 @@ def test_a_value_in_the_environment(tmp_path: Path, variable: str, value: str, a
     assert allowed in told
 
 
-def test_a_flag(tmp_path: Path) -> None:
-    assert "--log" in refusal(tmp_path, "--log", "loud")
+def test_a_flag_is_wrong_usage(tmp_path: Path) -> None:
+    ran = command("serve", "--data-dir", str(tmp_path), "--log", "loud")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "--log is 'loud', but log must be one of debug, info, warning, error.\n"
 
 
 def test_a_key_in_the_file(tmp_path: Path) -> None:
