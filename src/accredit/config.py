@@ -7,6 +7,7 @@ file. Unknown `ACCREDIT_*` variables are only named in a warning: orchestrators 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -198,7 +199,9 @@ def _checked(setting: Setting, value: Any, origin: str) -> Any:
     try:
         return setting.parse(value)
     except ValueError as error:
-        raise BadSetting(f"{origin} is {value!r}, but {setting.name} must be {error}.") from None
+        # What stands before the host of a URL may be a password.
+        shown = re.sub(r"://[^/]*@", "://...@", repr(value))
+        raise BadSetting(f"{origin} is {shown}, but {setting.name} must be {error}.") from None
 
 
 def _from_file(path: Path) -> dict[str, Any]:

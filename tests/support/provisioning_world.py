@@ -70,7 +70,7 @@ PATIENT_S = 60.0
 
 @dataclass
 class World:
-    """`patience_s` 0 answers `assigning` to everything that is not settled at once."""
+    """`patience_s` 0 answers `assigning` to everything that is not settled at once; `broken`: no connector can be made."""
 
     disk: SqliteStore
     clock: HandClock
@@ -80,6 +80,7 @@ class World:
     patience_s: float = PATIENT_S
     key_reuse: str = "refuse"
     hubs: Sequence[str] = (HUB,)
+    broken: bool = False
     slept: list[float] = field(default_factory=list)
     sleep_ends: asyncio.Event = field(default_factory=asyncio.Event)
     _etags: int = 0
@@ -127,6 +128,8 @@ class World:
 
     async def get(self, name: AuthorityName) -> Authority | None:
         """As `interfaces.Authorities`."""
+        if self.broken:
+            raise ValueError("the record can't be read")
         record = await self.store.authority(name)
         if record is None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from accredit.domain.changes import Change
@@ -41,3 +41,17 @@ class TroubledStore:
             await self._store.commit(unit)
         self.stopped.set()
         await asyncio.Event().wait()
+
+
+class MeddledStore(TroubledStore):
+    """Somebody else does something right before commit number `at`, once."""
+
+    def __init__(self, store: Any, meddle: Callable[[], Awaitable[Any]], at: int = 1) -> None:
+        super().__init__(store)
+        self._meddle = meddle
+        self._at = at
+
+    async def commit(self, unit: Sequence[Change]) -> None:
+        if self.commits + 1 == self._at:
+            await self._meddle()
+        await super().commit(unit)

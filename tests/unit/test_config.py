@@ -134,6 +134,13 @@ def test_what_is_allowed_is_said_wherever_the_value_came_from(
         assert allowed in said
 
 
+def test_a_password_in_a_refused_url_is_not_repeated(folder: Path) -> None:
+    with pytest.raises(BadSetting) as refusal:
+        load({"data_dir": folder}, {"ACCREDIT_DATABASE_URL": "postgresql://user:hunter2@host/db"})
+    assert "hunter2" not in str(refusal.value)
+    assert "@host/db" in str(refusal.value)
+
+
 def test_an_unknown_key_is_told_which_there_are(folder: Path) -> None:
     with pytest.raises(BadSetting) as refusal:
         load({"data_dir": written(folder, "mqtt_prot = 1\n")}, {})

@@ -18,6 +18,8 @@ from accredit.wire.service_api.certificates import certificate_ders
 
 MAX_TEXT_CHARS = 512
 MAX_VALIDITY_DAYS = 36_500
+MAX_TRUST_ANCHORS = 10
+"""As many certificates as a connector reads."""
 
 Value = str | int
 Check = Callable[[Value, str], Value]
@@ -54,7 +56,12 @@ def certificates(value: Value, member: str) -> str:
     """PEM text of one or more certificates."""
     if not isinstance(value, str):
         raise Malformed(f"{member} is not PEM text.", rule="authority-member")
-    certificate_ders(value, member)
+    found = len(certificate_ders(value, member))
+    if found > MAX_TRUST_ANCHORS:
+        raise Malformed(
+            f"{member} holds {found} certificates; at most {MAX_TRUST_ANCHORS} are wanted.",
+            rule="authority-member",
+        )
     return value
 
 

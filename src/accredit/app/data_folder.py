@@ -80,7 +80,9 @@ class DataFolder:
 
     def _replace(self, path: Path, content: bytes) -> None:
         fresh = path.with_suffix(".new")
-        fresh.write_bytes(content)
+        # Whatever the umask is, nobody else may say where clients go and whom they trust.
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
+            file.write(content)
         os.replace(fresh, path)  # noqa: PTH105 - atomic, and Path.replace is the same call
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import gmtime, strftime
 
 BOOLEAN_TRUE = b"\x01\x01\xff"
@@ -29,6 +30,7 @@ def element(tag: int, *parts: bytes) -> bytes:
     return bytes((tag, 0x80 | octets)) + size.to_bytes(octets, "big") + content
 
 
+@lru_cache(maxsize=64)  # every leaf of one second has the same two
 def time(instant: int) -> bytes:
     """Unix seconds as UTCTime until 2049, GeneralizedTime from 2050 on. Years 1950 to 9999."""
     moment = gmtime(instant)

@@ -41,9 +41,16 @@ def _cell(row: dict[str, Any], path: str) -> str:
         value = value.get(member) if isinstance(value, dict) else None
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _inert(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _inert(text: str) -> str:
+    """What a device sent must not speak to the terminal: control characters are written as JSON escapes them."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def document(value: Any) -> None:
     """One resource, as indented JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_inert(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")

@@ -116,6 +116,7 @@ class HTTPConnection(HttpToolsProtocol):
         self._phase = _Phase.BETWEEN
         self._head_bytes = 0
         self._body_bytes = 0
+        self._bodiless_bytes = 0
         self._deadline: float | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._refused: tuple[int, str] | None = None
@@ -135,7 +136,9 @@ class HTTPConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._phase is not _Phase.BODY:
+        if self._phase is _Phase.BODY:
+            self._bodiless_bytes += len(data)
+        else:
             self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -147,6 +150,9 @@ class HTTPConnection(HttpToolsProtocol):
             return
         if self._phase is _Phase.HEAD and self._head_bytes > self._limits.head_bytes:
             self._refuse(431, f"The request head is longer than {self._limits.head_bytes} bytes.")
+        elif self._phase is _Phase.BODY and self._bodiless_bytes > self._limits.head_bytes:
+            # What a chunked body may have beside its bytes: extensions, and fields behind it (RFC 9112, 7.1).
+            self._refuse(431, f"The body's trailer is longer than {self._limits.head_bytes} bytes.")
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client may close its half once the request is out; the answers that are due are still sent."""
@@ -189,13 +195,14 @@ class HTTPConnection(HttpToolsProtocol):
         before = self.cycle
         super().on_headers_complete()
         self._phase = _Phase.BODY
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._body_bytes = self._bodiless_bytes = 0
         self._await(limits.body_s)
         if self._draining and self.cycle is not before:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._bodiless_bytes = 0
         if self._body_bytes > self._limits.body_bytes:
             self._object(413, f"The body is larger than {self._limits.body_bytes} bytes.")
         super().on_body(body)

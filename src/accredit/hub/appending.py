@@ -17,6 +17,9 @@ from accredit.interfaces import StoreUnavailable, TelemetryLog
 from accredit.observe import log
 
 _BATCH = 512
+_MESSAGE_BYTES = 1_024
+_PROPERTY_BYTES = 256
+"""What a message and one of its properties take in memory beside their text, roughly."""
 
 
 @dataclass(slots=True)
@@ -67,7 +70,7 @@ class Appending:
         """Queue a message; `acknowledge` is called when it is durable."""
         if self._broken:
             return
-        size = len(message.body) + 1_024
+        size = _size(message)
         self._queue.append(_Entry(message, size, acknowledge))
         self._bytes += size
         self._in_flight.bytes += size
@@ -125,3 +128,11 @@ class Appending:
         released = sum(entry.size for entry in entries)
         self._bytes -= released
         self._in_flight.bytes -= released
+
+
+def _size(message: Telemetry) -> int:
+    """In memory: a topic full of tiny properties takes many times its own length."""
+    size = len(message.body) + _MESSAGE_BYTES
+    for name, value in message.properties.items():
+        size += len(name) + len(value) + _PROPERTY_BYTES
+    return size

@@ -214,5 +214,5 @@ def _refusal(rule: str, device_id: DeviceId, evidence: str) -> Unauthenticated:
 def _subject(leaf: bytes) -> str:
     try:
         return x509.load_der_x509_certificate(leaf).subject.rfc4514_string()[:200]
-    except ValueError:
+    except (ValueError, TypeError, x509.InvalidVersion):
         return "unreadable"

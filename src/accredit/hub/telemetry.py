@@ -161,7 +161,7 @@ class SqliteTelemetry:
     def _sweep(self) -> None:
         try:
             self._file.sweep(self._clock.now())
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - as in `_commit`: the writer must outlive whatever it was
             log.warning("telemetry-not-swept", evidence=str(error))
 
     # The event loop again.

@@ -31,6 +31,11 @@ SKEW_S = 300
 MIN_RSA_BITS = 2048
 _SHOWN_CHARS = 200
 
+# What a sent certificate may cost: a stranger chooses its key, and with it how long a verification takes.
+_MAX_NAMESAKES = 2
+_MAX_RSA_BITS = 8192
+_MAX_RSA_EXPONENT = 1 << 32
+
 # What `cryptography` raises on a certificate that does not say what its form promises.
 _UNREADABLE = (
     ValueError,
@@ -107,7 +112,8 @@ def read(presented: PresentedChain, registration_id: RegistrationId, now: float)
     parsed = tuple(map(_read_one, presented.certificates))
     leaf = parsed[0]
     names = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    if [name.lower() for name in names] != [registration_id.key]:
+    # Ids compare without regard to case, within ASCII: the Kelvin sign is not a k.
+    if [name.lower() for name in names if name.isascii()] != [registration_id.key] or len(names) != 1:
         raise _refusal(
             "cn-not-registration-id",
             f"the leaf is {_shown(leaf.subject)}; the registration id is {registration_id}",
@@ -135,6 +141,7 @@ def proves_group(chain: Chain, groups: Sequence[Enrollment], now: float) -> tupl
 
     `groups` are those whose certificates have a name out of `chain.issuer_sha256s`. Going up, an enrolled certificate
     is preferred to a sent one. Does not ask whether the group is enabled: the first one decides, and is not passed by.
+    Where nothing is enrolled above the leaf, no signature is worth verifying: only names are followed, for the evidence.
     """
     anchors = tuple(_anchors(groups))
     path = [chain.leaf]
@@ -146,7 +153,7 @@ def proves_group(chain: Chain, groups: Sequence[Enrollment], now: float) -> tupl
             if anchor.subject == top.issuer and anchor.der != chain.leaf.der and _signed(top, anchor):
                 _check_issuer(anchor, path, now)
                 return group, ProvenChain((*(one.der for one in path), anchor.der))
-        issuer = _next(top, rest)
+        issuer = _next(top, rest, proven=bool(anchors))
         _check_issuer(issuer, path, now)
         rest.remove(issuer)
         path.append(issuer)
@@ -160,11 +167,11 @@ def _anchors(groups: Sequence[Enrollment]) -> Iterator[tuple[Enrollment, _Certif
                     yield group, _read_one(der)
 
 
-def _next(top: _Certificate, rest: Sequence[_Certificate]) -> _Certificate:
-    """The sent certificate that signed `top`."""
+def _next(top: _Certificate, rest: Sequence[_Certificate], *, proven: bool) -> _Certificate:
+    """The sent certificate that signed `top`; by its name alone, unless it has to be `proven`."""
     named = [one for one in rest if one.subject == top.issuer]
-    for one in named:
-        if _signed(top, one):
+    for one in named[:_MAX_NAMESAKES]:
+        if not proven or (_affordable(one) and _signed(top, one)):
             return one
     if named:
         raise _refusal(
@@ -190,6 +197,17 @@ def _signed(subject: _Certificate, issuer: _Certificate) -> bool:
     except (InvalidSignature, *_UNREADABLE):
         return False
     return True
+
+
+def _affordable(issuer: _Certificate) -> bool:
+    """Whether a signature by this key is verified in a few milliseconds at most."""
+    try:
+        key = issuer.parsed.public_key()
+    except _UNREADABLE:
+        return False
+    if not isinstance(key, RSAPublicKey):
+        return True
+    return key.key_size <= _MAX_RSA_BITS and key.public_numbers().e <= _MAX_RSA_EXPONENT
 
 
 def _check_issuer(issuer: _Certificate, below: Sequence[_Certificate], now: float) -> None:

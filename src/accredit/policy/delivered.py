@@ -28,6 +28,7 @@ MAX_SERIAL_OCTETS = 20
 
 _UNREADABLE = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,

@@ -8,6 +8,7 @@ authority is given the request as it is. Beside it, here is the one address of t
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from cryptography import x509
@@ -37,12 +38,16 @@ _IGNORED_EVEN_IF_CRITICAL = (
 _STRING_TAGS = (b"\x0c", b"\x13", b"\x16")
 """UTF8String, PrintableString, IA5String."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9\-._:]+")
+"""What every id that this service assigns is made of, and a URN takes as it is."""
+
 _URN_CHARACTERS = ":@!$&'()*+,;="
 
 
 def device_urn(device_id: DeviceId) -> str:
     """The device's name as a URI (RFC 8141), as the built-in CA puts it into the leaf."""
-    return "urn:accredit:device:" + quote(device_id.text, safe=_URN_CHARACTERS)
+    text = device_id.text
+    return "urn:accredit:device:" + (text if _PLAIN.fullmatch(text) else quote(text, safe=_URN_CHARACTERS))
 
 
 def check_name_length(registration_id: RegistrationId) -> None:
@@ -63,6 +68,7 @@ def check_name(request: SigningRequest, registration_id: RegistrationId, device_
             _check_extensions(request, registration_id, device_id)
     except (
         ValueError,
+        TypeError,
         UnsupportedAlgorithm,
         x509.DuplicateExtension,
         x509.UnsupportedGeneralNameType,
@@ -77,7 +83,7 @@ def _check_subject(request: SigningRequest, registration_id: RegistrationId) -> 
         return
     try:
         names = request.csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: a bit string in the place of a text
         raise Malformed(
             f"The subject of {request.field} cannot be read.", rule="csr-subject", evidence=str(error)
         ) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import floor
 from typing import Any
 
@@ -176,8 +177,13 @@ def check_api_version(text: str | None) -> str:
 def iso(instant: float) -> str:
     """A Unix instant as Azure writes it: UTC, seven fraction digits, `Z`."""
     whole = floor(instant)
-    text = datetime.fromtimestamp(whole, UTC).isoformat()[:19]
-    return f"{text}.{int((instant - whole) * 10_000_000):07d}Z"
+    return f"{_second(whole)}.{int((instant - whole) * 10_000_000):07d}Z"
+
+
+@lru_cache(maxsize=128)
+def _second(whole: int) -> str:
+    # An answer tells several instants, and most are the present second.
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]
 
 
 class _Error(msgspec.Struct, rename="camel"):

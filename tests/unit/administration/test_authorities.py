@@ -87,6 +87,7 @@ async def test_a_replace_with_an_api_key_takes_it(side: ServiceSide) -> None:
         {"trustAnchors": 1},
         {"trustAnchors": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"},
         {"trustAnchors": "x" * 70_000},
+        {"trustAnchors": pki.root("a").pem * 11},
         {"maxValidityDays": 0},
         {"maxValidityDays": -1},
         {"maxValidityDays": 36_501},

@@ -64,3 +64,18 @@ def test_a_resource_is_indented() -> None:
     with redirect_stdout(out):
         render.document({"name": "ä"})
     assert out.getvalue() == '{\n  "name": "ä"\n}\n'
+
+
+def test_what_a_device_sent_does_not_speak_to_the_terminal() -> None:
+    shown = printed([{"id": "\x1b]0;title\x07\x9b31m", "more": {"body": "\x1b[2J\x9b2J"}}])
+    assert "\\u001b]0;title\\u0007\\u009b31m" in shown
+    assert not any(char in shown for char in "\x1b\x07\x9b")
+
+
+@given(values)
+def test_a_resource_is_json_without_control_characters(value: Any) -> None:
+    out = StringIO()
+    with redirect_stdout(out):
+        render.document(value)
+    assert json.loads(out.getvalue()) == value
+    assert all(char.isprintable() or char == "\n" for char in out.getvalue())

@@ -274,6 +274,23 @@ class TestBody:
             )
             assert statuses(received) == [413]
 
+    @pytest.mark.parametrize(
+        "beside",
+        [b"0\r\n" + b"X: y\r\n" * 20_000, b"0\r\nX: " + b"y" * 100_000, b"1;" + b"e" * 100_000],
+        ids=["many-trailers", "one-trailer", "extension"],
+    )
+    async def test_what_a_chunked_one_has_beside_its_bytes_is_counted(self, beside: bytes) -> None:
+        async with service() as it:
+            head = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            received = await it.exchange(head, b"1\r\nx\r\n", beside)
+            assert statuses(received) == [431]
+            assert message(received) == "The body's trailer is longer than 32768 bytes."
+
+    async def test_a_short_trailer_is_none_of_it(self) -> None:
+        async with service() as it:
+            head = b"PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            assert statuses(await it.exchange(head, b"1\r\nx\r\n0\r\nX: y\r\n\r\n")) == [200]
+
     async def test_an_application_in_the_middle_of_it_learns_that_the_client_is_gone(self) -> None:
         async with service(body_bytes=100) as it:
             reader, writer = await connected(it.port)

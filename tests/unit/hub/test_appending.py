@@ -128,6 +128,19 @@ async def test_a_write_that_fails_ends_it_once_without_an_acknowledgement(
     assert await telemetry.read(None, 0, 10) == []
 
 
+async def test_a_topic_full_of_tiny_properties_counts_for_the_memory_it_takes(
+    telemetry: SqliteTelemetry, in_flight: InFlight, device: Device
+) -> None:
+    appending = Appending(telemetry, in_flight, device.failures.append, max_bytes=100_000)
+    crowded = Telemetry(
+        DeviceId("lamp-1"), b"", {f"{n:x}": "" for n in range(1_000)}, {}, "{}", HandClock().now()
+    )
+    appending.take(crowded, None)
+    assert device.failures == ["the device sends faster than its messages can be stored"]
+    await in_flight.drained()
+    assert in_flight.bytes == 0
+
+
 async def test_a_closed_log_fails_it(
     telemetry: SqliteTelemetry, appending: Appending, in_flight: InFlight, device: Device
 ) -> None:

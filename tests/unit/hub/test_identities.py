@@ -156,6 +156,13 @@ class TestIssuedCertificate:
         unrecorded = world.issuer.issue(LAMP.text)
         assert await refused(by_certificate(world, unrecorded)) == "hub-certificate-not-bound"
 
+    async def test_one_of_a_version_that_there_is_not_opens_nothing(self, world: HubWorld) -> None:
+        """TLS takes it; who reads it later must not stumble."""
+        await world.enroll()
+        odd = pki.root(LAMP.text, ca=False).der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1)
+        admission = world.identities().authenticate(LAMP, (odd,), None)
+        assert await refused(admission) == "hub-certificate-not-bound"
+
     async def test_a_certificate_that_was_never_bound_opens_nothing(self, world: HubWorld) -> None:
         await world.enroll()
         unbound = await world.issue(bind=False)

@@ -1,6 +1,7 @@
 """Each case draws its chain, leaf first, as x509-limbo does; `[X]` is what the group enrolls."""
 
 import hashlib
+import math
 
 import pytest
 from cryptography import x509
@@ -53,6 +54,18 @@ def rule_of(presented, *groups, **how):
         prove(presented, *groups, **how)
     assert refusal.value.message == "Unauthorized"
     return refusal.value.rule
+
+
+def with_exponent(key, exponent):
+    """The same modulus with another public exponent, which has to be coprime to what the primes leave."""
+    p, q = key.private_numbers().p, key.private_numbers().q
+    while math.gcd(exponent, (p - 1) * (q - 1)) != 1:
+        exponent += 2
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(exponent, p * q)
+    return rsa.RSAPrivateNumbers(
+        p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q), public
+    ).private_key()
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +300,13 @@ class TestLeafName:
     def test_another_name(self, middle, common_name):
         assert rule_of(middle.issue(common_name).chain, group(middle)) == "cn-not-registration-id"
 
+    def test_a_letter_that_only_folds_to_the_same_one(self, middle):
+        """The Kelvin sign in lower case is a k."""
+        name = RegistrationId.parse("key-1")
+        assert prove(middle.issue("KEY-1").chain, group(middle), registration_id=name)
+        spoofed = middle.issue("\u212aey-1").chain
+        assert rule_of(spoofed, group(middle), registration_id=name) == "cn-not-registration-id"
+
     def test_two_names(self, middle):
         both = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in ("dev-1", "dev-2")])
         assert rule_of(middle.issue(None, subject=both).chain, group(middle)) == "cn-not-registration-id"
@@ -354,6 +374,25 @@ class TestHostile:
         certificates[which] = bytes(spoiled)
         with pytest.raises(Unauthenticated):
             prove(certificates, group(top))
+
+    def test_a_key_that_is_slow_to_verify_with_is_not_tried(self, top):
+        """An RSA key's exponent decides what a verification costs, and whoever sends the certificate has chosen it."""
+        usual = rsa.generate_private_key(65537, 2048)
+        assert prove(top.issue("Line 4", ca=True, key=usual).issue("dev-1").chain, group(top))
+        slow = top.issue("Line 4", ca=True, key=with_exponent(usual, (1 << 34) + 1))
+        assert rule_of(slow.issue("dev-1").chain, group(top)) == "chain-signature"
+
+    def test_few_certificates_of_one_name_are_tried(self, top, middle, device):
+        namesakes = [top.intermediate("Line 3").der for _ in range(2)]
+        assert prove([device.der, namesakes[0], middle.der], group(top))
+        assert rule_of([device.der, *namesakes, middle.der], group(top)) == "chain-signature"
+
+    def test_without_a_candidate_no_signature_is_worth_verifying(self, middle):
+        impostor = pki.root("X").issue("Line 3", ca=True, issuer_name=pki.name("Root"))
+        with pytest.raises(Unauthenticated) as refusal:
+            prove([impostor.issue("dev-1").der, middle.der])
+        assert refusal.value.rule == "chain-stops"
+        assert "send the intermediate CN=Root" in refusal.value.evidence
 
     def test_evidence_is_bounded(self, middle):
         long = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "n" * 60) for _ in range(50)])

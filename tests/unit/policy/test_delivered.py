@@ -237,6 +237,13 @@ class TestForm:
             check_delivered(ORDER, [forged], [], None, NOW)
         assert caught.value.rule == "ca-unreadable"
 
+    def test_a_bit_string_where_a_text_belongs(self):
+        forged = der(LEAF).replace(b"\x0c\x08device-1", b"\x03\x08\x00evice-1")
+        assert forged != der(LEAF)
+        with pytest.raises(UpstreamRejected) as caught:
+            check_delivered(ORDER, [forged], [], None, NOW)
+        assert caught.value.rule == "ca-unreadable"
+
     @given(st.lists(st.binary(max_size=200), max_size=4))
     def test_garbage(self, chain):
         with pytest.raises(UpstreamRejected):

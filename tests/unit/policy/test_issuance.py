@@ -97,6 +97,18 @@ class TestSubject:
             altered(csr("device-1"), b"\x0c\x08device-1", b"\x0c\x08\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8")
         ) == ("csr-subject")
 
+    @pytest.mark.parametrize("oid", [NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME])
+    def test_a_bit_string_where_a_text_belongs(self, oid):
+        made = altered(subject("device-1", oid=oid), b"\x0c\x08device-1", b"\x03\x08\x00evice-1")
+        assert rule(made) == "csr-subject"
+
+    def test_a_bit_string_inside_an_alternative_name(self):
+        directory = x509.DirectoryName(
+            x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "elsewhere")])
+        )
+        made = altered(alternative(directory), b"\x0c\x09elsewhere", b"\x03\x09\x00lsewhere")
+        assert rule(made) == "csr-attributes"
+
     def test_an_id_that_does_not_fit_into_a_common_name(self):
         assert rule(csr(None), "x" * 65) == "id-too-long-for-certificate"
         check(csr("x" * 64), "x" * 64)

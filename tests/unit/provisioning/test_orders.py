@@ -13,9 +13,10 @@ from accredit.domain.errors import Malformed, NotFound
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.ids import AuthorityName, DeviceId
 from accredit.domain.issuance_log import LeafKind
-from accredit.domain.registration import Assigned, Assigning, Ended, OperationState, Status
+from accredit.domain.registration import Assigned, Assigning, Ended, OperationState, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.policy import symmetric_keys
+from accredit.provisioning.register import Provisioning
 from support import pki
 from support.provisioning_world import (
     OUTSIDE,
@@ -35,6 +36,7 @@ from support.scripted_ca import (
     rejects,
     then_at_the_gate,
 )
+from support.troubled_store import MeddledStore
 from support.waiting import until
 
 
@@ -96,6 +98,35 @@ class TestPatience:
         with pytest.raises(NotFound) as refused:
             await world.device("dev-2").poll(answer)
         assert refused.value.rule == "operation-unknown"
+
+
+class TestChangedAtTheLastMoment:
+    """Between the decision and its commit: the ceremony starts over, and nothing is ordered for what is no longer so."""
+
+    async def test_the_enrollment_is_disabled(self, world):
+        enrollment = await world.individual(authority=OUTSIDE)
+        world.open(MeddledStore(world.disk, lambda: world.change(enrollment, enabled=False)))
+        answer = await world.device().certify()
+        assert isinstance(answer, Assigning)
+        assert (await world.device().poll(answer)).status is Status.DISABLED
+        assert world.ca.orders == []
+
+    async def test_the_authority_is_replaced(self, world):
+        await world.individual(authority=OUTSIDE)
+        world.open(MeddledStore(world.disk, world.authority))
+        world.ca.will(delivers)
+        answer = await world.device().certify()
+        present = await world.disk.authority(AuthorityName.parse(OUTSIDE))
+        assert answer.certified.record.authority_version == present.version
+        assert len(world.ca.orders) == 1
+
+    async def test_the_registration_is_made_by_another_call(self, world):
+        await world.individual(authority=OUTSIDE)
+        other = Provisioning(world.means, world.orders)
+        world.open(MeddledStore(world.disk, lambda: other.register(world.device().request())))
+        world.ca.will(delivers)
+        answer = await world.device().certify()
+        assert answer.registration.substatus is Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT
 
 
 class TestJoining:
@@ -179,6 +210,22 @@ class TestSuperseding:
             await world.device().outcome(newer)
             assert len(await world.leaves(LeafKind.UNKNOWN)) == 1
             assert await world.disk.unsettled_operations() == []
+            await world.audit()
+
+    async def test_an_answer_that_comes_too_late_tells_where_to_ask(self, tmp_path):
+        async with opened(tmp_path, connector="polls", patience_s=0) as world:
+            await world.individual(authority=OUTSIDE)
+            world.ca.will(at_the_gate(pending("seven")), delivers)
+            older = await world.device().certify(0)
+            await until(lambda: world.ca.orders)
+            newer = await world.device().certify(1)
+            await world.device().outcome(newer)
+            settled = asyncio.ensure_future(world.orders.settled(operation_of(older), PATIENT_S))
+            world.ca.sign(world.ca.orders[0])
+            world.ca.gate.set()
+            assert await settled
+            assert len(await world.certificates()) == 2
+            assert await world.leaves(LeafKind.UNKNOWN) == []
             await world.audit()
 
     @pytest.mark.parametrize("step", [rejects, deferred(5)])
@@ -342,6 +389,24 @@ class TestResume:
         await earlier.stop(0)
         assert len(await world.certificates()) == 1
         assert await world.leaves(LeafKind.UNKNOWN) == []
+
+    async def test_who_has_lost_it_orders_nothing(self, world):
+        await world.individual(authority=OUTSIDE)
+        await world.restart(patience_s=0)
+        world.sleep_ends.clear()
+        world.ca.will(deferred(5), at_the_gate(delivers))
+        answer = await world.device().certify()
+        await until(lambda: world.slept)
+        earlier = world.orders
+        world.open()
+        await world.orders.resume()
+        await until(lambda: len(world.ca.orders) == 2)
+        lost = asyncio.ensure_future(earlier.settled(operation_of(answer), PATIENT_S))
+        world.sleep_ends.set()
+        assert await lost
+        world.ca.gate.set()
+        assert isinstance(await world.device().outcome(answer), Assigned)
+        assert len(world.ca.orders) == 2
 
     async def test_a_hub_of_another_name_by_then(self, world):
         """The operator started the service with another host name."""

@@ -351,6 +351,18 @@ class TestDeadline:
             world.ca.surprises.clear()
             await world.audit()
 
+    async def test_a_record_that_no_connector_can_be_made_of(self, world):
+        """A bug must not leave a device without an answer for ever."""
+        await world.individual(authority=OUTSIDE)
+        await world.orders.stop(0)
+        answer = await world.device().certify()
+        world.broken = True
+        await world.restart()
+        ended = await world.device().outcome(answer)
+        assert ended.status is Status.FAILED
+        assert world.now >= ended.created_at + DEADLINE_S
+        assert await world.leaves(LeafKind.UNKNOWN) == []
+
     async def test_a_wait_beyond_the_deadline_is_cut_and_asked_for_once_more(self, world):
         """The CA says: in an hour. At the deadline it is ready by chance."""
         await world.individual(authority=OUTSIDE)
@@ -496,6 +508,17 @@ class TestChangedMeanwhile:
         assert (await world.disk.operation(operation_of(answer))).state is OperationState.FAILED
         assert len(world.ca.orders) == 1
         assert await world.leaves(LeafKind.UNKNOWN) == []
+
+    async def test_a_doubt_is_noted_once(self, world):
+        enrollment = await world.individual(authority=OUTSIDE)
+
+        async def then_it_is_disabled(ca, order):
+            await world.change(enrollment, enabled=False)
+            return Unknown("nobody knows")
+
+        world.ca.will(then_it_is_disabled)
+        assert isinstance(await world.device().certify(), Ended)
+        assert len(await world.leaves(LeafKind.UNKNOWN)) == 1
 
     async def test_an_authority_that_was_replaced_while_it_may_have_signed(self, world):
         await world.individual(authority=OUTSIDE)

@@ -12,13 +12,13 @@ from accredit.domain.changes import SaveRegistration
 from accredit.domain.device import BindingState
 from accredit.domain.errors import Malformed, NotFound, Unauthenticated, UpstreamUnavailable
 from accredit.domain.evidence import NothingShown
-from accredit.domain.ids import DeviceId
+from accredit.domain.ids import AuthorityName, DeviceId
 from accredit.domain.registration import Assigned, Assigning, Status, Substatus
 from accredit.interfaces import StoreUnavailable
 from accredit.provisioning.complete import ROUNDS
 from support.provisioning_world import HUB, OUTSIDE, sha256_of
 from support.scripted_ca import delivers, rejects
-from support.troubled_store import TroubledStore
+from support.troubled_store import MeddledStore, TroubledStore
 
 
 class TestWithoutCsr:
@@ -158,6 +158,33 @@ class TestManyAtOnce:
         assert refused.value.rule == "busy"
         assert store.commits == ROUNDS
         assert await world.certificates() == []
+
+
+class TestChangedAtTheLastMoment:
+    """Between the decision and its commit: the ceremony starts over, and tells what is so then."""
+
+    async def test_the_enrollment_is_disabled(self, world):
+        enrollment = await world.individual()
+        world.open(MeddledStore(world.disk, lambda: world.change(enrollment, enabled=False)))
+        answer = await world.device().certify()
+        assert isinstance(answer, Assigning)
+        assert await world.certificates() == []
+        assert (await world.disk.registrations(None, None, 9)).rows == []
+
+    async def test_the_enrollment_is_deleted(self, world):
+        enrollment = await world.individual()
+        world.open(MeddledStore(world.disk, lambda: world.unenroll(enrollment)))
+        with pytest.raises(Unauthenticated):
+            await world.device().certify()
+        assert await world.certificates() == []
+
+    async def test_the_authority_is_replaced(self, world):
+        await world.individual()
+        world.open(MeddledStore(world.disk, world.replace_builtin))
+        answer = await world.device().certify()
+        present = await world.disk.authority(AuthorityName.parse("builtin"))
+        assert answer.certified.record.authority_version == present.version
+        assert len(await world.certificates()) == 1
 
 
 class TestSerialNumbers:
