@@ -39,7 +39,7 @@ class ConfiguredAuthorities:
         self._clock = clock
         self._entropy = entropy
         self._made: dict[AuthorityName, Authority] = {}
-        self._pools: list[Egress] = []
+        self._pools: dict[AuthorityName, Egress] = {}
 
     async def get(self, name: AuthorityName) -> Authority | None:
         record = await self._store.authority(name)
@@ -56,14 +56,19 @@ class ConfiguredAuthorities:
         if record.type == "BuiltIn":
             ours: Authority = kind(record, self._entropy, self._clock)
             return ours
-        pool = Egress(self._rules)
-        self._pools.append(pool)
+        # A replaced authority keeps its pool: an order may be under way on it.
+        pool = self._pool(record.name)
         outside: Authority = kind(record, pool, self._config.digicert_url, self._clock)
         return outside
 
+    def _pool(self, name: AuthorityName) -> Egress:
+        if name not in self._pools:
+            self._pools[name] = Egress(self._rules)
+        return self._pools[name]
+
     async def close(self) -> None:
         """Close every connection pool."""
-        for pool in self._pools:
+        for pool in self._pools.values():
             await pool.close()
 
 

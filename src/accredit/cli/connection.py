@@ -134,6 +134,9 @@ def _reason(answer: httpx.Response) -> str:
 
 def resource(collection: str, *names: str) -> str:
     """The path of a resource; a name that was typed can't lead to another one."""
+    for name in names:
+        if name in {".", ".."}:
+            raise Problem(f"{name!r} is no name that a resource can have.")
     return "/".join((collection, *(quote(name, safe="") for name in names)))
 
 

@@ -102,10 +102,6 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
             self._deliver(tls, records)
         elif self._shake_hands(tls, len(data)):
             self._deliver(tls)
-            # The handshake's last flight, where the front had nothing to add to it.
-            self._flush(tls)
-            # A front that says nothing yet must not keep the handshake's last flight from leaving.
-            self._flush(tls)
 
     def eof_received(self) -> bool:
         """The peer's TCP stream ended: with or without a close_notify, nothing more comes."""
@@ -222,9 +218,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
             self._broken(tls, error)
         finally:
             self._delivering = False
-        # What OpenSSL itself may have to say (RFC 8446, 4.6.3) leaves with the next answer.
-        if self._unsent:
-            self._flush(tls)
+        self._flush(tls)
 
     def _end_of_stream(self) -> bool:
         """Tell the front once, be it by close_notify or by TCP; True when it wants to go on writing."""

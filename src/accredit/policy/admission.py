@@ -5,17 +5,14 @@ Azure: docs *concepts-device-reprovision* for the substatus of a repeated regist
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind
-from accredit.domain.errors import Disabled, Unauthenticated
+from accredit.domain.errors import Disabled, Malformed, Unauthenticated
 from accredit.domain.evidence import Attested
+from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
-
-_NOTHING = re.compile(r"(?!)")
 
 
 def open_to(registration_id: RegistrationId, groups: Sequence[Enrollment]) -> Sequence[Enrollment]:
@@ -25,16 +22,12 @@ def open_to(registration_id: RegistrationId, groups: Sequence[Enrollment]) -> Se
 
 def _has(group: Enrollment, registration_id: RegistrationId) -> bool:
     pattern = group.settings.get("idPattern")
-    return pattern is None or _matcher(pattern).fullmatch(registration_id.key) is not None
-
-
-@lru_cache(maxsize=4_096)
-def _matcher(pattern: str) -> re.Pattern[str]:
-    # Registration ids compare without regard to case, so does what describes them.
+    if pattern is None:
+        return True
     try:
-        return re.compile(pattern, re.IGNORECASE)
-    except re.error:  # it was one for the Python that stored it
-        return _NOTHING
+        return id_pattern(pattern).fullmatch(registration_id.key) is not None
+    except Malformed:  # stored when other forms were allowed: it describes nobody
+        return False
 
 
 def admit(attested: Attested, previous: Registration | None) -> None:

@@ -54,8 +54,7 @@ async def _by_token(
     now: int,
 ) -> Attested:
     registration_id = request.registration_id
-    if symmetric_keys.check_terms(token, id_scope, registration_id, now):
-        log.warning("sas-lives-long", registrationId=registration_id.text, trackingId=request.tracking_id)
+    lives_long = symmetric_keys.check_terms(token, id_scope, registration_id, now)
     if individual is not None:
         candidates: Sequence[Enrollment] = (individual,)
     else:
@@ -63,6 +62,10 @@ async def _by_token(
     for enrollment in candidates:
         keys = symmetric_keys.matching_keys(token, enrollment, registration_id)
         if keys is not None:
+            if lives_long:
+                log.warning(
+                    "sas-lives-long", registrationId=registration_id.text, trackingId=request.tracking_id
+                )
             return Attested(registration_id, enrollment, keys)
     if individual is not None and not isinstance(individual.attestation, SymmetricKeys):
         raise _other_mechanism("a SAS token", individual)

@@ -143,6 +143,8 @@ class GroupCommit:
     def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         with contextlib.suppress(sqlite3.Error):
             self._roll_back()
+        # Before all else: what waits goes on, whatever those who hear of this do.
+        self._loop.call_soon(self._next)
         for (unit, _), outcome in zip(batch, outcomes, strict=True):
             if outcome is None:
                 self._committed(unit)
@@ -153,8 +155,6 @@ class GroupCommit:
                 future.set_result(None)
             else:
                 future.set_exception(outcome)
-        # After those who waited, whose next units then share the next commit.
-        self._loop.call_soon(self._next)
 
     def _outcomes(self, units: Sequence[UnitOfWork]) -> Sequence[Outcome]:
         """Within the transaction that was begun; it is left open when anything in it is to be committed."""

@@ -156,7 +156,7 @@ _TABLE = {
     "group-capacity": Rule(Conflict, "There are as many symmetric-key groups without idPattern as there can be."),
     "hub-count": Rule(Malformed, "iotHubs names too many hubs."),
     "hub-unknown": Rule(Malformed, "iotHubs names a hub that is not linked."),
-    "id-pattern": Rule(Malformed, "idPattern is too long or not a regular expression."),
+    "id-pattern": Rule(Malformed, "idPattern is too long, or not a regular expression of the forms that are allowed."),
     "id-reserved": Rule(Malformed, "The id is an address of the API."),
     "initial-twin": Rule(Malformed, "initialTwin is not of its form."),
     "key-size": Rule(Malformed, "A symmetric key is not the base64 of 16 to 64 bytes."),

@@ -6,7 +6,6 @@ except inside `clientCertificateIssuancePolicy`, where a slip of the pen would c
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, ReprovisionPolicy
 from accredit.domain.errors import Malformed
+from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.registration import Registration
 from accredit.wire.dps import iso
@@ -27,7 +27,6 @@ from accredit.wire.service_api.documents import free_form, read
 from accredit.wire.service_api.etags import quoted
 from accredit.wire.service_api.registrations import registration_document
 
-MAX_ID_PATTERN_CHARS = 256
 MAX_HUBS = 50
 
 _ALLOCATION = {"hashed": "hashed", "static": "static", "geolatency": "geoLatency", "custom": "custom"}
@@ -250,10 +249,5 @@ def _settings(document: _Document, hubs: tuple[str, ...], *, individual: bool) -
 def _id_pattern(text: str | None) -> str | None:
     if not text:
         return None
-    if len(text) > MAX_ID_PATTERN_CHARS:
-        raise Malformed(f"idPattern is longer than {MAX_ID_PATTERN_CHARS} characters.", rule="id-pattern")
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError, Warning):
-        raise Malformed("idPattern is not a regular expression.", rule="id-pattern") from None
+    id_pattern(text)
     return text
