@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from accredit.wire.rules import RULES
 from support.device_key import DeviceKey
 from support.digicert_process import DigiCertProcess
 from support.enrolling import issuing, symmetric_individual
@@ -190,11 +191,11 @@ class TestARestartInBetween:
 
 class TestRefusing:
     @pytest.mark.parametrize(
-        ("fault", "said"),
+        ("fault", "rule", "said"),
         [
-            ("refuse-400", "does not accept this key type"),
-            ("refuse-401", "The API key expired at midnight"),
-            ("turned-down", "turned the request down"),
+            ("refuse-400", "ca-refused", "does not accept this key type"),
+            ("refuse-401", "ca-credentials", "The API key expired at midnight"),
+            ("turned-down", "ca-refused", "turned the request down"),
         ],
     )
     def test_the_registration_fails_with_a_number_and_a_sentence(
@@ -204,14 +205,19 @@ class TestRefusing:
         key: DeviceKey,
         secret: str,
         fault: str,
+        rule: str,
         said: str,
     ) -> None:
+        """The device is told which rule it was; the CA's own words are for the operator's log."""
         digicert.misbehaves(fault)
         answer = registers(outside, key, secret)
         assert (answer.status, answer.document["status"]) == (200, "failed"), answer
         assert answer.state["status"] == "failed"
         assert answer.state["errorCode"] == 400037
-        assert said in answer.state["errorMessage"]
+        assert answer.state["errorMessage"] == RULES[rule].sentence
+        line = outside.logs("registration", registrationId=key.registration_id, outcome="failed")
+        assert line["rule"] == rule
+        assert said in line["evidence"]
         assert digicert.api_key not in str(answer.document)
         assert outside.certificates(key.registration_id) == []
         # The next attempt is a fresh one.

@@ -83,7 +83,13 @@ def test_a_connection_string_is_read_or_refused_in_words(text: str) -> None:
         Connection.parse(text, None)
 
 
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=3))
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_would_be_resolved_away_is_refused(name: str) -> None:
+    with pytest.raises(Problem, match="no name"):
+        resource("/things", name)
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda name: name not in {".", ".."}), min_size=1, max_size=3))
 def test_a_name_stays_in_its_place(names: list[str]) -> None:
     path = resource("/things", *names)
     assert path.isascii()
