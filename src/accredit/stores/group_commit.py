@@ -24,6 +24,9 @@ MAX_BATCH = 64
 """Bounds how long a batch holds the event loop: some milliseconds."""
 
 MAX_WAITING = 8192
+GATHER_S = 0.002
+"""Where units come several at a time, how long the next batch waits for more of them: a commit costs what it costs."""
+
 RETRY_S = 0.01
 """How soon a database that another process has locked is tried again."""
 
@@ -144,7 +147,10 @@ class GroupCommit:
         with contextlib.suppress(sqlite3.Error):
             self._roll_back()
         # Before all else: what waits goes on, whatever those who hear of this do.
-        self._loop.call_soon(self._next)
+        if len(batch) > 1:
+            self._loop.call_later(GATHER_S, self._next)
+        else:
+            self._loop.call_soon(self._next)
         for (unit, _), outcome in zip(batch, outcomes, strict=True):
             if outcome is None:
                 self._committed(unit)
