@@ -7,6 +7,7 @@ from typing import Any
 _ROWS = (
     ("server CPU per provisioning", "cpuUs", "us", 0),
     ("ratio to `openssl s_server` + verify + sign", "opensslRatio", "x", 2),
+    ("the same ratio with 8 devices at a time", "lightRatio", "x", 2),
     ("ratio to the bare server + verify + sign", "bareServerRatio", "x", 2),
     ("ratio to crypto in memory", "inMemoryRatio", "x", 2),
     ("`openssl s_server` + verify + sign", "opensslUs", "us", 0),
@@ -14,6 +15,7 @@ _ROWS = (
     ("crypto in memory", "inMemoryUs", "us", 0),
     ("registrations per second, beside the load generator", "perSecond", "/s", 0),
     ("latency p50", "p50Ms", "ms", 1),
+    ("latency p50 with 8 devices at a time", "lightP50Ms", "ms", 1),
     ("latency p99", "p99Ms", "ms", 1),
     ("resident after the load", "residentMb", "MB", 0),
     ("process start to ready", "startS", "s", 2),

@@ -20,19 +20,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from rich.console import Console
 
 from accredit.app.data_folder import DataFolder
 from accredit.cli.connection import ServiceClient
 from accredit.cli.local import client, state
 from accredit.cli.problem import Problem
 from accredit.domain.access import Realm
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MESSAGES = 10
 MQTT_PORT = 8883
@@ -67,6 +69,8 @@ def demo() -> None:
             "The demo drives the stock Azure SDK, which is not installed; run `pip install 'accredit[demo]'`."
         ) from None
     began = time.monotonic()
+    from rich.console import Console  # noqa: PLC0415 - only what tells needs it
+
     console = Console(width=110, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="accredit-demo-") as folder:
         scene = _Scene(Path(folder), _free_host(), console)

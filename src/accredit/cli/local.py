@@ -7,11 +7,10 @@ import os
 import time
 from base64 import b64encode
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accredit.app import local
 from accredit.app.data_folder import CannotStart
 from accredit.cli import render
 from accredit.cli.connection import Connection, ServiceClient, given
@@ -20,6 +19,9 @@ from accredit.config import BadSetting, load
 from accredit.domain.access import Policy, Realm
 from accredit.domain.secret import Secret
 from accredit.wire import sas
+
+if TYPE_CHECKING:
+    from accredit.app.local import LocalState
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The service's data folder.")]
 Remote = Annotated[
@@ -37,9 +39,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 MAX_TTL_S = 365 * 86_400
 
 
-def state(data_dir: Path | None) -> local.LocalState:
+def state(data_dir: Path | None) -> LocalState:
     """What the folder says; raises Problem."""
     try:
+        from accredit.app import local  # noqa: PLC0415 - what `serve` does not need, it need not load
+
         return asyncio.run(local.read(load({"data_dir": data_dir}, os.environ)))
     except (CannotStart, BadSetting) as error:
         raise Problem(str(error)) from None

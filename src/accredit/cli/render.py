@@ -7,10 +7,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 _PIPE_COLUMNS = 4_096
 
 
@@ -21,6 +17,10 @@ def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], 
             # ASCII can be printed everywhere, and has no U+2028 that ends a line for some readers.
             sys.stdout.write(json.dumps(row) + "\n")
         return
+    from rich.console import Console  # noqa: PLC0415 - only tables need it, and it takes its time to load
+    from rich.table import Table  # noqa: PLC0415 - the same
+    from rich.text import Text  # noqa: PLC0415 - the same
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, _ in columns:
         table.add_column(heading, overflow="fold")
