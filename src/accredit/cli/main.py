@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -51,9 +52,14 @@ app.add_typer(hub.app, name="hub")
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except Problem as problem:
         print(problem, file=sys.stderr)
         raise SystemExit(problem.exit_code) from None
     except BrokenPipeError:
+        # Who read our output has read enough; the interpreter would complain of it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -16,6 +16,7 @@ def listing(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str]], 
         for row in rows:
             # ASCII can be printed everywhere, and has no U+2028 that ends a line for some readers.
             sys.stdout.write(json.dumps(row) + "\n")
+        sys.stdout.flush()
         return
     from rich.console import Console  # noqa: PLC0415 - only tables need it, and it takes its time to load
     from rich.table import Table  # noqa: PLC0415 - the same
