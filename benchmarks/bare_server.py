@@ -10,7 +10,7 @@ import uvloop
 
 from accredit.ca.server_identity import ServerIdentity
 from accredit.fronts.listener import Ceiling, Listener, bind
-from accredit.fronts.tls import server_context
+from accredit.fronts.tls_context import server_context
 from benchmarks.service import HOST
 
 

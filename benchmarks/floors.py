@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
-from accredit.fronts.tls import server_context
+from accredit.fronts.tls_context import server_context
 from benchmarks.cpu import cpu_seconds
 from benchmarks.fleet import client_context, shake_hands
 from benchmarks.service import HOST

@@ -18,7 +18,6 @@ from typing import Any, cast
 
 from OpenSSL import SSL, crypto
 
-from accredit.fronts.tls_context import server_context as server_context  # noqa: PLC0414 - told to the app from here
 from accredit.observe import log
 
 _READ_BYTES = 16_384

@@ -41,7 +41,7 @@ def destination(url: str) -> Destination:
         raise BadDestination("the URL is too long or has characters that a URL can't have")
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port
+        host, port = (parts.hostname or "").rstrip(".").lower(), parts.port
     except ValueError:
         raise BadDestination("the URL can't be read") from None
     if parts.scheme not in {"http", "https"} or not host or port == 0 or parts.username is not None:

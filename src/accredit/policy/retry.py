@@ -25,14 +25,9 @@ _DOUBLINGS = 30
 class RetrySchedule:
     """`spread` is the share of a delay that jitter may take away, 0 to 1."""
 
-    attempts: int
     base_s: float
     cap_s: float
     spread: float = 0.5
-
-    def exhausted(self, attempt: int) -> bool:
-        """Whether attempt number `attempt` (the first is 1) was the last."""
-        return attempt >= self.attempts
 
     def wait_s(self, attempt: int, jitter: float) -> int:
         """Whole seconds to wait after failed attempt number `attempt`, at least 1; `jitter` is within [0, 1]."""
@@ -43,8 +38,8 @@ class RetrySchedule:
         return max(1, ceil(delay * (1.0 - self.spread * jitter)))
 
 
-AUTHORITY_RETRY = RetrySchedule(attempts=12, base_s=2.0, cap_s=60.0)
-"""For certificate authorities; the operation's own deadline usually ends it earlier."""
+AUTHORITY_RETRY = RetrySchedule(base_s=2.0, cap_s=60.0)
+"""For certificate authorities; the operation's own deadline ends it."""
 
 
 def jitter_of(text: str) -> float:

@@ -43,7 +43,7 @@ def check_terms(
 ) -> bool:
     """Raise Unauthenticated unless the token is for this registration and not expired.
 
-    Returns whether it is valid for longer than `max_lifetime_s`: to be logged, or refused by `outlives`.
+    Returns whether it is valid for longer than `max_lifetime_s`: to be logged.
     """
     if token.expires_at <= now:
         raise Unauthenticated(
@@ -60,17 +60,6 @@ def check_terms(
             evidence=f"the token is for {token.resource[:200]!r}",
         )
     return token.expires_at - now > max_lifetime_s
-
-
-def outlives(token: SasToken, now: float, max_lifetime_s: int) -> Unauthenticated:
-    """The refusal of a token that is valid for too long, for operators who want that."""
-    days = int(token.expires_at - now) // 86_400
-    return Unauthenticated(
-        "Unauthorized",
-        rule="sas-lifetime",
-        hint=f"tokens may be valid for {max_lifetime_s // 86_400} days",
-        evidence=f"the token is valid for another {days} days",
-    )
 
 
 def _covers(resource: str, id_scope: str, registration_id: RegistrationId) -> bool:

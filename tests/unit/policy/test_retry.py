@@ -21,16 +21,12 @@ NOW = 1_800_000_000
 
 class TestSchedule:
     def test_doubles_up_to_the_cap(self):
-        schedule = RetrySchedule(attempts=6, base_s=2, cap_s=20)
+        schedule = RetrySchedule(base_s=2, cap_s=20)
         assert [schedule.wait_s(attempt, 0.0) for attempt in range(1, 7)] == [2, 4, 8, 16, 20, 20]
 
     def test_jitter_takes_away_its_share(self):
-        schedule = RetrySchedule(attempts=6, base_s=40, cap_s=400, spread=0.5)
+        schedule = RetrySchedule(base_s=40, cap_s=400, spread=0.5)
         assert (schedule.wait_s(1, 0.0), schedule.wait_s(1, 0.5), schedule.wait_s(1, 1.0)) == (40, 30, 20)
-
-    def test_ends_after_its_attempts(self):
-        schedule = RetrySchedule(attempts=3, base_s=1, cap_s=1)
-        assert [schedule.exhausted(attempt) for attempt in (1, 2, 3, 4)] == [False, False, True, True]
 
     @pytest.mark.parametrize("jitter", [-0.01, 1.01, float("nan")])
     def test_refuses_a_jitter_out_of_range(self, jitter):

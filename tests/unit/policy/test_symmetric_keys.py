@@ -144,11 +144,6 @@ class TestTerms:
         assert self.check(token(PRIMARY, expires_at=NOW + year)) is False
         assert self.check(token(PRIMARY, expires_at=NOW + year + 1)) is True
 
-    def test_the_refusal_of_a_long_life(self):
-        refusal = symmetric_keys.outlives(token(PRIMARY, expires_at=NOW + 400 * 86_400), NOW, 86_400)
-        assert (refusal.rule, refusal.message) == ("sas-lifetime", "Unauthorized")
-        assert "400 days" in refusal.evidence
-
 
 class TestDiagnosis:
     """What the operator reads; the device reads `Unauthorized`."""
