@@ -73,7 +73,9 @@ LOCK := uv pip compile pyproject.toml requirements/build.in --universal --python
 lock:
 	$(LOCK) -o requirements/base.lock
 	$(LOCK) --extra demo -c requirements/base.lock -o requirements/demo.lock
-	$(LOCK) --extra demo --group test --group check -c requirements/base.lock -o requirements/dev.lock
+	$(LOCK) --extra amqp -c requirements/base.lock -o requirements/amqp.lock
+	$(LOCK) --extra demo --group test --group check --group docs -c requirements/base.lock -o requirements/dev.lock
+	$(LOCK) --group fuzz -c requirements/base.lock -o requirements/fuzz.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

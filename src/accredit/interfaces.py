@@ -10,10 +10,11 @@ from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order
-from accredit.domain.device import Binding, HubDevice, Telemetry
+from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import Leaf
+from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.secret import Secret
 
@@ -231,6 +232,37 @@ class Hub(Protocol):
         `token` is a fresh random name for a new identity's generation and etag.
         """
         ...
+
+
+class RemoteHub(Protocol):
+    """A hub outside this service's database. Every call may run twice: what was done is done again without harm.
+
+    Raises UpstreamUnavailable where trying again helps, UpstreamRejected where it does not.
+    """
+
+    name: str
+
+    async def put(self, identity: HubIdentity) -> None:
+        """Create the device or make its credentials these."""
+        ...
+
+    async def data(self, device_id: DeviceId) -> DeviceData | None:
+        """What the hub holds for the device, None when it has no such device."""
+        ...
+
+    async def delete(self, device_id: DeviceId) -> None:
+        """Remove the device; that it is not there is no error."""
+        ...
+
+
+class Hubs(Protocol):
+    """The linked hubs. What is linked may change at any time."""
+
+    async def linked(self) -> Sequence[LinkedHub]:
+        """By name."""
+        ...
+
+    async def get(self, name: str) -> Hub | RemoteHub | None: ...
 
 
 class TelemetryLog(Protocol):

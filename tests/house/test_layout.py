@@ -46,6 +46,7 @@ ELSEWHERE = {
     "domain/changes.py": "values without behaviour; tests/contract holds the store against them",
     "domain/enrollment.py": "values without behaviour; tests/unit/administration/test_enrollments.py",
     "domain/evidence.py": "values without behaviour; tests/unit/policy/test_chains.py",
+    "domain/linked_hub.py": "values without behaviour; tests/contract holds the store against them",
     "domain/receipts.py": "values without behaviour; tests/house/test_receipts.py",
     "domain/registration.py": "values without behaviour; tests/unit/wire/test_dps.py",
     "fronts/health.py": "tests/unit/fronts/test_https.py and tests/docs (troubleshoot)",

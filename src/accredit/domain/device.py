@@ -34,6 +34,29 @@ class HubDevice:
     iot_edge: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceData:
+    """What goes with a device from hub to hub: its twin's tags and desired properties, and its capability."""
+
+    tags: dict[str, Any]
+    desired: dict[str, Any]
+    iot_edge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HubIdentity:
+    """What a remote hub shall hold for a device: its keys, or the SHA-256 thumbprints of the certificates that open it.
+
+    Of `thumbprints` there are at most two, the newest first. `data` is written when it is given; without it what the
+    hub has stays as it is.
+    """
+
+    device_id: DeviceId
+    keys: DeviceKeys | None
+    thumbprints: tuple[bytes, ...]
+    data: DeviceData | None
+
+
 class BindingState(StrEnum):
     """A certificate at its hub. Retired: a newer one was used. Superseded: pushed out by newer ones, unused."""
 
