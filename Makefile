@@ -7,13 +7,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 OURSELVES := $(PIP) install --no-deps --no-build-isolation -e .
 
-.PHONY: help install demo serve test check format bench campaign lock clean
+.PHONY: help install demo serve test check format bench campaign docs lock clean
 
 help:
 	@echo "make demo      one device, from its key to its first message on the hub"
 	@echo "make serve     the service on the default ports, state in .data"
 	@echo "make test      the whole suite          make check     format, lint, types, imports"
 	@echo "make bench     the benchmarks           make campaign  the long tests"
+	@echo "make docs      the documentation as a site, in site/"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -66,6 +67,9 @@ bench: $(VENV)/dev.stamp
 campaign: $(VENV)/dev.stamp
 	@scripts/test-needs
 	@$(BIN)/pytest tests/campaigns --campaign -q
+
+docs: $(VENV)/dev.stamp
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "the documentation is in site/index.html"
 
 # Needs uv (pip install uv). Pins with hashes, for every platform, without registry addresses.
 LOCK := uv pip compile pyproject.toml requirements/build.in --universal --python-version 3.11 \
