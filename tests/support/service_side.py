@@ -42,7 +42,13 @@ PROVISIONING_RIGHTS = (
     Right.REGISTRATION_STATUS_READ,
     Right.REGISTRATION_STATUS_WRITE,
 )
-HUB_POLICIES = {"iothubowner": frozenset(Right), "service": frozenset({Right.SERVICE_CONNECT})}
+HUB_POLICIES = {
+    "iothubowner": frozenset(Right),
+    "service": frozenset({Right.SERVICE_CONNECT}),
+    "device": frozenset({Right.DEVICE_CONNECT}),
+    "registryRead": frozenset({Right.REGISTRY_READ}),
+    "registryReadWrite": frozenset({Right.REGISTRY_READ, Right.REGISTRY_WRITE}),
+}
 
 
 def policies() -> tuple[Policy, ...]:

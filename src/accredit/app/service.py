@@ -28,7 +28,7 @@ from accredit.app.world import SystemClock, SystemEntropy
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
 from accredit.egress import EgressRules
-from accredit.fronts import device_api, health, hub_api, service_api
+from accredit.fronts import device_api, health, hub_api, openapi, service_api
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling, Listener
 from accredit.fronts.mqtt import MqttConnection
@@ -154,6 +154,7 @@ async def _serving(
             administrators, _access(config, store, clock, Realm.PROVISIONING), clock, entropy
         ),
         *hub_api.routes(telemetry, _access(config, store, clock, Realm.HUB), clock, entropy),
+        *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry))),
         *device_api.routes(provisioning, clock, entropy),
     ]
     mqtt = partial(MqttConnection, DpsConversations(provisioning, clock, entropy), devices)

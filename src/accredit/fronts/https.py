@@ -19,7 +19,7 @@ from uuid import UUID
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accredit.domain.errors import AccreditError
@@ -68,7 +68,8 @@ def lenient(route: Route) -> Route:
 
 class _Roof:
     def __init__(self, routes: Sequence[Route], clock: Clock, entropy: Entropy) -> None:
-        self._router = Router([lenient(route) for route in routes], redirect_slashes=False)
+        self._routes = [lenient(route) for route in routes]
+        self._router = Router(self._routes, redirect_slashes=False)
         self._clock = clock
         self._entropy = entropy
 
@@ -100,10 +101,16 @@ class _Roof:
             case HTTPException():
                 message = f"{HTTPStatus(error.status_code).phrase}: {scope['method']} {scope['path'][:200]}"
                 wire = refusals.of_status(error.status_code)
-                return self._response(wire, message, tracking_id, error.headers)
+                extra = {"allow": self._allowed(scope)} if error.status_code == 405 else error.headers
+                return self._response(wire, message, tracking_id, extra)
             case _:
                 log.error("http-call-failed", trackingId=tracking_id, path=scope["path"], exc_info=error)
                 return self._response(refusals.INTERNAL, "Internal error", tracking_id)
+
+    def _allowed(self, scope: Scope) -> str:
+        """Every method of the address (RFC 9110 15.5.6): the router names those of its first row alone."""
+        here = [route for route in self._routes if route.matches(scope)[0] is not Match.NONE]
+        return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
     def _response(
         self, wire: Wire, message: str, tracking_id: str, extra: Mapping[str, str] | None = None

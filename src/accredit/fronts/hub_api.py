@@ -28,10 +28,13 @@ from accredit.administration.access import Access
 from accredit.domain.device import Telemetry
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
+from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.gate import JSON, Gate
 from accredit.interfaces import Clock, Entropy, TelemetryLog
 from accredit.policy.access import Call
 from accredit.wire.dps import iso
+from accredit.wire.service_api.openapi import Described, Parameter
+from accredit.wire.service_api.schemas import TelemetryShown
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
@@ -54,6 +57,11 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
 
 def routes(telemetry: TelemetryLog, access: Access, clock: Clock, entropy: Entropy) -> list[Route]:
     """`access` is the gate of the hub's realm."""
+    return routes_of(endpoints(telemetry), Gate(access, clock, entropy))
+
+
+def endpoints(telemetry: TelemetryLog) -> tuple[Endpoint, ...]:
+    """The table: each row is an address."""
 
     async def events(request: Request, _by: str) -> Response:
         text = request.query_params.get("deviceId")
@@ -67,8 +75,31 @@ def routes(telemetry: TelemetryLog, access: Access, clock: Clock, entropy: Entro
         content = msgspec.json.encode([_document(sequence, message) for sequence, message in rows])
         return Response(content, 200, media_type=JSON)
 
-    gate = Gate(access, clock, entropy)
-    return [Route("/messages/events", gate.behind(Call.READ_TELEMETRY, events), methods=["GET"])]
+    described = Described("What the embedded hub received.", answers=list[TelemetryShown], parameters=_EVENTS)
+    return (Endpoint("GET", "/messages/events", Call.READ_TELEMETRY, events, described),)
+
+
+_EVENTS = (
+    Parameter("deviceId", "query", "Only this device's messages."),
+    Parameter(
+        "after",
+        "query",
+        "Only messages with a higher `sequenceNumber`.",
+        (("type", "integer"), ("minimum", 0)),
+    ),
+    Parameter(
+        "limit",
+        "query",
+        "At most so many messages.",
+        (("type", "integer"), ("minimum", 1), ("maximum", MAX_LIMIT)),
+    ),
+    Parameter(
+        "wait",
+        "query",
+        "Seconds to wait for the first.",
+        (("type", "integer"), ("minimum", 0), ("maximum", MAX_WAIT_S)),
+    ),
+)
 
 
 async def _messages(

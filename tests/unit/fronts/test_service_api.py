@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from accredit.administration.access import Access
-from accredit.domain.access import Realm, Right
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.fronts.service_api import routes
 from accredit.interfaces import StoreUnavailable
@@ -22,9 +21,7 @@ from accredit.wire import sas
 from accredit.wire.dps import API_VERSIONS
 from support.service_side import (
     HOST,
-    HUB_POLICIES,
     OWNER,
-    PROVISIONING_RIGHTS,
     VERSION,
     ServiceSide,
     opened,
@@ -33,33 +30,6 @@ from support.service_side import (
 DEV = EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1")
 LINE = EnrollmentRef(EnrollmentKind.GROUP, "line-1")
 
-# Every address, what it needs, and what it answers once there is something to answer about.
-CALLS: tuple[tuple[str, str, Right, int], ...] = (
-    ("GET", "/certificateAuthorities", Right.ENROLLMENT_READ, 200),
-    ("GET", "/certificateAuthorities/ca-1", Right.ENROLLMENT_READ, 200),
-    ("PUT", "/certificateAuthorities/ca-1", Right.SERVICE_CONFIG, 409),
-    ("DELETE", "/certificateAuthorities/ca-1", Right.SERVICE_CONFIG, 204),
-    ("POST", "/enrollments", Right.ENROLLMENT_WRITE, 400),
-    ("POST", "/enrollments/query", Right.ENROLLMENT_READ, 200),
-    ("GET", "/enrollments/dev-1", Right.ENROLLMENT_READ, 200),
-    ("PUT", "/enrollments/dev-1", Right.ENROLLMENT_WRITE, 409),
-    ("DELETE", "/enrollments/dev-1", Right.ENROLLMENT_WRITE, 204),
-    ("POST", "/enrollments/dev-1/attestationmechanism", Right.ENROLLMENT_WRITE, 200),
-    ("POST", "/enrollmentGroups", Right.ENROLLMENT_WRITE, 400),
-    ("POST", "/enrollmentGroups/query", Right.ENROLLMENT_READ, 200),
-    ("GET", "/enrollmentGroups/line-1", Right.ENROLLMENT_READ, 200),
-    ("PUT", "/enrollmentGroups/line-1", Right.ENROLLMENT_WRITE, 409),
-    ("DELETE", "/enrollmentGroups/line-1", Right.ENROLLMENT_WRITE, 204),
-    ("POST", "/enrollmentGroups/line-1/attestationmechanism", Right.ENROLLMENT_WRITE, 200),
-    ("POST", "/registrations/query", Right.REGISTRATION_STATUS_READ, 200),
-    ("POST", "/registrations/line-1/query", Right.REGISTRATION_STATUS_READ, 200),
-    ("GET", "/registrations/dev-1", Right.REGISTRATION_STATUS_READ, 200),
-    ("POST", "/registrations/dev-1/move", Right.REGISTRATION_STATUS_WRITE, 200),
-    ("DELETE", "/registrations/dev-1", Right.REGISTRATION_STATUS_WRITE, 204),
-    ("GET", "/certificates", Right.REGISTRATION_STATUS_READ, 200),
-    ("GET", "/certificates/00FF", Right.REGISTRATION_STATUS_READ, 404),
-    ("GET", "/issuanceLog/leaves", Right.REGISTRATION_STATUS_READ, 200),
-)
 BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/certificateAuthorities/ca-1"): {"certificateAuthorityType": "BuiltIn"},
     ("PUT", "/enrollments/dev-1"): {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}},
@@ -83,44 +53,7 @@ async def side(tmp_path: Path) -> AsyncIterator[ServiceSide]:
 
 
 class TestRights:
-    """The rights table x every address x every policy."""
-
-    def test_every_route_stands_in_the_table(self, side: ServiceSide) -> None:
-        made = routes(side.administration, Access(side.store, side.clock, ()), side.clock, _no_entropy())
-        assert {(next(iter(route.methods - {"HEAD"})), route.path) for route in made} == {
-            (
-                method,
-                path.replace("ca-1", "{name}")
-                .replace("dev-1", "{id}")
-                .replace("line-1", "{id}")
-                .replace("00FF", "{serial}"),
-            )
-            for method, path, _, _ in CALLS
-        }
-
-    @pytest.mark.parametrize(
-        ("method", "path", "needed", "status"),
-        CALLS,
-        ids=lambda value: str(value) if isinstance(value, str) else "",
-    )
-    async def test_a_call_is_open_to_its_right_alone(
-        self, side: ServiceSide, method: str, path: str, needed: Right, status: int
-    ) -> None:
-        body = BODIES.get((method, path))
-        for right in PROVISIONING_RIGHTS:
-            if right is not needed:
-                answer = await side.call(method, path, body, policy=str(right))
-                assert (answer.status_code, answer.json()["message"]) == (401, "Unauthorized"), right
-        for policy in HUB_POLICIES:
-            shown = {"Authorization": side.token(policy, Realm.HUB)}
-            assert (await side.call(method, path, body, headers=shown)).status_code == 401
-        assert (await side.call(method, path, body, policy=str(needed))).status_code == status
-
-    @pytest.mark.parametrize(("method", "path", "needed", "status"), CALLS, ids=str)
-    async def test_the_owner_may_do_everything(
-        self, side: ServiceSide, method: str, path: str, needed: Right, status: int
-    ) -> None:
-        assert (await side.call(method, path, BODIES.get((method, path)))).status_code == status
+    """Tokens that open nothing; `service_api/test_endpoints.py` has every address x every policy."""
 
     @pytest.mark.parametrize(
         "header",

@@ -4,6 +4,6 @@ It decides nothing: rights are `policy/access.py`, documents `wire/service_api`,
 are written in Azure's case; the listener makes them match in any.
 """
 
-from accredit.fronts.service_api.routes import routes
+from accredit.fronts.service_api.routes import endpoints, routes
 
-__all__ = ["routes"]
+__all__ = ["endpoints", "routes"]

@@ -1,4 +1,8 @@
-"""The addresses of the service API, each with the call that it is."""
+"""The addresses of the service API: each row is one, with the call that it is and what its description says.
+
+A new address is a row here, a right in `policy/access.py`, an example in `tests/support/api_examples.py` and a line in
+`docs/service-api.md`; tests miss whichever is not there.
+"""
 
 from __future__ import annotations
 
@@ -8,65 +12,148 @@ from accredit.administration.access import Access
 from accredit.administration.administration import Administration
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.fronts.service_api.authorities import AuthorityCalls
+from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
-from accredit.fronts.service_api.gate import Gate, Handler
+from accredit.fronts.service_api.gate import Gate
 from accredit.fronts.service_api.listings import ListingCalls
 from accredit.fronts.service_api.registrations import RegistrationCalls
 from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
+from accredit.wire.service_api.enrollments import EnrollmentDocument
+from accredit.wire.service_api.openapi import IF_MATCH, Described, Parameter
+from accredit.wire.service_api.queries import QueryDocument
+from accredit.wire.service_api.registrations import MoveDocument
+from accredit.wire.service_api.schemas import (
+    AttestationShown,
+    AuthorityShown,
+    AuthorityTaken,
+    CertificateShown,
+    EnrollmentGroupShown,
+    IndividualEnrollmentShown,
+    LeafShown,
+    RegistrationShown,
+)
 
 
 def routes(administration: Administration, access: Access, clock: Clock, entropy: Entropy) -> list[Route]:
-    """`query` comes before `{id}`: it is no id."""
-    gate = Gate(access, clock, entropy)
-    table = (
+    """The endpoints behind their gate."""
+    return routes_of(endpoints(administration, clock), Gate(access, clock, entropy))
+
+
+def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, ...]:
+    """The table. `query` comes before `{id}`: it is no id."""
+    return (
         *_authorities(AuthorityCalls(administration.authorities)),
         *_enrollments("/enrollments", EnrollmentCalls(administration.enrollments, EnrollmentKind.INDIVIDUAL)),
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
         *_registrations(RegistrationCalls(administration.registrations)),
         *_listings(ListingCalls(administration.listings, clock)),
     )
-    return [
-        Route(path, gate.behind(call, handler), methods=[method]) for method, path, call, handler in table
-    ]
 
 
-Row = tuple[str, str, Call, Handler]
-
-
-def _authorities(calls: AuthorityCalls) -> tuple[Row, ...]:
+def _authorities(calls: AuthorityCalls) -> tuple[Endpoint, ...]:
+    collection, one = "/certificateAuthorities", "/certificateAuthorities/{name}"
     return (
-        ("GET", "/certificateAuthorities", Call.LIST_AUTHORITIES, calls.listing),
-        ("GET", "/certificateAuthorities/{name}", Call.READ_AUTHORITY, calls.read),
-        ("PUT", "/certificateAuthorities/{name}", Call.WRITE_AUTHORITY, calls.put),
-        ("DELETE", "/certificateAuthorities/{name}", Call.DELETE_AUTHORITY, calls.delete),
-    )
+        Endpoint(
+            "GET", collection, Call.LIST_AUTHORITIES, calls.listing,
+            Described("List the certificate authorities.", answers=AuthorityShown, rows=True),
+        ),
+        Endpoint(
+            "GET", one, Call.READ_AUTHORITY, calls.read,
+            Described("Show one, without its secrets.", answers=AuthorityShown),
+        ),
+        Endpoint(
+            "PUT", one, Call.WRITE_AUTHORITY, calls.put,
+            Described("Create or replace one.", answers=AuthorityShown, takes=AuthorityTaken),
+        ),
+        Endpoint(
+            "DELETE", one, Call.DELETE_AUTHORITY, calls.delete,
+            Described("Remove one that no enrollment names."),
+        ),
+    )  # fmt: skip
 
 
-def _enrollments(base: str, calls: EnrollmentCalls) -> tuple[Row, ...]:
+def _enrollments(base: str, calls: EnrollmentCalls) -> tuple[Endpoint, ...]:
+    individual = calls.kind is EnrollmentKind.INDIVIDUAL
+    shown = IndividualEnrollmentShown if individual else EnrollmentGroupShown
+    noun = "individual enrollment" if individual else "enrollment group"
     return (
-        ("POST", base, Call.BULK_ENROLLMENTS, calls.bulk),
-        ("POST", f"{base}/query", Call.QUERY_ENROLLMENTS, calls.query),
-        ("GET", f"{base}/{{id}}", Call.READ_ENROLLMENT, calls.read),
-        ("PUT", f"{base}/{{id}}", Call.WRITE_ENROLLMENT, calls.put),
-        ("DELETE", f"{base}/{{id}}", Call.DELETE_ENROLLMENT, calls.delete),
-        ("POST", f"{base}/{{id}}/attestationmechanism", Call.REVEAL_ATTESTATION, calls.reveal),
-    )
+        Endpoint(
+            "POST", base, Call.BULK_ENROLLMENTS, calls.bulk,
+            Described(f"Change up to 10 {noun}s."),
+        ),
+        Endpoint(
+            "POST", f"{base}/query", Call.QUERY_ENROLLMENTS, calls.query,
+            Described(f"List {noun}s.", answers=shown, takes=QueryDocument, rows=True),
+        ),
+        Endpoint(
+            "GET", f"{base}/{{id}}", Call.READ_ENROLLMENT, calls.read,
+            Described(f"Show one {noun}, without keys.", answers=shown),
+        ),
+        Endpoint(
+            "PUT", f"{base}/{{id}}", Call.WRITE_ENROLLMENT, calls.put,
+            Described(f"Create or replace one {noun}.", answers=shown, takes=EnrollmentDocument),
+        ),
+        Endpoint(
+            "DELETE", f"{base}/{{id}}", Call.DELETE_ENROLLMENT, calls.delete,
+            Described(f"Remove one {noun}."),
+        ),
+        Endpoint(
+            "POST", f"{base}/{{id}}/attestationmechanism", Call.REVEAL_ATTESTATION, calls.reveal,
+            Described("Show the attestation with its keys.", answers=AttestationShown),
+        ),
+    )  # fmt: skip
 
 
-def _registrations(calls: RegistrationCalls) -> tuple[Row, ...]:
+def _registrations(calls: RegistrationCalls) -> tuple[Endpoint, ...]:
+    one = "/registrations/{id}"
     return (
-        ("POST", "/registrations/query", Call.QUERY_REGISTRATIONS, calls.query_all),
-        ("POST", "/registrations/{id}/query", Call.QUERY_REGISTRATIONS, calls.query_group),
-        ("POST", "/registrations/{id}/move", Call.MOVE_REGISTRATION, calls.move),
-        ("GET", "/registrations/{id}", Call.READ_REGISTRATION, calls.read),
-        ("DELETE", "/registrations/{id}", Call.DELETE_REGISTRATION, calls.delete),
-    )
+        Endpoint(
+            "POST", "/registrations/query", Call.QUERY_REGISTRATIONS, calls.query_all,
+            Described("List the registrations.", answers=RegistrationShown, takes=QueryDocument, rows=True),
+        ),
+        Endpoint(
+            "POST", f"{one}/query", Call.QUERY_REGISTRATIONS, calls.query_group,
+            Described("List a group's registrations.", answers=RegistrationShown, takes=QueryDocument, rows=True),
+        ),
+        Endpoint(
+            "POST", f"{one}/move", Call.MOVE_REGISTRATION, calls.move,
+            Described(
+                "Hand a registration to another enrollment.",
+                answers=RegistrationShown, takes=MoveDocument, parameters=(IF_MATCH,),
+            ),
+        ),
+        Endpoint(
+            "GET", one, Call.READ_REGISTRATION, calls.read,
+            Described("Show one registration.", answers=RegistrationShown),
+        ),
+        Endpoint(
+            "DELETE", one, Call.DELETE_REGISTRATION, calls.delete,
+            Described("Forget a registration; the device registers as a new one."),
+        ),
+    )  # fmt: skip
 
 
-def _listings(calls: ListingCalls) -> tuple[Row, ...]:
+def _listings(calls: ListingCalls) -> tuple[Endpoint, ...]:
+    registration_id = Parameter("registrationId", "query", "Only this registration's.")
+    authority = Parameter("authority", "query", "Where authorities share the serial number: whose it is.")
     return (
-        ("GET", "/certificates", Call.LIST_CERTIFICATES, calls.certificates),
-        ("GET", "/certificates/{serial}", Call.READ_CERTIFICATE, calls.certificate),
-        ("GET", "/issuanceLog/leaves", Call.READ_ISSUANCE_LOG, calls.leaves),
-    )
+        Endpoint(
+            "GET", "/certificates", Call.LIST_CERTIFICATES, calls.certificates,
+            Described(
+                "List the certificates that were issued.",
+                answers=CertificateShown, rows=True, parameters=(registration_id,),
+            ),
+        ),
+        Endpoint(
+            "GET", "/certificates/{serial}", Call.READ_CERTIFICATE, calls.certificate,
+            Described(
+                "Show one by its serial number or SHA-256.",
+                answers=CertificateShown, parameters=(authority,),
+            ),
+        ),
+        Endpoint(
+            "GET", "/issuanceLog/leaves", Call.READ_ISSUANCE_LOG, calls.leaves,
+            Described("List the leaves of the issuance log.", answers=LeafShown, rows=True),
+        ),
+    )  # fmt: skip

@@ -81,7 +81,9 @@ class _Custom(msgspec.Struct, rename="camel"):
     api_version: str | None = None
 
 
-class _Document(msgspec.Struct, rename="camel"):
+class EnrollmentDocument(msgspec.Struct, rename="camel"):
+    """The body of a PUT, of either kind."""
+
     registration_id: str | None = None
     enrollment_group_id: str | None = None
     attestation: AttestationDocument | None = None
@@ -103,7 +105,7 @@ class _Document(msgspec.Struct, rename="camel"):
 
 def read_enrollment(body: bytes, name: RegistrationId | GroupId) -> EnrollmentSent:
     """Read the PUT document for the enrollment that the path names."""
-    document = read(body, _Document)
+    document = read(body, EnrollmentDocument)
     individual = isinstance(name, RegistrationId)
     _check_id(document, name)
     _check_supported(document)
@@ -159,7 +161,7 @@ def enrollment_document(
     return {member: value for member, value in members.items() if value is not None}
 
 
-def _check_id(document: _Document, name: RegistrationId | GroupId) -> None:
+def _check_id(document: EnrollmentDocument, name: RegistrationId | GroupId) -> None:
     sent = document.registration_id if isinstance(name, RegistrationId) else document.enrollment_group_id
     if sent is None or sent.lower() != name.key:
         raise Malformed(f"{name.noun} in the body is not the one in the address.", rule="id-mismatch")
@@ -167,7 +169,7 @@ def _check_id(document: _Document, name: RegistrationId | GroupId) -> None:
         raise Malformed(f"{name.key!r} is an address of this API and can't be an id.", rule="id-reserved")
 
 
-def _check_supported(document: _Document) -> None:
+def _check_supported(document: EnrollmentDocument) -> None:
     for value, member in (
         (document.trust_bundle_id, "trustBundleId"),
         (document.credential_policy_name, "credentialPolicyName"),
@@ -184,7 +186,7 @@ def _enabled(status: str | None) -> bool:
     return status.lower() == "enabled"
 
 
-def _allocation(document: _Document) -> str:
+def _allocation(document: EnrollmentDocument) -> str:
     if document.allocation_policy is None:
         return "static" if document.iot_hub_host_name else "hashed"
     policy = _ALLOCATION.get(document.allocation_policy.lower())
@@ -197,7 +199,7 @@ def _allocation(document: _Document) -> str:
     return policy
 
 
-def _hubs(document: _Document) -> tuple[str, ...]:
+def _hubs(document: EnrollmentDocument) -> tuple[str, ...]:
     """Azure: `iotHubs` is what counts; the older `iotHubHostName` names the only one where that is absent."""
     hubs = document.iot_hubs or ([document.iot_hub_host_name] if document.iot_hub_host_name else [])
     if len(hubs) > MAX_HUBS:
@@ -228,7 +230,7 @@ def _twin(document: dict[str, Any] | None) -> dict[str, Any] | None:
     return twin
 
 
-def _settings(document: _Document, hubs: tuple[str, ...], *, individual: bool) -> dict[str, Any]:
+def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual: bool) -> dict[str, Any]:
     custom = document.custom_allocation_definition
     host_name = document.iot_hub_host_name
     echoed = {

@@ -26,7 +26,9 @@ class Paging:
     cursor: str | None = None
 
 
-class _QueryDocument(msgspec.Struct):
+class QueryDocument(msgspec.Struct):
+    """The body of a query; clients also send none."""
+
     query: str | None = None
 
 
@@ -37,7 +39,7 @@ def paging(max_item_count: str | None, continuation: str | None) -> Paging:
 
 def check_query(body: bytes, source: str) -> None:
     """Return when the body asks for everything of `source`; clients also send no body, `{}` or a null query."""
-    document = read(body, _QueryDocument | None) if body.strip() else None  # type: ignore[arg-type]
+    document = read(body, QueryDocument | None) if body.strip() else None  # type: ignore[arg-type]
     text = document.query if document is not None else None
     if text is None or not text.strip():
         return

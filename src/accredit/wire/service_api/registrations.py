@@ -15,14 +15,16 @@ from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted
 
 
-class _Move(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class MoveDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """The body of a move: one of the two."""
+
     enrollment_group_id: str | None = None
     individual: bool | None = None
 
 
 def read_move(body: bytes, registration_id: RegistrationId) -> EnrollmentRef:
     """Which enrollment the registration is handed to: a group, or the individual one of its own id."""
-    document = read(body, _Move)
+    document = read(body, MoveDocument)
     if (document.enrollment_group_id is not None) is (document.individual is True):
         raise Malformed(
             'The body is not {"enrollmentGroupId": "..."} or {"individual": true}.', rule="move-target"

@@ -1,0 +1,145 @@
+"""What answers look like, for the API's description alone: answers are made as plain documents, member by member.
+
+That these structs tell the truth is checked from outside: every answer that the tests get is held against them.
+A member with a default may be missing; one that is not named here may still be there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ErrorShown(msgspec.Struct, rename="camel"):
+    """Every refusal. The HTTP status is `errorCode` divided by 1000."""
+
+    error_code: int
+    tracking_id: str
+    message: str
+    timestamp_utc: str
+
+
+class CertificateInfoShown(msgspec.Struct, rename="camel"):
+    """X509CertificateInfo of DPS."""
+
+    subject_name: str
+    sha1_thumbprint: str = msgspec.field(name="sha1Thumbprint")
+    sha256_thumbprint: str = msgspec.field(name="sha256Thumbprint")
+    issuer_name: str
+    not_before_utc: str
+    not_after_utc: str
+    serial_number: str
+    version: int
+
+
+class AttestationShown(msgspec.Struct, rename="camel"):
+    """`symmetricKey` has its keys in the answers of PUT and attestationmechanism alone."""
+
+    type: str
+    symmetric_key: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    x509: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    tpm: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RegistrationShown(msgspec.Struct, rename="camel"):
+    """DeviceRegistrationState of DPS, with the group that the device belongs to."""
+
+    registration_id: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+    device_id: str
+    status: str
+    etag: str
+    assigned_hub: str | msgspec.UnsetType = msgspec.UNSET
+    substatus: str | msgspec.UnsetType = msgspec.UNSET
+    error_code: int | msgspec.UnsetType = msgspec.UNSET
+    error_message: str | msgspec.UnsetType = msgspec.UNSET
+    payload: Any = None
+    enrollment_group_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _EnrollmentShown(msgspec.Struct, rename="camel"):
+    attestation: AttestationShown
+    capabilities: dict[str, bool]
+    etag: str
+    provisioning_status: str
+    reprovision_policy: dict[str, bool]
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+    allocation_policy: str
+    iot_hubs: list[str] | msgspec.UnsetType = msgspec.UNSET
+    iot_hub_host_name: str | msgspec.UnsetType = msgspec.UNSET
+    initial_twin: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    custom_allocation_definition: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    client_certificate_issuance_policy: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class IndividualEnrollmentShown(_EnrollmentShown, kw_only=True, rename="camel"):
+    """IndividualEnrollment of DPS."""
+
+    registration_id: str
+    device_id: str | msgspec.UnsetType = msgspec.UNSET
+    optional_device_information: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    registration_state: RegistrationShown | msgspec.UnsetType = msgspec.UNSET
+
+
+class EnrollmentGroupShown(_EnrollmentShown, kw_only=True, rename="camel"):
+    """EnrollmentGroup of DPS."""
+
+    enrollment_group_id: str
+    id_pattern: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class AuthorityShown(msgspec.Struct, rename="camel"):
+    """A certificate authority; the settings of its type stand beside these members."""
+
+    name: str
+    certificate_authority_type: str
+    etag: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+
+
+class AuthorityTaken(msgspec.Struct, rename="camel"):
+    """A certificate authority; the settings of its type stand beside this member."""
+
+    certificate_authority_type: str
+
+
+class CertificateShown(msgspec.Struct, rename="camel"):
+    """One certificate of the issuance log, with its chain as PEM."""
+
+    serial: str
+    sha256: str
+    authority: str
+    registration_id: str
+    device_id: str
+    status: str
+    not_before: str
+    not_after: str
+    issued_at: str
+    enrollment_generation: str
+    certificate: str
+
+
+class LeafShown(msgspec.Struct, rename="camel"):
+    """One entry of the issuance log."""
+
+    kind: str
+    authority: str
+    sha256: str
+    logged_at: int
+    leaf_hash: str
+
+
+class TelemetryShown(msgspec.Struct, rename="camel"):
+    """One message that a device sent."""
+
+    device_id: str
+    body: Any
+    properties: dict[str, str]
+    system_properties: dict[str, str]
+    enqueued_time_utc: str
+    sequence_number: int
+    auth_method: str

@@ -1,0 +1,135 @@
+"""One call of every address that has a gate, as `tests/unit/fronts/service_api/test_endpoints.py` makes it.
+
+A new row of a route table needs an example here: the tests of rights, of the API's description and of its documents
+are made from these, and miss whichever is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from accredit.administration.access import Access
+from accredit.domain.access import Realm
+from accredit.domain.device import Telemetry
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
+from accredit.domain.ids import DeviceId
+from accredit.fronts import hub_api, openapi, service_api
+from accredit.fronts.https import application
+from accredit.fronts.service_api.endpoints import Endpoint
+from accredit.hub.telemetry import SqliteTelemetry
+from support.counted_entropy import CountedEntropy
+from support.service_side import HOST, ServiceSide, opened
+
+
+@dataclass(frozen=True)
+class Example:
+    """A call that is answered with `status` in the world of `every_route`."""
+
+    path: str
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] | None = None
+
+
+_BULK = {"mode": "create", "enrollments": []}
+
+EXAMPLES: dict[tuple[str, str], Example] = {
+    ("GET", "/certificateAuthorities"): Example("/certificateAuthorities", 200),
+    ("GET", "/certificateAuthorities/{name}"): Example("/certificateAuthorities/ca-1", 200),
+    ("PUT", "/certificateAuthorities/{name}"): Example(
+        "/certificateAuthorities/ca-2", 200, {"certificateAuthorityType": "BuiltIn"}
+    ),
+    ("DELETE", "/certificateAuthorities/{name}"): Example("/certificateAuthorities/ca-1", 204),
+    ("POST", "/enrollments"): Example("/enrollments", 400, _BULK),
+    ("POST", "/enrollments/query"): Example("/enrollments/query", 200),
+    ("GET", "/enrollments/{id}"): Example("/enrollments/dev-1", 200),
+    ("PUT", "/enrollments/{id}"): Example(
+        "/enrollments/dev-2", 200, {"registrationId": "dev-2", "attestation": {"type": "symmetricKey"}}
+    ),
+    ("DELETE", "/enrollments/{id}"): Example("/enrollments/dev-1", 204),
+    ("POST", "/enrollments/{id}/attestationmechanism"): Example(
+        "/enrollments/dev-1/attestationmechanism", 200
+    ),
+    ("POST", "/enrollmentGroups"): Example("/enrollmentGroups", 400, _BULK),
+    ("POST", "/enrollmentGroups/query"): Example("/enrollmentGroups/query", 200),
+    ("GET", "/enrollmentGroups/{id}"): Example("/enrollmentGroups/line-1", 200),
+    ("PUT", "/enrollmentGroups/{id}"): Example(
+        "/enrollmentGroups/line-2",
+        200,
+        {"enrollmentGroupId": "line-2", "attestation": {"type": "symmetricKey"}},
+    ),
+    ("DELETE", "/enrollmentGroups/{id}"): Example("/enrollmentGroups/line-1", 204),
+    ("POST", "/enrollmentGroups/{id}/attestationmechanism"): Example(
+        "/enrollmentGroups/line-1/attestationmechanism", 200
+    ),
+    ("POST", "/registrations/query"): Example("/registrations/query", 200),
+    ("POST", "/registrations/{id}/query"): Example("/registrations/line-1/query", 200),
+    ("POST", "/registrations/{id}/move"): Example(
+        "/registrations/dev-1/move", 200, {"enrollmentGroupId": "line-1"}
+    ),
+    ("GET", "/registrations/{id}"): Example("/registrations/dev-1", 200),
+    ("DELETE", "/registrations/{id}"): Example("/registrations/dev-1", 204),
+    ("GET", "/certificates"): Example("/certificates", 200),
+    ("GET", "/certificates/{serial}"): Example("/certificates/00FF", 404),
+    ("GET", "/issuanceLog/leaves"): Example("/issuanceLog/leaves", 200),
+    ("GET", "/messages/events"): Example("/messages/events", 200),
+}
+
+
+@dataclass
+class EveryRoute:
+    """The APIs for operators under one roof, as port 443 has them, and the tables that they were made from."""
+
+    side: ServiceSide
+    tables: Mapping[Realm, tuple[Endpoint, ...]]
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        return self.side.client
+
+    async def call(self, example: Example, method: str, authorization: str | None) -> httpx.Response:
+        shown = {} if authorization is None else {"Authorization": authorization}
+        return await self.client.request(
+            method,
+            f"{example.path}?api-version=2021-11-01-preview",
+            json=example.body,
+            headers={**shown, **(example.headers or {})},
+        )
+
+
+@asynccontextmanager
+async def every_route(folder: Path) -> AsyncIterator[EveryRoute]:
+    """With `ca-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
+    async with opened(folder) as side:
+        telemetry = SqliteTelemetry(folder / "telemetry.db", side.clock)
+        try:
+            await side.put("/certificateAuthorities/ca-1")
+            await side.put("/enrollments/dev-1")
+            await side.put("/enrollmentGroups/line-1")
+            await side.register("dev-1", EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1"))
+            await telemetry.append(
+                Telemetry(DeviceId("dev-1"), b"21", {}, {"message-id": "1"}, "{}", side.clock.now())
+            )
+            entropy = CountedEntropy()
+            tables = {
+                Realm.PROVISIONING: service_api.endpoints(side.administration, side.clock),
+                Realm.HUB: hub_api.endpoints(telemetry),
+            }
+            access = {realm: Access(side.store, side.clock, (HOST,), realm) for realm in Realm}
+            routes = [
+                *service_api.routes(side.administration, access[Realm.PROVISIONING], side.clock, entropy),
+                *hub_api.routes(telemetry, access[Realm.HUB], side.clock, entropy),
+                *openapi.routes([each for table in tables.values() for each in table]),
+            ]
+            transport = httpx.ASGITransport(application(routes, side.clock, entropy))
+            side.client = httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}")
+            async with side.client:
+                yield EveryRoute(side, tables)
+        finally:
+            await telemetry.close()
