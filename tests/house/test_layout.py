@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
+from json import loads
 from pathlib import Path
 
 import pytest
@@ -233,10 +234,21 @@ def test_no_lock_file_names_an_address() -> None:
     ] == []
 
 
-def test_the_public_entry_points_can_be_imported() -> None:
-    from tomllib import loads
+def test_the_node_clients_are_locked_by_digest_and_without_an_address() -> None:
+    folder = ROOT / "tests" / "node"
+    packages = loads((folder / "package-lock.json").read_text())["packages"]
+    wanted = loads((folder / "package.json").read_text())["dependencies"]
+    assert packages.pop("")["dependencies"] == wanted
+    assert {name for name, version in wanted.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)} == set()
+    assert {f"node_modules/{name}" for name in wanted} <= packages.keys()
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert [name for name, package in packages.items() if not package.get("integrity")] == []
 
-    project = loads((ROOT / "pyproject.toml").read_text())["project"]
+
+def test_the_public_entry_points_can_be_imported() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert "accredit" in project["scripts"]
     for target in project["scripts"].values():
         module, name = target.split(":")
