@@ -38,6 +38,10 @@ $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/base.stamp
 	@$(INSTALL) requirements/dev.lock
 	@touch $@
 
+$(VENV)/fuzz.stamp: requirements/fuzz.lock $(VENV)/dev.stamp
+	@$(INSTALL) requirements/fuzz.lock
+	@touch $@
+
 install: $(VENV)/base.stamp
 	@test -z "$(EXTRAS)" || { echo "there is no extra named $(EXTRAS) in this version" >&2; exit 1; }
 
@@ -64,7 +68,7 @@ format: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks
 
-campaign: $(VENV)/dev.stamp
+campaign: $(VENV)/fuzz.stamp
 	@scripts/test-needs
 	@$(BIN)/pytest tests/campaigns --campaign -q
 

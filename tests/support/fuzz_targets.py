@@ -1,0 +1,247 @@
+"""Every parser that reads what a stranger, an operator or a certificate authority sends, as a function of bytes.
+
+A target returns or raises one of the refusals that its parser promises; anything else is a defect. Where there is a
+way back from value to bytes, the target goes it and compares. The suite runs each over its seeds and over mutations of
+them; `make campaign` has them explored by a coverage-guided fuzzer (`tests/campaigns/test_fuzz.py`).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from accredit.authorities import intake
+from accredit.authorities.digicert import documents as digicert
+from accredit.domain.errors import AccreditError
+from accredit.domain.evidence import PresentedChain
+from accredit.domain.id_pattern import id_pattern
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.policy import chains, csr_intake
+from accredit.policy.destinations import BadDestination, destination
+from accredit.wire import dps, mqtt, sas, topics
+from accredit.wire.service_api import (
+    authorities,
+    certificates,
+    documents,
+    enrollments,
+    etags,
+    issuance_log,
+    queries,
+    registrations,
+)
+from support import pki, signing_requests
+
+Run = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`expected` are the exceptions by which the parser refuses."""
+
+    run: Run
+    seeds: Callable[[], tuple[bytes, ...]]
+    expected: tuple[type[Exception], ...] = (AccreditError,)
+
+    def __call__(self, data: bytes) -> None:
+        try:
+            self.run(data)
+        except self.expected:
+            return
+
+
+def _text(parse: Callable[[str], object]) -> Run:
+    return lambda data: parse(data.decode("utf-8", "replace"))
+
+
+def _said(*texts: str) -> Callable[[], tuple[bytes, ...]]:
+    return lambda: tuple(text.encode() for text in texts)
+
+
+def _mqtt(data: bytes) -> None:
+    """Bytes to packets, the same however they are cut; and every packet encodes to bytes that decode to it."""
+    whole = mqtt.Decoder(max_packet_bytes=4096).feed(data)
+    cut = mqtt.Decoder(max_packet_bytes=4096)
+    middle = len(data) // 2
+    assert cut.feed(data[:middle]) + cut.feed(data[middle:]) == whole
+    for packet in whole:
+        assert mqtt.Decoder(max_packet_bytes=8192).feed(packet.encode()) == [packet]
+
+
+def _mqtt_seeds() -> tuple[bytes, ...]:
+    packets = (
+        mqtt.Connect(
+            client_id="dev", user_name="0ne/registrations/dev/api-version=2019-03-31", password=b"x"
+        ),
+        mqtt.Publish("$dps/registrations/PUT/iotdps-register/?$rid=1", b"{}", 1, 7),
+        mqtt.Subscribe(1, (("$dps/registrations/res/#", 1),)),
+        mqtt.PubAck(7),
+        mqtt.Disconnect(),
+    )
+    return tuple(packet.encode() for packet in packets)
+
+
+def _topic(text: str) -> None:
+    request = topics.parse_dps_request(text)
+    assert topics.parse_dps_request(topics.format_dps_request(request)) == request
+
+
+def _telemetry(text: str) -> None:
+    telemetry = topics.parse_telemetry(text)
+    assert topics.parse_telemetry(topics.format_telemetry(telemetry)) == telemetry
+
+
+def _user_name(text: str) -> None:
+    name = topics.parse_dps_user_name(text)
+    if name is not None:
+        assert topics.parse_dps_user_name(topics.format_dps_user_name(name)) == name
+    topics.parse_hub_user_name(text)
+
+
+def _name(kind: type[RegistrationId | GroupId | AuthorityName | DeviceId]) -> Callable[[str], object]:
+    def parse(text: str) -> None:
+        name = kind.parse(text)
+        assert kind.parse(str(name)) == name
+
+    return parse
+
+
+def _register(data: bytes) -> None:
+    document = dps.register_document(data)
+    document.check(RegistrationId.parse("dev"))
+    if document.payload is not None:
+        dps.bridged_csr(document.payload)
+
+
+def _csr(text: str) -> None:
+    csr_intake.intake(text, "csr")
+
+
+def _csr_der(data: bytes) -> None:
+    csr_intake.intake(base64.b64encode(data).decode(), "csr")
+
+
+def _csr_seeds() -> tuple[bytes, ...]:
+    return (signing_requests.pem(signing_requests.csr("dev")).encode(),)
+
+
+def _csr_der_seeds() -> tuple[bytes, ...]:
+    return (signing_requests.csr("dev").public_bytes(Encoding.DER),)
+
+
+@cache
+def _chain() -> tuple[bytes, ...]:
+    return pki.root("Root").issue("Line", ca=True).issue("dev").chain
+
+
+def _leaf(data: bytes) -> None:
+    chains.read(PresentedChain((data, *_chain()[1:])), RegistrationId.parse("dev"), pki.NOW)
+
+
+def _enrollment(data: bytes) -> None:
+    enrollments.read_enrollment(data, RegistrationId.parse("dev"))
+
+
+def _group(data: bytes) -> None:
+    enrollments.read_enrollment(data, GroupId.parse("line"))
+
+
+def _answer(text: str) -> None:
+    intake.certificates(text)
+
+
+_ENROLLMENT = (
+    '{"registrationId":"dev","attestation":{"type":"symmetricKey"},"provisioningStatus":"enabled",'
+    '"initialTwin":{"tags":{"a":1},"properties":{"desired":{"b":2}}},"iotHubs":["localhost"]}'
+)
+_GROUP = (
+    '{"enrollmentGroupId":"line","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":'
+    '"MDEyMzQ1Njc4OWFiY2RlZg=="}},"idPattern":"dev-[0-9]+","reprovisionPolicy":{"updateHubAssignment":true}}'
+)
+_SAS = "SharedAccessSignature sr=0ne%2Fregistrations%2Fdev&sig=c2ln&se=1800000000&skn=registration"
+
+TARGETS: dict[str, Target] = {
+    "mqtt": Target(_mqtt, _mqtt_seeds, (mqtt.ProtocolViolation,)),
+    "topic": Target(
+        _text(_topic),
+        _said(
+            "$dps/registrations/PUT/iotdps-register/?$rid=1",
+            "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId=4.ab",
+        ),
+        (AccreditError, mqtt.ProtocolViolation),
+    ),
+    "telemetry-topic": Target(
+        _text(_telemetry),
+        _said("devices/dev/messages/events/a=1&%24.ct=application%2Fjson"),
+        (AccreditError, mqtt.ProtocolViolation),
+    ),
+    "user-name": Target(
+        _text(_user_name),
+        _said(
+            "0ne/registrations/dev/api-version=2019-03-31&ClientVersion=a%2F1",
+            "hub.local/dev/?api-version=2021-04-12&DeviceClientType=x",
+        ),
+    ),
+    "sas": Target(_text(sas.parse), _said(_SAS)),
+    "registration-id": Target(_text(_name(RegistrationId)), _said("dev-1.a:b_c")),
+    "group-id": Target(_text(_name(GroupId)), _said("line-1")),
+    "authority-name": Target(_text(_name(AuthorityName)), _said("ca-1")),
+    "device-id": Target(_text(_name(DeviceId)), _said("dev:1.a-")),
+    "id-pattern": Target(_text(id_pattern), _said("dev-[0-9]+", "[ab]c*|d?")),
+    "register-body": Target(
+        _register, _said('{"registrationId":"dev","payload":{"clientCertificateCsr":"x"},"csr":null}')
+    ),
+    "api-version": Target(_text(dps.check_api_version), _said("2019-03-31")),
+    "csr-text": Target(_text(_csr), _csr_seeds),
+    "csr-der": Target(_csr_der, _csr_der_seeds),
+    "client-certificate": Target(_leaf, lambda: (_chain()[0],)),
+    "enrollment": Target(_enrollment, _said(_ENROLLMENT)),
+    "enrollment-group": Target(_group, _said(_GROUP)),
+    "authority": Target(
+        authorities.read_authority,
+        _said('{"certificateAuthorityType":"DigiCertCertificateAuthority","apiKey":"k","profileName":"p"}'),
+    ),
+    "certificate-text": Target(
+        _text(lambda text: certificates.certificate_der(text, "certificate")),
+        lambda: (pki.root("Root").pem.encode(),),
+    ),
+    "if-match": Target(_text(etags.if_match), _said('"abc"', "*", 'W/"abc"')),
+    "serial": Target(_text(issuance_log.read_serial), _said("0A1B")),
+    "query": Target(
+        lambda data: queries.check_query(data, "enrollments"),
+        _said('{"query":"SELECT * FROM enrollments"}'),
+    ),
+    "paging": Target(_text(lambda text: queries.paging(text, text)), _said("100", "7")),
+    "move": Target(
+        lambda data: registrations.read_move(data, RegistrationId.parse("dev")),
+        _said('{"enrollmentGroupId":"line"}'),
+    ),
+    "free-form": Target(
+        lambda data: documents.free_form(documents.read(data, dict), "initialTwin"), _said('{"a":{"b":[1]}}')
+    ),
+    "ca-answer": Target(_text(_answer), lambda: (pki.root("Root").pem.encode(),)),
+    "ca-answer-der": Target(intake.certificates, lambda: (_chain()[0],)),
+    "digicert-enrolled": Target(
+        digicert.enrolled,
+        _said('{"certificate":"x","serial_number":"1","delivery_format":"pem","status":"issued"}'),
+        (AccreditError, digicert.Garbled),
+    ),
+    "digicert-listing": Target(
+        digicert.listing, _said('{"records":[],"total":0}'), (AccreditError, digicert.Garbled)
+    ),
+    "digicert-problem": Target(
+        lambda data: digicert.problem(data, "secret"), _said('{"errors":[{"code":"a","message":"b"}]}')
+    ),
+    "parsed-answer": Target(
+        dps.parse_answer,
+        _said('{"operationId":"4.a","status":"assigning"}'),
+        (AccreditError, msgspec.MsgspecError, ValueError),
+    ),
+    "destination": Target(
+        _text(destination), _said("https://one.example.net:443/x"), (AccreditError, BadDestination)
+    ),
+}
