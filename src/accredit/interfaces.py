@@ -12,11 +12,13 @@ from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.secret import Secret
+from accredit.domain.setback import Setbacks
+from accredit.domain.trace import DecisionTrace
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -137,6 +139,26 @@ class Store(Protocol):
     async def bindings(self, device_id: DeviceId) -> Sequence[Binding]:
         """The device's certificates that are pending or active, and those retired, the newest binding first."""
         ...
+
+    async def trace(self, tracking_id: str) -> DecisionTrace | None: ...
+
+    async def traces(
+        self, registration_id: RegistrationId | None, cursor: str | None, limit: int
+    ) -> Page[DecisionTrace]: ...
+
+    async def forget_refusals(self, before: int, most: int) -> None:
+        """Delete traces, and setbacks without a pause, of before this instant, and the oldest of more than `most` traces."""
+        ...
+
+    async def setbacks(self, registration_id: RegistrationId) -> Setbacks | None:
+        """Costs nothing while no device at all has any."""
+        ...
+
+    async def allows(self, group: GroupId, registration_id: RegistrationId) -> bool:
+        """Whether the id stands on the group's list."""
+        ...
+
+    async def allowed(self, group: GroupId, cursor: str | None, limit: int) -> Page[RegistrationId]: ...
 
     async def close(self) -> None: ...
 

@@ -14,10 +14,12 @@ from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.secret import Secret
+from accredit.domain.setback import Setbacks
+from accredit.domain.trace import DecisionTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,51 @@ class SettleOperation:
     operation_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class SaveTrace:
+    """Keep why a proven device was refused: of each registration the newest few."""
+
+    trace: DecisionTrace
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSetbacks:
+    """Upsert."""
+
+    setbacks: Setbacks
+
+
+@dataclass(frozen=True, slots=True)
+class EndSetbacks:
+    """The device came through, or is let in again; that there were none is no error."""
+
+    registration_id: RegistrationId
+
+
+@dataclass(frozen=True, slots=True)
+class AssertRoom:
+    """Changes nothing; holds only while fewer than `most` (1 or more) registrations belong to the group."""
+
+    group: EnrollmentRef
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllowRegistrations:
+    """Put these ids on the group's list of those that may prove it; some may stand there."""
+
+    group: GroupId
+    registration_ids: tuple[RegistrationId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisallowRegistrations:
+    """Take these ids off the group's list; some may not stand there."""
+
+    group: GroupId
+    registration_ids: tuple[RegistrationId, ...]
+
+
 Change = (
     SaveState
     | SavePolicy
@@ -194,4 +241,10 @@ Change = (
     | SaveOperation
     | SupersedeOperation
     | SettleOperation
+    | SaveTrace
+    | SaveSetbacks
+    | EndSetbacks
+    | AssertRoom
+    | AllowRegistrations
+    | DisallowRegistrations
 )

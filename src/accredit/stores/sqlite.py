@@ -29,7 +29,8 @@ from accredit.stores import paging, rows, schema, sealed_rows
 from accredit.stores import statements as sql
 from accredit.stores.caches import Cache
 from accredit.stores.group_commit import GroupCommit
-from accredit.stores.units import UnitOfWork, Units
+from accredit.stores.refusals import RefusalReads
+from accredit.stores.units import Step, UnitOfWork, Units
 
 BUSY_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 0.25
@@ -37,7 +38,7 @@ _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
 
-class SqliteStore:
+class SqliteStore(RefusalReads):
     """Make one with `open`, in the event loop that uses it."""
 
     def __init__(self, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
@@ -208,6 +209,9 @@ class SqliteStore:
     async def bindings(self, device_id: DeviceId) -> Sequence[Binding]:
         return [rows.binding(row) for row in self._rows(sql.BINDINGS, (device_id.text, device_id.text))]
 
+    async def _submit(self, step: Step) -> None:
+        await self._writer.submit(UnitOfWork([step]))
+
     def _row(self, text: str, values: tuple[Any, ...]) -> rows.Row | None:
         found = self._rows(text, values)
         return found[0] if found else None
@@ -255,6 +259,8 @@ class SqliteStore:
         self._units.committed(unit)
         if unit.touches_settings:
             self._cache.forget()
+        if unit.touches_setbacks:
+            self._nobody_has_setbacks = False
 
 
 def _id(row: rows.Row) -> int:

@@ -14,7 +14,7 @@ from accredit.domain import changes as c
 from accredit.domain.device import MAX_PENDING_CERTIFICATES
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
-from accredit.stores import rows, sealed_rows
+from accredit.stores import refusals, rows, sealed_rows
 from accredit.stores import statements as sql
 
 Found = Callable[[rows.Row | None], bool]
@@ -30,11 +30,12 @@ _MAX_CHAINS = 1024
 class UnitOfWork:
     """`touches_settings`: whether enrollments, groups, authorities or policies change by it.
 
-    `bound` are the bindings that went into the insertion of their certificates, `chains` what is newly on record.
+    `touches_setbacks`: whether a device may have some that had none. `bound` are the bindings that went into the insertion of their certificates, `chains` what is newly on record.
     """
 
     steps: list[Step] = field(default_factory=list)
     touches_settings: bool = False
+    touches_setbacks: bool = False
     bound: list[c.BindCertificate] = field(default_factory=list)
     chains: dict[tuple[bytes, ...], bytes] = field(default_factory=dict)
 
@@ -78,6 +79,7 @@ class Units:
             c.SaveOperation: self._save_operation,
             c.SupersedeOperation: self._supersede_operation,
             c.SettleOperation: self._settle_operation,
+            **refusals.MAKERS,
         }
 
     def make(self, changes: Sequence[c.Change]) -> UnitOfWork:
@@ -134,6 +136,8 @@ class Units:
         unit.touches_settings = True
         kind, key = change.ref.kind, change.ref.key
         unit.steps.append((sql.DELETE_ENROLLMENT, (kind.value, key, change.etag), 1, change))
+        if kind is EnrollmentKind.GROUP:
+            unit.steps.append(refusals.disallow_all(key, change))
         if kind is EnrollmentKind.INDIVIDUAL:
             unit.steps.append((sql.DELETE_INDIVIDUAL_REGISTRATION, (key,), None, change))
             unit.steps.append((sql.SUPERSEDE_INDIVIDUAL_OPERATIONS, (key,), None, change))
@@ -157,6 +161,7 @@ class Units:
         key = change.registration_id.key
         unit.steps.append((sql.DELETE_REGISTRATION, (key, change.etag), 1, change))
         unit.steps.append((sql.SUPERSEDE_OPERATIONS, (key,), None, change))
+        unit.steps.append(refusals.end_setbacks(key, change))
 
     def _record_certificate(
         self, change: c.RecordCertificate, unit: UnitOfWork, changes: Sequence[c.Change]

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from accredit.stores import statements
+from accredit.stores import refusal_statements, statements
 
-TEXTS = {name: text for name, text in vars(statements).items() if name.isupper()}
+TEXTS = {
+    name: text
+    for module in (statements, refusal_statements)
+    for name, text in vars(module).items()
+    if name.isupper()
+}
 SOURCES = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
 
 WHOLE_INDEXES = {
@@ -38,6 +43,7 @@ def test_a_listing_reads_what_its_lookup_reads():
         "AUTHORITY": ["AUTHORITIES"],
         "POLICY": ["POLICIES"],
         "REGISTRATION": ["REGISTRATIONS", "REGISTRATIONS_OF_GROUP", "REGISTRATIONS_OF_INDIVIDUAL"],
+        "TRACE": ["TRACES", "TRACES_OF_REGISTRATION"],
         "OPERATION": ["OPEN_OPERATION", "OPEN_OPERATIONS", "UNSETTLED_OPERATIONS"],
         "CERTIFICATE": [
             "CERTIFICATES",
