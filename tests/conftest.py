@@ -1,8 +1,11 @@
-"""Long campaigns run only when asked for: `pytest tests/campaigns --campaign` (`make campaign`).
+"""Options of the suite.
+
+Long campaigns run only when asked for: `pytest tests/campaigns --campaign` (`make campaign`).
 
 --campaign              run the tests marked `campaign` as well
 --campaign-seed=N       another seed than the one in the test
 --campaign-folder=DIR   keep the state there, and go on where the last run with this folder was broken off
+--write-compatibility   write docs/compatibility.md from what passes (`scripts/compatibility`)
 """
 
 from __future__ import annotations
@@ -17,9 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--campaign", action="store_true", help="run the long campaigns too")
     group.addoption("--campaign-seed", type=int, help="the seed of a campaign's chances")
     group.addoption("--campaign-folder", type=Path, help="where a campaign keeps its state, to be resumed")
+    parser.addoption("--write-compatibility", action="store_true", help="write docs/compatibility.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-compatibility") and not hasattr(config, "workerinput"):
+        from support import compatibility
+
+        config.pluginmanager.register(compatibility.Witness(compatibility.PAGE))
     config.addinivalue_line("markers", "campaign: takes minutes; runs with --campaign only")
 
 

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from support.digicert_process import DigiCertProcess
+from support.node_client import FOLDER as NODE
+from support.node_client import needs_node_clients
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -18,6 +20,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:
     with walk() as walker:
         assert walker.page((docs / "how-to" / f"{page}.md").read_text()) > 3
+
+
+@pytest.mark.parametrize("variant", ["python", "node"])
+def test_a_device_connects_as_the_page_says(
+    walk: Callable[..., Any], docs: Path, clone: Path, variant: str
+) -> None:
+    if variant == "node":
+        needs_node_clients()
+        (clone / "node_modules").symlink_to(NODE / "node_modules")
+    with walk(variant) as walker:
+        assert walker.page((docs / "how-to" / "connect-a-device.md").read_text()) > 3
 
 
 @pytest.fixture

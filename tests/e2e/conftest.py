@@ -10,6 +10,7 @@ import pytest
 
 from support.device_key import DeviceKey
 from support.digicert_process import DigiCertProcess
+from support.node_client import NodeClient
 from support.running_service import RunningService
 
 _numbers = count(1)
@@ -39,6 +40,13 @@ def outside(tmp_path_factory: pytest.TempPathFactory, digicert: DigiCertProcess)
         running.put("/certificateAuthorities/myca1", digicert.authority)
         yield running
     assert "Traceback" not in running.log_text()
+
+
+@pytest.fixture(scope="session")
+def node_device(service: RunningService) -> Iterator[NodeClient]:
+    """Azure's Node SDKs for devices, in one process for all tests."""
+    with NodeClient("device", service) as client:
+        yield client
 
 
 def outside_service(folder: Path, digicert: DigiCertProcess) -> RunningService:

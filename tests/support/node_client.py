@@ -47,6 +47,11 @@ def needs_node_clients() -> None:
     pytest.skip(reason)
 
 
+def node_version(package: str) -> str:
+    """The version of one of the SDKs that is locked."""
+    return str(json.loads((FOLDER / "package.json").read_text())["dependencies"][package])
+
+
 class NodeClient:
     """A role (`device`, `service` or `registry`) that trusts the service's root. Calls may overlap, from any thread."""
 

@@ -70,7 +70,11 @@ def provisioning_client(
 
 async def register(service: RunningService, registration_id: str, *rest: Any, **arguments: Any) -> Any:
     """The SDK's RegistrationResult."""
-    client = provisioning_client(service, registration_id, *rest, **arguments)
+    return await run_registration(provisioning_client(service, registration_id, *rest, **arguments))
+
+
+async def run_registration(client: Any) -> Any:
+    """Register once, and leave none of the SDK's threads behind."""
     try:
         return await asyncio.wait_for(client.register(), PATIENCE_S)
     finally:
