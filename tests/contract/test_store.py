@@ -125,6 +125,36 @@ class TestPolicies:
         await store.commit([c.SavePolicy(some.policy())])
         assert isinstance(await stale(store, c.SavePolicy(some.policy())), c.SavePolicy)
 
+    async def test_replaced_and_deleted_by_its_etag(self, store):
+        await store.commit([c.SavePolicy(some.policy(etag="1")), c.SavePolicy(some.policy(name="b"))])
+        changed = some.policy(etag="2", rights=frozenset({Right.ENROLLMENT_READ}), created_at=1, updated_at=2)
+        await stale(store, c.SavePolicy(changed, replaces="other"))
+        await store.commit([c.SavePolicy(changed, replaces="1")])
+        assert await store.policy(Realm.PROVISIONING, "owner") == changed
+        await stale(store, c.DeletePolicy(Realm.PROVISIONING, "owner", "1"))
+        await store.commit([c.DeletePolicy(Realm.PROVISIONING, "owner", "2")])
+        assert await store.policy(Realm.PROVISIONING, "owner") is None
+
+    async def test_the_last_one_that_configures_stays_so(self, store):
+        reads = frozenset({Right.ENROLLMENT_READ})
+        last = some.policy(etag="1")
+        theirs = some.policy(Realm.HUB, etag="1")
+        await store.commit(
+            [c.SavePolicy(last), c.SavePolicy(some.policy(name="b", rights=reads)), c.SavePolicy(theirs)]
+        )
+        await stale(store, c.DeletePolicy(Realm.PROVISIONING, "owner", "1"))
+        await stale(store, c.SavePolicy(some.policy(etag="2", rights=reads), replaces="1"))
+        assert await store.policy(Realm.PROVISIONING, "owner") == last
+        await store.commit([c.DeletePolicy(Realm.HUB, "owner", "1")])
+
+    async def test_pages(self, store):
+        await store.commit([c.SavePolicy(some.policy(name=name)) for name in "dacb"])
+        first = await store.policies_page(Realm.PROVISIONING, None, 3)
+        rest = await store.policies_page(Realm.PROVISIONING, first.cursor, 3)
+        assert [each.name for each in (*first.rows, *rest.rows)] == ["a", "b", "c", "d"]
+        assert rest.cursor is None
+        assert (await store.policies_page(Realm.HUB, None, 3)).rows == []
+
 
 class TestAuthorities:
     async def test_saved_read_replaced_deleted(self, store):

@@ -78,6 +78,20 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/certificates"): Example("/certificates", 200),
     ("GET", "/certificates/{serial}"): Example("/certificates/00FF", 404),
     ("GET", "/issuanceLog/leaves"): Example("/issuanceLog/leaves", 200),
+    **{
+        (method, f"/{base}{path}"): Example(f"/{base}{real}", status, body)
+        for base, name, right in (
+            ("policies", "EnrollmentRead", "EnrollmentRead"),
+            ("hubPolicies", "service", "ServiceConnect"),
+        )
+        for method, path, real, status, body in (
+            ("GET", "", "", 200, None),
+            ("GET", "/{name}", f"/{name}", 200, None),
+            ("PUT", "/{name}", "/new", 200, {"rights": [right]}),
+            ("DELETE", "/{name}", f"/{name}", 204, None),
+            ("POST", "/{name}/rotate", f"/{name}/rotate", 200, {"key": "secondary"}),
+        )
+    },
     ("GET", "/messages/events"): Example("/messages/events", 200),
 }
 

@@ -59,7 +59,12 @@ def policies() -> tuple[Policy, ...]:
     }
     return tuple(
         Policy(
-            realm, name, rights, Secret(f"{realm}/{name}/1".encode()), Secret(f"{realm}/{name}/2".encode())
+            realm,
+            name,
+            rights,
+            Secret(f"{realm}/{name}/1".encode()),
+            Secret(f"{realm}/{name}/2".encode()),
+            "first",
         )
         for realm, named in ((Realm.PROVISIONING, provisioning), (Realm.HUB, HUB_POLICIES))
         for name, rights in named.items()

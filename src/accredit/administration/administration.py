@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from accredit.administration.authorities import Authorities, Maker
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.listings import Listings
+from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
 from accredit.interfaces import Clock, Entropy, Store
 
@@ -18,6 +19,7 @@ class Administration:
     authorities: Authorities
     registrations: Registrations
     listings: Listings
+    policies: Policies
 
 
 def administration(
@@ -33,4 +35,5 @@ def administration(
         authorities=Authorities(store, clock, entropy, makers),
         registrations=Registrations(store, clock, entropy),
         listings=Listings(store),
+        policies=Policies(store, clock, entropy),
     )

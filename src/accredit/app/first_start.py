@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from accredit.administration import names
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
 from accredit.domain.access import Policy, Realm, Right
@@ -11,6 +12,7 @@ from accredit.domain.changes import Change, SaveAuthority, SavePolicy, SaveState
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Store
+from accredit.wire.service_api.policies import RIGHTS
 
 ID_SCOPE = "id-scope"
 TLS_ROOT = "tls-root"
@@ -25,17 +27,9 @@ BUILT_IN = AuthorityName.parse("builtin")
 OWNER = "provisioningserviceowner"
 HUB_OWNER = "iothubowner"
 
-_PROVISIONING = (
-    Right.SERVICE_CONFIG,
-    Right.ENROLLMENT_READ,
-    Right.ENROLLMENT_WRITE,
-    Right.REGISTRATION_STATUS_READ,
-    Right.REGISTRATION_STATUS_WRITE,
-)
-
 # Azure: the default policies of an IoT hub.
 _HUB: dict[str, tuple[Right, ...]] = {
-    HUB_OWNER: (Right.REGISTRY_READ, Right.REGISTRY_WRITE, Right.SERVICE_CONNECT, Right.DEVICE_CONNECT),
+    HUB_OWNER: RIGHTS[Realm.HUB],
     "service": (Right.SERVICE_CONNECT,),
     "device": (Right.DEVICE_CONNECT,),
     "registryRead": (Right.REGISTRY_READ,),
@@ -55,14 +49,18 @@ async def found(store: Store, clock: Clock, entropy: Entropy) -> str:
         SaveState(TLS_ROOT, root.secret(), None),
         SaveAuthority(BuiltInAuthority.found(BUILT_IN, entropy, clock), None),
     ]
-    rights = {OWNER: _PROVISIONING, **{right.value: (right,) for right in _PROVISIONING}}
-    unit += _policies(Realm.PROVISIONING, rights, entropy)
-    unit += _policies(Realm.HUB, _HUB, entropy)
+    ours = RIGHTS[Realm.PROVISIONING]
+    rights = {OWNER: ours, **{right.value: (right,) for right in ours}}
+    now = int(clock.now())
+    unit += _policies(Realm.PROVISIONING, rights, entropy, now)
+    unit += _policies(Realm.HUB, _HUB, entropy, now)
     await store.commit(unit)
     return id_scope
 
 
-def _policies(realm: Realm, rights: dict[str, tuple[Right, ...]], entropy: Entropy) -> Sequence[SavePolicy]:
+def _policies(
+    realm: Realm, rights: dict[str, tuple[Right, ...]], entropy: Entropy, now: int
+) -> Sequence[SavePolicy]:
     return [
         SavePolicy(
             Policy(
@@ -71,6 +69,9 @@ def _policies(realm: Realm, rights: dict[str, tuple[Right, ...]], entropy: Entro
                 frozenset(held),
                 Secret(entropy.token(KEY_BYTES)),
                 Secret(entropy.token(KEY_BYTES)),
+                names.etag(entropy),
+                now,
+                now,
             )
         )
         for name, held in rights.items()

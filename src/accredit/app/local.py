@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import HUB_OWNER, ID_SCOPE, OWNER
 from accredit.config import Config
-from accredit.domain.access import Policy, Realm
+from accredit.domain.access import Policy, Realm, Right
 from accredit.seal import Sealer, SealError
 from accredit.stores.schema import DatabaseUnusable
 from accredit.stores.sqlite import SqliteStore
@@ -28,7 +28,16 @@ class LocalState:
         return self.running.host if self.running.https == 443 else f"{self.running.host}:{self.running.https}"
 
     def owner(self, realm: Realm) -> Policy:
-        return self.policies[realm, OWNER if realm is Realm.PROVISIONING else HUB_OWNER]
+        """The policy of the first start, or where that was removed the one with the most rights. Raises CannotStart."""
+        first = self.policies.get((realm, OWNER if realm is Realm.PROVISIONING else HUB_OWNER))
+        there = [policy for (of, _), policy in self.policies.items() if of is realm]
+        if first is not None:
+            return first
+        if not there:
+            raise CannotStart(
+                f"There is no policy of the {realm} realm; `accredit policy add` makes one (with --hub one of the hub)."
+            )
+        return max(there, key=lambda policy: (Right.SERVICE_CONFIG in policy.rights, len(policy.rights)))
 
 
 async def read(config: Config) -> LocalState:

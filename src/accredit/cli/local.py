@@ -16,7 +16,7 @@ from accredit.cli import render
 from accredit.cli.connection import Connection, ServiceClient, given
 from accredit.cli.problem import Problem
 from accredit.config import BadSetting, load
-from accredit.domain.access import Policy, Realm
+from accredit.domain.access import Realm
 from accredit.domain.secret import Secret
 from accredit.wire import sas
 
@@ -57,7 +57,10 @@ def client(
     if text is not None:
         return ServiceClient(Connection.parse(text, trust))
     here = state(data_dir)
-    policy = here.owner(realm)
+    try:
+        policy = here.owner(realm)
+    except CannotStart as error:
+        raise Problem(str(error)) from None
     url = f"https://{here.service_endpoint}"
     return ServiceClient(
         Connection(here.running.host, url, policy.name, policy.primary, here.folder.trust_root)
@@ -72,10 +75,8 @@ def info(data_dir: DataDir = None, *, as_json: Json = False) -> None:
         "deviceEndpoint": here.running.host,
         "serviceEndpoint": here.service_endpoint,
         "hub": here.running.host,
-        "provisioningServiceConnectionString": _connection_string(
-            here.running.host, here.owner(Realm.PROVISIONING)
-        ),
-        "iotHubConnectionString": _connection_string(here.running.host, here.owner(Realm.HUB)),
+        "provisioningServiceConnectionString": _connection_string(here, Realm.PROVISIONING),
+        "iotHubConnectionString": _connection_string(here, Realm.HUB),
         "trustRoot": str(here.folder.trust_root.resolve()),
         "ports": {
             "https": here.running.https,
@@ -99,7 +100,13 @@ def info(data_dir: DataDir = None, *, as_json: Json = False) -> None:
         print(f"{name:<{width}}  {shown}")
 
 
-def _connection_string(host: str, policy: Policy) -> str:
+def _connection_string(here: LocalState, realm: Realm) -> str:
+    """Of the realm's broadest policy; empty where there is none."""
+    host = here.running.host
+    try:
+        policy = here.owner(realm)
+    except CannotStart:
+        return ""
     key = b64encode(policy.primary.reveal()).decode()
     return f"HostName={host};SharedAccessKeyName={policy.name};SharedAccessKey={key}"
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from accredit import __version__
-from accredit.cli import authorities, certificates, demo, devices, enrollments, hub, local
+from accredit.cli import authorities, certificates, demo, devices, enrollments, hub, local, policies
 from accredit.cli.problem import Problem
 from accredit.cli.serve import serve
 
@@ -46,6 +46,7 @@ app.add_typer(enrollments.app, name="enroll")
 app.add_typer(devices.app, name="device")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(certificates.log_app, name="log")
+app.add_typer(policies.app, name="policy")
 app.add_typer(hub.app, name="hub")
 
 

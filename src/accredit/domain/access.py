@@ -31,10 +31,13 @@ class Realm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A shared access policy: a name, rights, and two keys (decoded bytes)."""
+    """A shared access policy: a name, rights, and two keys (decoded bytes). Instants are Unix seconds."""
 
     realm: Realm
     name: str
     rights: frozenset[Right]
     primary: Secret
     secondary: Secret
+    etag: str = ""
+    created_at: int = 0
+    updated_at: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accredit.domain.access import Policy
+from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import HubDevice
@@ -33,9 +33,19 @@ class SaveState:
 
 @dataclass(frozen=True, slots=True)
 class SavePolicy:
-    """Insert a policy; it must not exist."""
+    """Stale also when it takes ServiceConfig from the last policy that has it."""
 
     policy: Policy
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePolicy:
+    """Stale also when no other policy has ServiceConfig, and this one does."""
+
+    realm: Realm
+    name: str
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +234,7 @@ class DisallowRegistrations:
 Change = (
     SaveState
     | SavePolicy
+    | DeletePolicy
     | SaveAuthority
     | DeleteAuthority
     | SaveEnrollment

@@ -41,6 +41,11 @@ class Call(StrEnum):
     LIST_CERTIFICATES = "certificate.list"
     READ_CERTIFICATE = "certificate.read"
     READ_ISSUANCE_LOG = "issuance-log.read"
+    LIST_POLICIES = "policy.list"
+    READ_POLICY = "policy.read"
+    WRITE_POLICY = "policy.write"
+    DELETE_POLICY = "policy.delete"
+    ROTATE_POLICY = "policy.rotate"
     READ_TELEMETRY = "telemetry.read"
 
 
@@ -62,6 +67,11 @@ NEEDED: Mapping[Call, Right] = {
     Call.LIST_CERTIFICATES: Right.REGISTRATION_STATUS_READ,
     Call.READ_CERTIFICATE: Right.REGISTRATION_STATUS_READ,
     Call.READ_ISSUANCE_LOG: Right.REGISTRATION_STATUS_READ,
+    Call.LIST_POLICIES: Right.SERVICE_CONFIG,
+    Call.READ_POLICY: Right.SERVICE_CONFIG,
+    Call.WRITE_POLICY: Right.SERVICE_CONFIG,
+    Call.DELETE_POLICY: Right.SERVICE_CONFIG,
+    Call.ROTATE_POLICY: Right.SERVICE_CONFIG,
     Call.READ_TELEMETRY: Right.SERVICE_CONNECT,
 }
 

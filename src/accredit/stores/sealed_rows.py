@@ -40,15 +40,25 @@ def state(name: str, sealed: bytes, sealer: Sealer) -> Secret:
 
 
 def policy_values(policy: Policy, sealer: Sealer) -> tuple[Any, ...]:
+    """For INSERT_POLICY; realm and name stand last."""
     keys = _joined(policy.primary, policy.secondary)
     sealed = sealer.seal(keys, "policies", f"{policy.realm}/{policy.name}", "sealed")
-    return policy.realm.value, policy.name, " ".join(sorted(policy.rights)), sealed
+    return (
+        " ".join(sorted(policy.rights)),
+        sealed,
+        policy.etag,
+        policy.created_at,
+        policy.updated_at,
+        policy.realm.value,
+        policy.name,
+    )
 
 
 def policy(row: Row, sealer: Sealer) -> Policy:
-    (realm, name, rights, sealed) = row
+    (realm, name, rights, sealed, etag, created_at, updated_at) = row
     primary, secondary = _split(sealer.open(sealed, "policies", f"{realm}/{name}", "sealed"))
-    return Policy(Realm(realm), name, frozenset(map(Right, rights.split())), primary, secondary)
+    held = frozenset(map(Right, rights.split()))
+    return Policy(Realm(realm), name, held, primary, secondary, etag, created_at, updated_at)
 
 
 def authority_values(record: AuthorityRecord, sealer: Sealer) -> tuple[Any, ...]:

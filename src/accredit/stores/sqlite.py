@@ -94,6 +94,12 @@ class SqliteStore(RefusalReads):
         found = self._rows(sql.POLICIES, (realm.value,))
         return [sealed_rows.policy(row, self._sealer) for row in found]
 
+    async def policies_page(self, realm: Realm, cursor: str | None, limit: int) -> Page[Policy]:
+        limit = paging.bounded(limit)
+        listing = f"policies-{realm}"
+        found = self._rows(sql.POLICIES_PAGE, (realm.value, paging.after_key(cursor, listing), limit + 1))
+        return paging.page(found, limit, self._policy, lambda row: row[1], listing)
+
     async def authority(self, name: AuthorityName) -> AuthorityRecord | None:
         def stored() -> AuthorityRecord | None:
             row = self._row(sql.AUTHORITY, (name.key,))
@@ -225,6 +231,9 @@ class SqliteStore(RefusalReads):
 
     def _enrollment(self, row: rows.Row) -> Enrollment:
         return sealed_rows.enrollment(row, self._sealer)
+
+    def _policy(self, row: rows.Row) -> Policy:
+        return sealed_rows.policy(row, self._sealer)
 
     def _authority(self, row: rows.Row) -> AuthorityRecord:
         return sealed_rows.authority(row, self._sealer)

@@ -12,11 +12,22 @@ STATE = "SELECT sealed FROM states WHERE name = ?"
 INSERT_STATE = "INSERT INTO states (name, sealed) VALUES (?, ?) ON CONFLICT DO NOTHING"
 UPDATE_STATE = "UPDATE states SET sealed = ? WHERE name = ?"
 
-POLICY = "SELECT realm, name, rights, sealed FROM policies WHERE realm = ? AND name = ?"
-POLICIES = "SELECT realm, name, rights, sealed FROM policies WHERE realm = ? ORDER BY name"
-INSERT_POLICY = (
-    "INSERT INTO policies (realm, name, rights, sealed) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
+POLICY = """
+SELECT realm, name, rights, sealed, etag, created_at, updated_at FROM policies WHERE realm = ? AND name = ?"""
+POLICIES = """
+SELECT realm, name, rights, sealed, etag, created_at, updated_at FROM policies WHERE realm = ? ORDER BY name"""
+POLICIES_PAGE = """
+SELECT realm, name, rights, sealed, etag, created_at, updated_at
+FROM policies WHERE realm = ? AND name > ? ORDER BY name LIMIT ?"""
+INSERT_POLICY = """
+INSERT INTO policies (rights, sealed, etag, created_at, updated_at, realm, name)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+UPDATE_POLICY = """
+UPDATE policies SET rights = ?, sealed = ?, etag = ?, created_at = ?, updated_at = ?
+WHERE realm = ? AND name = ? AND etag = ?"""
+DELETE_POLICY = "DELETE FROM policies WHERE realm = ? AND name = ? AND etag = ?"
+A_CONFIGURING_POLICY = """
+SELECT 1 FROM policies WHERE realm = 'provisioning' AND ' ' || rights || ' ' LIKE '% ServiceConfig %' LIMIT 1"""
 
 AUTHORITY = """
 SELECT authority, type, settings, sealed, version, etag, created_at, updated_at

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accredit.domain import changes as c
+from accredit.domain.access import Realm
 from accredit.domain.device import MAX_PENDING_CERTIFICATES
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
@@ -62,6 +63,7 @@ class Units:
         self._makers: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
             c.SaveState: self._save_state,
             c.SavePolicy: self._save_policy,
+            c.DeletePolicy: self._delete_policy,
             c.SaveAuthority: self._save_authority,
             c.DeleteAuthority: self._delete_authority,
             c.SaveEnrollment: self._save_enrollment,
@@ -111,9 +113,16 @@ class Units:
 
     def _save_policy(self, change: c.SavePolicy, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
-        unit.steps.append(
-            (sql.INSERT_POLICY, sealed_rows.policy_values(change.policy, self._sealer), 1, change)
-        )
+        values = sealed_rows.policy_values(change.policy, self._sealer)
+        unit.steps.append(_saved(sql.INSERT_POLICY, sql.UPDATE_POLICY, values, change.replaces, change))
+        if change.replaces is not None and change.policy.realm is Realm.PROVISIONING:
+            unit.steps.append((sql.A_CONFIGURING_POLICY, (), found, change))
+
+    def _delete_policy(self, change: c.DeletePolicy, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        unit.touches_settings = True
+        unit.steps.append((sql.DELETE_POLICY, (change.realm.value, change.name, change.etag), 1, change))
+        if change.realm is Realm.PROVISIONING:
+            unit.steps.append((sql.A_CONFIGURING_POLICY, (), found, change))
 
     def _save_authority(self, change: c.SaveAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True

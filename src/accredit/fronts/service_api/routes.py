@@ -10,17 +10,20 @@ from starlette.routing import Route
 
 from accredit.administration.access import Access
 from accredit.administration.administration import Administration
+from accredit.domain.access import Realm
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.fronts.service_api.authorities import AuthorityCalls
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
 from accredit.fronts.service_api.gate import Gate
 from accredit.fronts.service_api.listings import ListingCalls
+from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.registrations import RegistrationCalls
 from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
 from accredit.wire.service_api.enrollments import EnrollmentDocument
 from accredit.wire.service_api.openapi import IF_MATCH, Described, Parameter
+from accredit.wire.service_api.policies import PolicyDocument, RotationDocument
 from accredit.wire.service_api.queries import QueryDocument
 from accredit.wire.service_api.registrations import MoveDocument
 from accredit.wire.service_api.schemas import (
@@ -31,6 +34,7 @@ from accredit.wire.service_api.schemas import (
     EnrollmentGroupShown,
     IndividualEnrollmentShown,
     LeafShown,
+    PolicyShown,
     RegistrationShown,
 )
 
@@ -48,6 +52,8 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
         *_registrations(RegistrationCalls(administration.registrations)),
         *_listings(ListingCalls(administration.listings, clock)),
+        *_policies("/policies", PolicyCalls(administration.policies, Realm.PROVISIONING)),
+        *_policies("/hubPolicies", PolicyCalls(administration.policies, Realm.HUB)),
     )
 
 
@@ -155,5 +161,34 @@ def _listings(calls: ListingCalls) -> tuple[Endpoint, ...]:
         Endpoint(
             "GET", "/issuanceLog/leaves", Call.READ_ISSUANCE_LOG, calls.leaves,
             Described("List the leaves of the issuance log.", answers=LeafShown, rows=True),
+        ),
+    )  # fmt: skip
+
+
+def _policies(base: str, calls: PolicyCalls) -> tuple[Endpoint, ...]:
+    one, of = f"{base}/{{name}}", "the hub" if calls.realm is Realm.HUB else "the service API"
+    return (
+        Endpoint(
+            "GET", base, Call.LIST_POLICIES, calls.listing,
+            Described(f"List the policies of {of}, without keys.", answers=PolicyShown, rows=True),
+        ),
+        Endpoint(
+            "GET", one, Call.READ_POLICY, calls.read,
+            Described("Show one policy, without keys.", answers=PolicyShown),
+        ),
+        Endpoint(
+            "PUT", one, Call.WRITE_POLICY, calls.put,
+            Described("Create or replace one policy; shows its keys.", answers=PolicyShown, takes=PolicyDocument),
+        ),
+        Endpoint(
+            "DELETE", one, Call.DELETE_POLICY, calls.delete,
+            Described("Remove one policy; its tokens end at once."),
+        ),
+        Endpoint(
+            "POST", f"{one}/rotate", Call.ROTATE_POLICY, calls.rotate,
+            Described(
+                "Make one of the two keys anew; shows both.",
+                answers=PolicyShown, takes=RotationDocument, parameters=(IF_MATCH,),
+            ),
         ),
     )  # fmt: skip

@@ -7,8 +7,6 @@ back on a replace. So a document may leave out what it wants kept: this file say
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +23,7 @@ from accredit.domain.enrollment import (
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
 from accredit.wire.service_api.certificates import certificate_der, is_ca, shown
-
-MIN_KEY_BYTES = 16
-MAX_KEY_BYTES = 64
+from accredit.wire.service_api.keys import key_text, read_key
 
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -106,13 +102,13 @@ def read_attestation(document: AttestationDocument, kind: EnrollmentKind) -> Att
     if mechanism == "x509":
         return _x509(document.x509, kind)
     keys = document.symmetric_key or _Keys()
-    return KeysSent(_key(keys.primary_key, "primaryKey"), _key(keys.secondary_key, "secondaryKey"))
+    return KeysSent(read_key(keys.primary_key, "primaryKey"), read_key(keys.secondary_key, "secondaryKey"))
 
 
 def attestation_document(attestation: Attestation, *, keys_shown: bool) -> dict[str, Any]:
     """As answers show it; `keys_shown` only for PUT and attestationmechanism."""
     if isinstance(attestation, SymmetricKeys):
-        keys = {"primaryKey": _base64(attestation.primary), "secondaryKey": _base64(attestation.secondary)}
+        keys = {"primaryKey": key_text(attestation.primary), "secondaryKey": key_text(attestation.secondary)}
         return {"type": "symmetricKey", "symmetricKey": keys} if keys_shown else {"type": "symmetricKey"}
     pair = {"primary": shown(attestation.primary)}
     if attestation.secondary is not None:
@@ -155,21 +151,3 @@ def _certificate(document: _Certificate, member: str, *, signing: bool) -> bytes
             f"{member} is not a CA certificate (its basicConstraints do not say CA).", rule="signing-not-a-ca"
         )
     return der
-
-
-def _key(text: str | None, member: str) -> Secret | None:
-    if not text:
-        return None
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
-        raise Malformed(
-            f"{member} is not the base64 of {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes.", rule="key-size"
-        )
-    return Secret(key)
-
-
-def _base64(key: Secret) -> str:
-    return base64.b64encode(key.reveal()).decode()

@@ -133,6 +133,18 @@ class LeafShown(msgspec.Struct, rename="camel"):
     leaf_hash: str
 
 
+class PolicyShown(msgspec.Struct, rename="camel"):
+    """A shared access policy; its keys only in the answers of PUT and rotate."""
+
+    name: str
+    rights: list[str]
+    etag: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+    primary_key: str | msgspec.UnsetType = msgspec.UNSET
+    secondary_key: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class TelemetryShown(msgspec.Struct, rename="camel"):
     """One message that a device sent."""
 
