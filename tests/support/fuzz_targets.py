@@ -23,7 +23,8 @@ from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.policy import chains, csr_intake
 from accredit.policy.destinations import BadDestination, destination
-from accredit.wire import dps, mqtt, sas, topics
+from accredit.wire import amqp_addresses, amqp_message, amqp_sasl, amqp_tpm, dps, mqtt, sas, topics
+from accredit.wire.amqp_types import AmqpError
 from accredit.wire.service_api import (
     authorities,
     certificates,
@@ -93,6 +94,49 @@ def _topic(text: str) -> None:
 def _telemetry(text: str) -> None:
     telemetry = topics.parse_telemetry(text)
     assert topics.parse_telemetry(topics.format_telemetry(telemetry)) == telemetry
+
+
+def _amqp_address(text: str) -> None:
+    address = amqp_addresses.parse(text)
+    if address is not None:
+        assert amqp_addresses.parse(amqp_addresses.format_address(address)) == address
+    user = amqp_addresses.parse_user(text)
+    if user is not None:
+        assert amqp_addresses.parse_user(amqp_addresses.format_user(user)) == user
+
+
+def _amqp_sasl(data: bytes) -> None:
+    """Frames, the same however they are cut; and what they carry."""
+    whole = list(amqp_sasl.Decoder().feed(data))
+    cut = amqp_sasl.Decoder()
+    middle = len(data) // 2
+    assert [*cut.feed(data[:middle]), *cut.feed(data[middle:])] == whole
+    for frame in whole:
+        if isinstance(frame, amqp_sasl.Init) and frame.initial_response is not None:
+            amqp_sasl.parse_plain(frame.initial_response)
+
+
+def _amqp_sasl_seeds() -> tuple[bytes, ...]:
+    plain = amqp_sasl.plain("0ne/registrations/dev", _SAS)
+    return (
+        amqp_sasl.encode(amqp_sasl.Init("PLAIN", plain, "localhost")),
+        amqp_sasl.encode(amqp_sasl.Mechanisms(("PLAIN", "TPM"))),
+        amqp_sasl.encode(amqp_sasl.Response(amqp_tpm.word(b"key"))),
+    )
+
+
+def _amqp_message(data: bytes) -> None:
+    for message in amqp_message.unpacked(amqp_message.parse(data)):
+        amqp_message.id_text(message.properties.message_id)
+
+
+def _amqp_message_seeds() -> tuple[bytes, ...]:
+    one = amqp_message.encode(
+        b"{}",
+        properties=amqp_message.Properties(to="/devices/dev/messages/events", correlation_id=b"\x53\x07"),
+        application={"iotdps-operation-type": b"\xa1\x0fiotdps-register"},
+    )
+    return one, amqp_message.encode(one), amqp_message.encode(value=b"\xa1\x01x")
 
 
 def _user_name(text: str) -> None:
@@ -166,6 +210,17 @@ _SAS = "SharedAccessSignature sr=0ne%2Fregistrations%2Fdev&sig=c2ln&se=180000000
 
 TARGETS: dict[str, Target] = {
     "mqtt": Target(_mqtt, _mqtt_seeds, (mqtt.ProtocolViolation,)),
+    "amqp-sasl": Target(_amqp_sasl, _amqp_sasl_seeds, (AmqpError,)),
+    "amqp-tpm-opening": Target(
+        amqp_tpm.parse_opening,
+        lambda: (amqp_tpm.opening(amqp_tpm.Opening("0ne", "dev", b"\x01\x3a\x00\x01")),),
+        (AmqpError,),
+    ),
+    "amqp-message": Target(_amqp_message, _amqp_message_seeds, (AmqpError,)),
+    "amqp-address": Target(
+        _text(_amqp_address),
+        _said("0ne/registrations/dev", "amqps://h/devices/a%3Ab/messages/events", "$cbs", "dev@sas.hub"),
+    ),
     "topic": Target(
         _text(_topic),
         _said(
