@@ -42,8 +42,20 @@ $(VENV)/fuzz.stamp: requirements/fuzz.lock $(VENV)/dev.stamp
 	@$(INSTALL) requirements/fuzz.lock
 	@touch $@
 
+# An extra is what has a lock of its name; these locks are of other things.
+KNOWN_EXTRAS := $(filter-out base dev fuzz,$(patsubst requirements/%.lock,%,$(wildcard requirements/*.lock)))
+comma := ,
+
 install: $(VENV)/base.stamp
-	@test -z "$(EXTRAS)" || { echo "there is no extra named $(EXTRAS) in this version" >&2; exit 1; }
+	@for extra in $(subst $(comma), ,$(EXTRAS)); do case " $(KNOWN_EXTRAS) " in *" $$extra "*) ;; \
+	  *) echo "there is no extra named $$extra; there are: $(KNOWN_EXTRAS)" >&2; exit 1 ;; esac; done
+	@for extra in $(subst $(comma), ,$(EXTRAS)); do $(MAKE) -s $(VENV)/$$extra.stamp || exit 1; done
+
+$(VENV)/amqp.stamp: requirements/amqp.lock $(VENV)/base.stamp
+	@echo "Building Qpid Proton into $(VENV), for AMQP ..."
+	@$(INSTALL) requirements/amqp.lock || { echo "Qpid Proton is compiled when it is installed, which needs a C compiler \
+	and the headers of Python and OpenSSL; on Debian: apt-get install gcc python3-dev libssl-dev pkg-config" >&2; exit 1; }
+	@touch $@
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/accredit demo
@@ -66,6 +78,7 @@ format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .
 
 bench: $(VENV)/dev.stamp
+	@scripts/test-needs
 	@$(BIN)/python -m benchmarks
 
 campaign: $(VENV)/fuzz.stamp

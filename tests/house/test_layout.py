@@ -267,3 +267,19 @@ def test_every_connector_that_is_loaded_by_name_exists() -> None:
 
     assert CONNECTORS.keys() == TYPES.keys()
     assert all(isinstance(connector(kind), type) for kind in CONNECTORS)
+
+
+def test_an_extra_that_does_not_exist_is_named_and_refused() -> None:
+    made = subprocess.run(
+        ["make", "-C", str(ROOT), "-o", ".venv/base.stamp", "install", "EXTRAS=amqp,nothing"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert made.returncode != 0
+    assert "there is no extra named nothing; there are: amqp" in made.stderr
+
+
+def test_every_extra_has_a_lock_file() -> None:
+    from tomllib import loads
+
+    extras = loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [name for name in extras if not (ROOT / "requirements" / f"{name}.lock").exists()] == []
