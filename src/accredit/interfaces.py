@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
@@ -14,7 +14,7 @@ from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf
-from accredit.domain.linked_hub import LinkedHub
+from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
@@ -57,6 +57,15 @@ class Page(Generic[Row_co]):
 
     rows: Sequence[Row_co]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HubUsers:
+    """What stands in the way of unlinking a hub."""
+
+    registrations: int
+    enrollments: int
+    identities: int
 
 
 class Store(Protocol):
@@ -138,10 +147,27 @@ class Store(Protocol):
 
     async def leaves(self, cursor: str | None, limit: int) -> Page[Leaf]: ...
 
-    async def hub_device(self, device_id: DeviceId) -> HubDevice | None: ...
+    async def linked_hubs(self) -> Sequence[LinkedHub]:
+        """What the operator linked, by key; the first embedded hub is among them only where its settings were changed."""
+        ...
 
-    async def bindings(self, device_id: DeviceId) -> Sequence[Binding]:
-        """The device's certificates that are pending or active, and those retired, the newest binding first."""
+    async def hub_users(self, hub: LinkedHub) -> HubUsers: ...
+
+    async def hub_device(self, hub: str, device_id: DeviceId) -> HubDevice | None:
+        """`hub` is an embedded hub's key."""
+        ...
+
+    async def hub_devices(self, hub: str, limit: int) -> Sequence[HubDevice]:
+        """The first ones by device id."""
+        ...
+
+    async def hub_device_counts(self, hub: str) -> tuple[int, int]:
+        """How many identities the hub has, and how many of them are enabled."""
+        ...
+
+    async def bindings(self, registration_id: RegistrationId, device_id: DeviceId) -> Sequence[Binding]:
+        """The certificates of this registration for this device that are pending or active, and those retired, the
+        newest binding first. They are good at whichever hub has the registration's identity."""
         ...
 
     async def trace(self, tracking_id: str) -> DecisionTrace | None: ...
@@ -248,15 +274,25 @@ class Authorities(Protocol):
 
 
 class Hub(Protocol):
-    """What provisioning sees of any hub."""
+    """What provisioning sees of a hub in this service's own database."""
 
+    kind: Literal[HubKind.EMBEDDED]
     name: str
 
-    def bind(self, issued: Issued, now: int, token: str) -> Sequence[Change]:
+    def bind(self, issued: Issued, now: int, token: str, data: DeviceData | None) -> Sequence[Change]:
         """The changes that make this device and its credential good at the hub; applying them twice is as once.
 
-        `token` is a fresh random name for a new identity's generation and etag.
+        `token` is a fresh random name for a new identity's generation and etag. `data` is what the twin shall be; with
+        None an identity that exists keeps its own.
         """
+        ...
+
+    async def data(self, device_id: DeviceId) -> DeviceData | None:
+        """What the hub holds for the device, None when it has no such device."""
+        ...
+
+    def release(self, device_id: DeviceId, registration_id: RegistrationId) -> Sequence[Change]:
+        """The changes that remove the registration's device from the hub; that it is not there is no error."""
         ...
 
 
@@ -266,6 +302,7 @@ class RemoteHub(Protocol):
     Raises UpstreamUnavailable where trying again helps, UpstreamRejected where it does not.
     """
 
+    kind: Literal[HubKind.AZURE]
     name: str
 
     async def put(self, identity: HubIdentity) -> None:
@@ -285,10 +322,18 @@ class Hubs(Protocol):
     """The linked hubs. What is linked may change at any time."""
 
     async def linked(self) -> Sequence[LinkedHub]:
-        """By name."""
+        """The first embedded hub, then the others by name."""
         ...
 
     async def get(self, name: str) -> Hub | RemoteHub | None: ...
+
+
+class HubAddresses(Protocol):
+    """The embedded hubs as devices and callers address them."""
+
+    async def at(self, host: str) -> HubAddress | None:
+        """The hub that a host name of this service means, without regard to case and without a port."""
+        ...
 
 
 class TelemetryLog(Protocol):

@@ -11,9 +11,10 @@ import pytest
 from accredit.domain import changes as c
 from accredit.domain.access import Realm, Right
 from accredit.domain.credential import STRAY, CertificateStatus
-from accredit.domain.device import BindingState
+from accredit.domain.device import BindingState, DeviceData, TwinVersions
 from accredit.domain.enrollment import (
     EnrollmentKind,
+    EnrollmentRef,
     LeafCertificates,
     ReprovisionPolicy,
     SigningCertificates,
@@ -21,14 +22,16 @@ from accredit.domain.enrollment import (
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import unknown_leaf
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import OperationState, Status
 from accredit.domain.secret import Secret
-from accredit.interfaces import Page, Stale, Store, StoreUnavailable
+from accredit.interfaces import HubUsers, Page, Stale, Store, StoreUnavailable
 from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
 from support import pki
 from support import stored_values as some
+from support.linked import embedded
 from support.stored_values import BUILTIN, FLEET, NOW, binding, digest, individual, secret
 
 SEALER = Sealer([Secret(bytes(range(32)))])
@@ -86,8 +89,11 @@ async def walk(read: Callable[[str | None], Awaitable[Page]]) -> list[Sequence]:
             return pages
 
 
-async def states(store: Store, device: str = "Pump-1") -> dict[bytes, str]:
-    return {each.sha256: each.state.value for each in await store.bindings(DeviceId(device))}
+async def states(store: Store, device: str = "Pump-1", owner: str | None = None) -> dict[bytes, str]:
+    return {
+        each.sha256: each.state.value
+        for each in await store.bindings(RegistrationId.parse(owner or device), DeviceId(device))
+    }
 
 
 class TestState:
@@ -588,13 +594,14 @@ class TestCertificates:
 
 class TestHubDevices:
     async def test_upserted(self, store):
+        data = DeviceData({"a": [1]}, {"b": None}, iot_edge=True)
         first = some.hub_device(
-            "Pump-1", initial_twin={"a": [1]}, iot_edge=True, thumbprint=digest("t"), keys=None
+            "Pump-1", data=data, thumbprint=digest("t"), secondary_thumbprint=b"2" * 20, keys=None
         )
-        assert await store.hub_device(DeviceId("Pump-1")) is None
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) is None
         await store.commit([c.SaveHubDevice(first)])
-        assert await store.hub_device(DeviceId("Pump-1")) == first
-        assert await store.hub_device(DeviceId("pump-1")) is None, "device ids differ by case"
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) == first
+        assert await store.hub_device(FIRST_HUB, DeviceId("pump-1")) is None, "device ids differ by case"
         second = some.hub_device(
             "Pump-1",
             generation_id="another",
@@ -604,8 +611,9 @@ class TestHubDevices:
             enabled=False,
         )
         await store.commit([c.SaveHubDevice(second)])
-        expected = replace(second, generation_id=first.generation_id, created_at=NOW, enabled=True)
-        assert await store.hub_device(DeviceId("Pump-1")) == expected
+        twin = TwinVersions(etag=2, version=3, desired=2)
+        expected = replace(second, generation_id=first.generation_id, created_at=NOW, enabled=True, twin=twin)
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) == expected
 
     async def test_a_device_id_belongs_to_one_registration(self, store):
         await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
@@ -613,7 +621,156 @@ class TestHubDevices:
             some.hub_device("Pump-1", registration_id=RegistrationId.parse("other"), etag="h2")
         )
         assert await stale(store, change) is change
-        assert (await store.hub_device(DeviceId("Pump-1"))).etag == "h1"
+        assert (await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))).etag == "h1"
+
+    async def test_without_new_data_the_twin_stays(self, store):
+        data = DeviceData({"a": 1}, {"b": 2}, iot_edge=True)
+        first = some.hub_device("Pump-1", data=data, twin=TwinVersions(updated_at=NOW))
+        await store.commit([c.SaveHubDevice(first, keeps_data=True)])
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) == first, (
+            "a new one has what it is given"
+        )
+        again = some.hub_device("Pump-1", etag="h2", keys=None, thumbprint=digest("t"))
+        await store.commit([c.SaveHubDevice(again, keeps_data=True)])
+        expected = replace(again, data=data, twin=first.twin)
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) == expected
+
+    async def test_one_made_by_hand_becomes_the_registration_s(self, store):
+        by_hand = some.hub_device("Pump-1", registration_id=None, status_reason="spare part")
+        await store.commit([c.ReplaceHubDevice(by_hand, None)])
+        await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
+        found = await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))
+        assert (found.registration_id, found.status_reason) == (PUMP, "spare part")
+
+    async def test_the_same_device_at_two_hubs(self, store):
+        other = RegistrationId.parse("other")
+        here = some.hub_device("Pump-1")
+        there = some.hub_device("Pump-1", registration_id=other, hub="b.example", etag="h2")
+        await store.commit([c.SaveHubDevice(here), c.SaveHubDevice(there)])
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) == here
+        assert await store.hub_device("b.example", DeviceId("Pump-1")) == there
+        assert await store.hub_device("c.example", DeviceId("Pump-1")) is None
+        record = some.certificate("Pump-1")
+        await store.commit([c.RecordCertificate(record, shared_key=False), binding(record)])
+        assert len(await store.bindings(PUMP, DeviceId("Pump-1"))) == 1
+        assert await store.bindings(other, DeviceId("Pump-1")) == [], "bindings are the registration's"
+
+    async def test_replaced_by_hand(self, store):
+        device = some.hub_device("Pump-1", data=DeviceData({"a": 1}))
+        await store.commit([c.ReplaceHubDevice(device, None)])
+        await stale(store, c.ReplaceHubDevice(device, None))
+        await stale(store, c.ReplaceHubDevice(device, "another"))
+        later = replace(device, etag="h2", updated_at=NOW + 1, enabled=False, status_reason="lost", keys=None)
+        edge = replace(later, thumbprint=b"1" * 20, data=DeviceData({"ignored": 1}, iot_edge=True))
+        await store.commit(
+            [c.ReplaceHubDevice(replace(edge, registration_id=None, twin=TwinVersions(9)), "h1")]
+        )
+        found = await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))
+        assert found == replace(edge, data=DeviceData({"a": 1}, iot_edge=True))
+        assert (found.registration_id, found.twin) == (PUMP, TwinVersions())
+
+    async def test_a_twin_is_changed_by_whoever_has_read_it(self, store):
+        device = some.hub_device("Pump-1", data=DeviceData(iot_edge=True))
+        await store.commit([c.SaveHubDevice(device)])
+        versions = device.twin.after(desired=True, now=NOW + 1)
+        data = DeviceData({"a": 1}, {"b": 2})
+        change = c.SaveTwin(FIRST_HUB, DeviceId("Pump-1"), data, versions, device.twin.etag)
+        await store.commit([change])
+        found = await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))
+        assert found == replace(device, data=replace(data, iot_edge=True), twin=versions)
+        assert versions == TwinVersions(2, 3, 2, NOW + 1)
+        assert await stale(store, change) is change
+        await stale(store, replace(change, hub="b.example", replaces=2))
+
+    async def test_deleted_by_etag(self, store):
+        await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
+        await stale(store, c.DeleteHubDevice(FIRST_HUB, DeviceId("Pump-1"), "another"))
+        await stale(store, c.DeleteHubDevice("b.example", DeviceId("Pump-1"), "h1"))
+        await store.commit([c.DeleteHubDevice(FIRST_HUB, DeviceId("Pump-1"), "h1")])
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) is None
+
+    async def test_released_by_its_registration_alone(self, store):
+        await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
+        other = RegistrationId.parse("other")
+        await store.commit([c.DeleteHubDevice(FIRST_HUB, DeviceId("Pump-1"), registration_id=other)])
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) is not None
+        for _ in range(2):
+            await store.commit([c.DeleteHubDevice(FIRST_HUB, DeviceId("Pump-1"), registration_id=PUMP)])
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) is None
+
+    async def test_listed_and_counted_for_each_hub(self, store):
+        names = ["b", "a", "B", "c"]
+        await store.commit([
+            c.SaveHubDevice(some.hub_device(name, registration_id=RegistrationId.parse(f"{name}{n}"), enabled=n != 3))
+            for n, name in enumerate(names)
+        ])  # fmt: skip
+        await store.commit([c.SaveHubDevice(some.hub_device("d", hub="b.example"))])
+        listed = await store.hub_devices(FIRST_HUB, 3)
+        assert [device.device_id.text for device in listed] == ["B", "a", "b"]
+        assert await store.hub_device_counts(FIRST_HUB) == (4, 3)
+        assert await store.hub_device_counts("b.example") == (1, 1)
+        assert await store.hub_device_counts("c.example") == (0, 0)
+
+
+class TestLinkedHubs:
+    async def test_saved_replaced_and_deleted(self, store):
+        assert list(await store.linked_hubs()) == []
+        hub = embedded("Second.example", location="home", weight=3, apply_allocation_policy=False)
+        await store.commit([c.SaveLinkedHub(hub, None)])
+        assert list(await store.linked_hubs()) == [hub]
+        await stale(store, c.SaveLinkedHub(embedded("SECOND.example"), None))
+        await stale(store, c.SaveLinkedHub(hub, "another"))
+        later = replace(hub, etag="e2", weight=5)
+        await store.commit([c.SaveLinkedHub(later, hub.etag)])
+        assert list(await store.linked_hubs()) == [later]
+        await stale(store, c.DeleteLinkedHub(hub))
+        await store.commit([c.DeleteLinkedHub(later)])
+        assert list(await store.linked_hubs()) == []
+
+    async def test_the_first_comes_first(self, store):
+        hubs = [embedded("a.example"), embedded("z.example", first=True)]
+        await store.commit([c.SaveLinkedHub(hub, None) for hub in hubs])
+        assert [hub.name for hub in await store.linked_hubs()] == ["z.example", "a.example"]
+
+    async def test_one_in_use_is_not_deleted(self, store):
+        hub = embedded("Hub_1.example")
+        await store.commit([c.SaveLinkedHub(hub, None)])
+        assert await store.hub_users(hub) == HubUsers(0, 0, 0)
+        near_miss = [
+            c.SaveRegistration(some.registration("r0", hub="hubx1.example"), None),
+            c.SaveEnrollment(some.enrollment("e0", hubs=("hubx1.example", "hub_1.example.org")), None),
+        ]
+        await store.commit(near_miss)
+        assert await store.hub_users(hub) == HubUsers(0, 0, 0)
+        users = [
+            (c.SaveRegistration(some.registration("r1", hub="hub_1.EXAMPLE"), None), HubUsers(1, 0, 0)),
+            (c.SaveEnrollment(some.enrollment("e1", hubs=("a", "Hub_1.example")), None), HubUsers(0, 1, 0)),
+            (
+                c.SaveEnrollment(some.group("g1", settings={"iotHubHostName": "hub_1.example"}), None),
+                HubUsers(0, 1, 0),
+            ),
+            (c.SaveHubDevice(some.hub_device("d1", hub=hub.key)), HubUsers(0, 0, 1)),
+        ]
+        undo = [
+            c.DeleteRegistration(RegistrationId.parse("r1"), "r1"),
+            c.DeleteEnrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, "e1"), "e1"),
+            c.DeleteEnrollment(EnrollmentRef(EnrollmentKind.GROUP, "g1"), "e1"),
+            c.DeleteHubDevice(hub.key, DeviceId("d1"), "h1"),
+        ]
+        for (user, counts), removal in zip(users, undo, strict=True):
+            await store.commit([user])
+            assert await store.hub_users(hub) == counts
+            await stale(store, c.DeleteLinkedHub(hub))
+            await store.commit([removal])
+        await store.commit([c.DeleteLinkedHub(hub)])
+
+    async def test_an_assertion_holds_while_it_is_linked(self, store):
+        hub = embedded("b.example")
+        assert await stale(store, c.AssertHub("b.example")) == c.AssertHub("b.example")
+        await store.commit([c.SaveLinkedHub(hub, None)])
+        await store.commit([c.AssertHub("b.example")])
+        await store.commit([c.DeleteLinkedHub(hub)])
+        await stale(store, c.AssertHub("b.example"))
 
 
 class TestBindings:
@@ -635,7 +792,7 @@ class TestBindings:
     async def test_bound_in_the_unit_that_records_it(self, store):
         record = some.certificate()
         await store.commit([*some.configured(), *some.provisioned("Pump-1", record)])
-        (bound,) = await store.bindings(DeviceId("Pump-1"))
+        (bound,) = await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
         assert (bound.sha256, bound.device_id) == (record.issued.sha256, DeviceId("Pump-1"))
         assert (bound.not_before, bound.not_after) == (record.issued.not_before, record.issued.not_after)
         assert (bound.state, bound.bound_at) == (BindingState.PENDING, NOW)
@@ -643,9 +800,9 @@ class TestBindings:
 
     async def test_bound_later(self, store):
         sha256 = await self.issued(store, bound_at=NOW + 7)
-        (bound,) = await store.bindings(DeviceId("Pump-1"))
+        (bound,) = await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
         assert (bound.state, bound.bound_at) == (BindingState.PENDING, NOW + 7)
-        assert await store.bindings(DeviceId("pump-1")) == []
+        assert await store.bindings(RegistrationId.parse("pump-1"), DeviceId("pump-1")) == []
         assert (await store.certificate(sha256)).status is CertificateStatus.PENDING
 
     async def test_only_what_is_recorded_for_the_device_is_bound(self, store):
@@ -666,10 +823,12 @@ class TestBindings:
     async def test_binding_twice_is_as_once(self, store):
         sha256 = await self.issued(store)
         await self.bind(store, sha256, NOW + 9)
-        assert [each.bound_at for each in await store.bindings(DeviceId("Pump-1"))] == [NOW]
+        assert [
+            each.bound_at for each in await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
+        ] == [NOW]
         await self.use(store, sha256)
         await self.bind(store, sha256, NOW + 9)
-        (bound,) = await store.bindings(DeviceId("Pump-1"))
+        (bound,) = await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
         assert (bound.state, bound.bound_at) == (BindingState.ACTIVE, NOW)
 
     async def test_of_more_than_two_unused_the_oldest_is_pushed_out(self, store):
@@ -677,9 +836,13 @@ class TestBindings:
         a, b, d = [await self.issued(store) for _ in range(3)]
         assert await states(store) == {b: "pending", d: "pending"}
         assert (await store.certificate(a)).status is CertificateStatus.SUPERSEDED
-        assert [each.sha256 for each in await store.bindings(DeviceId("Pump-1"))] == [d, b]
+        assert [
+            each.sha256 for each in await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
+        ] == [d, b]
         await self.bind(store, a, NOW)
-        assert [each.sha256 for each in await store.bindings(DeviceId("Pump-1"))] == [a, d]
+        assert [
+            each.sha256 for each in await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
+        ] == [a, d]
         assert (await store.certificate(b)).status is CertificateStatus.SUPERSEDED
 
     async def test_the_same_when_one_unit_records_and_binds(self, store):
@@ -705,8 +868,8 @@ class TestBindings:
         for record in records:
             await store.commit([c.RecordCertificate(record, shared_key=False), binding(record)])
         await self.use(store, records[3].issued.sha256, "two")
-        assert set((await states(store, "one")).values()) == {"pending"}
-        assert await states(store, "two") == {
+        assert set((await states(store, "one", "Pump-1")).values()) == {"pending"}
+        assert await states(store, "two", "Pump-1") == {
             records[2].issued.sha256: "retired",
             records[3].issued.sha256: "active",
         }
@@ -720,7 +883,9 @@ class TestBindings:
         await self.use(store, new)
         assert await states(store) == {old: "retired", new: "active"}
         assert (await store.certificate(old)).status is CertificateStatus.RETIRED
-        assert [each.sha256 for each in await store.bindings(DeviceId("Pump-1"))] == [new, old]
+        assert [
+            each.sha256 for each in await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
+        ] == [new, old]
 
     async def test_what_is_not_good_any_more_can_t_be_used(self, store):
         a, b, d = [await self.issued(store) for _ in range(3)]
@@ -738,7 +903,9 @@ class TestBindings:
         await self.use(store, new)
         await self.bind(store, old, NOW + 1)
         assert await states(store) == {old: "pending", new: "active"}
-        assert [each.bound_at for each in await store.bindings(DeviceId("Pump-1"))] == [NOW + 1, NOW]
+        assert [
+            each.bound_at for each in await store.bindings(RegistrationId.parse("Pump-1"), DeviceId("Pump-1"))
+        ] == [NOW + 1, NOW]
         await self.use(store, old)
         assert await states(store) == {old: "active", new: "retired"}
 
@@ -751,7 +918,7 @@ class TestUnits:
         assert await stale(store, *some.provisioned("Pump-1", record), late) is late
         assert await store.registration(PUMP) is None
         assert await store.certificate(record.issued.sha256) is None
-        assert await store.hub_device(DeviceId("Pump-1")) is None
+        assert await store.hub_device(FIRST_HUB, DeviceId("Pump-1")) is None
         assert (await store.leaves(None, 9)).rows == []
         # What the undone unit brought is not taken for known: the same certificate can be recorded afterwards.
         await store.commit(some.provisioned("Pump-1", record))
@@ -835,7 +1002,9 @@ class TestUnits:
         await store.commit([])
         for number in range(40):
             registration = await store.registration(RegistrationId.parse(f"d{number}"))
-            assert (registration is None) == (await store.hub_device(DeviceId(f"d{number}")) is None)
+            assert (registration is None) == (
+                await store.hub_device(FIRST_HUB, DeviceId(f"d{number}")) is None
+            )
             assert registration is not None or number % 2 == 0
 
     async def test_every_change_has_its_test(self):
@@ -916,7 +1085,7 @@ class TestPersistence:
         assert await store.certificate(record.issued.sha256) == replace(
             record, status=CertificateStatus.PENDING
         )
-        assert (await store.hub_device(DeviceId("Pump-1"))).keys == some.hub_device("Pump-1").keys
+        assert (await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))).keys == some.hub_device("Pump-1").keys
         assert await states(store) == {record.issued.sha256: "pending"}
         assert (await store.open_operation(PUMP)).id == "o1"
         assert len((await store.leaves(None, 9)).rows) == 1

@@ -104,7 +104,10 @@ class HubWorld:
 
     async def states(self, device_id: DeviceId = LAMP) -> dict[bytes, BindingState]:
         """What is bound, by the SHA-256 of the certificate."""
-        return {binding.sha256: binding.state for binding in await self.store.bindings(device_id)}
+        return {
+            binding.sha256: binding.state
+            for binding in await self.store.bindings(RegistrationId.parse(device_id.text), device_id)
+        }
 
     def token(
         self,

@@ -44,8 +44,8 @@ from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf, LeafKind, certificate_leaf, unknown_leaf
 from accredit.domain.registration import Answer, Assigned, Assigning, Registration, Request
 from accredit.domain.secret import Secret
-from accredit.interfaces import Authority, Hub, Store
-from accredit.linked_hubs.embedded import EmbeddedHub
+from accredit.interfaces import Authority, Store
+from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.policy import symmetric_keys
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
@@ -57,6 +57,7 @@ from accredit.wire import sas
 from support import pki, scripted_ca, signing_requests
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.linked import linked
 from support.scripted_ca import ScriptedCA
 
 ID_SCOPE = "0ne00AB12CD"
@@ -92,7 +93,7 @@ class World:
     def open(self, store: Store | None = None) -> None:
         """What a process makes when it starts, but for resuming."""
         self.store = store or self.disk
-        hubs: dict[str, Hub] = {name: EmbeddedHub(name) for name in self.hubs}
+        hubs = ConfiguredHubs(self.store, self.hubs)
         self.means = Means(
             store=self.store,
             authorities=self,
@@ -113,6 +114,7 @@ class World:
         await self.orders.stop(0)
         for name, value in changes.items():
             setattr(self, name, value)
+        await linked(self.disk, self.hubs)
         self.open()
         return await self.orders.resume()
 
@@ -237,7 +239,12 @@ class World:
         return [leaf for leaf in (await self.disk.leaves(None, 500)).rows if leaf.kind is kind]
 
     async def states(self, device: str = "dev-1") -> dict[bytes, BindingState]:
-        return {binding.sha256: binding.state for binding in await self.disk.bindings(DeviceId(device))}
+        bindings = [
+            binding
+            for registration in (await self.disk.registrations(None, None, 500)).rows
+            for binding in await self.disk.bindings(registration.registration_id, DeviceId(device))
+        ]
+        return {binding.sha256: binding.state for binding in bindings}
 
     async def use(self, answer: Assigned) -> None:
         """The device connects to the hub with the certificate that it was answered."""
@@ -402,6 +409,7 @@ async def opened(folder: Path, **more: Any) -> AsyncIterator[World]:
         found = BuiltInAuthority.found(AuthorityName.parse(BUILTIN), world.entropy, clock)
         await disk.commit([SaveAuthority(found, None)])
         await world.authority()
+        await linked(disk, world.hubs)
         yield world
     finally:
         await world.orders.stop(0)

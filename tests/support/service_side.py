@@ -23,12 +23,14 @@ from accredit.domain.registration import Registration, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.fronts.service_api import routes
 from accredit.interfaces import Store
+from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.seal import Sealer
 from accredit.stores import schema
 from accredit.stores.sqlite import SqliteStore
 from accredit.wire import sas
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.linked import linked
 
 HOST = "dps.example"
 HUBS = ("Hub-A.example", "hub-b.example")
@@ -164,6 +166,7 @@ async def opened(folder: Path) -> AsyncIterator[ServiceSide]:
     store = await SqliteStore.open(path, Sealer([Secret(b"m" * 32)]))
     try:
         await store.commit([SavePolicy(policy) for policy in policies()])
+        await linked(store, HUBS)
         service = service_side(store)
         async with service.client:
             yield service
@@ -173,8 +176,9 @@ async def opened(folder: Path) -> AsyncIterator[ServiceSide]:
 
 def service_side(store: Store) -> ServiceSide:
     """A service API over this store."""
+    hubs = ConfiguredHubs(store, HUBS)
     clock, entropy = HandClock(), CountedEntropy()
-    every = administration(store, clock, entropy, HUBS, {"BuiltIn": found})
+    every = administration(store, clock, entropy, hubs, {"BuiltIn": found})
     app = Starlette(routes=routes(every, Access(store, clock, (HOST,)), clock, entropy))
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"https://{HOST}")
     return ServiceSide(store, clock, every, client)

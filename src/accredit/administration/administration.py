@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accredit.administration.authorities import Authorities, Maker
@@ -10,7 +10,7 @@ from accredit.administration.enrollments import Enrollments
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
-from accredit.interfaces import Clock, Entropy, Store
+from accredit.interfaces import Clock, Entropy, Hubs, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ def administration(
     store: Store,
     clock: Clock,
     entropy: Entropy,
-    hub_names: Collection[str],
+    hubs: Hubs,
     makers: Mapping[str, Maker],
 ) -> Administration:
-    """Everything over one store. `hub_names` are the linked hubs; `makers` found our own authorities, by type."""
+    """Everything over one store. `makers` found our own authorities, by type."""
     return Administration(
-        enrollments=Enrollments(store, clock, entropy, hub_names),
+        enrollments=Enrollments(store, clock, entropy, hubs),
         authorities=Authorities(store, clock, entropy, makers),
         registrations=Registrations(store, clock, entropy),
         listings=Listings(store),

@@ -6,19 +6,20 @@ Not here: what a document may look like (`wire/service_api/enrollments.py`), and
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accredit.administration import names
 from accredit.administration.attestations import settled
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.changes import AssertAuthority, Change, DeleteEnrollment, SaveEnrollment
+from accredit.domain.changes import AssertAuthority, AssertHub, Change, DeleteEnrollment, SaveEnrollment
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Conflict, Malformed, NotFound
 from accredit.domain.ids import MAX_COMMON_NAME_CHARS
+from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Registration
-from accredit.interfaces import Clock, Entropy, Page, Store
+from accredit.interfaces import Clock, Entropy, Hubs, Page, Store
 from accredit.observe import log
 from accredit.wire.service_api.attestations import KeysSent
 from accredit.wire.service_api.enrollments import EnrollmentSent
@@ -33,12 +34,10 @@ _ID_PATTERN = "idPattern"
 
 @dataclass(frozen=True, slots=True)
 class Enrollments:
-    """`hub_names` are the linked hubs, as assignments spell them."""
-
     store: Store
     clock: Clock
     entropy: Entropy
-    hub_names: Collection[str]
+    hubs: Hubs
 
     async def put(self, sent: EnrollmentSent, condition: IfMatch, by: str) -> Enrollment:
         """Create or replace, as `condition` allows."""
@@ -73,8 +72,10 @@ class Enrollments:
         check_put(condition, present.etag if present else None, _noun(sent.ref))
         authority = await self._authority(sent)
         await self._check_capacity(sent)
-        enrollment = self._built(sent, present)
+        linked = await self.hubs.linked()
+        enrollment = self._built(sent, present, linked)
         unit: list[Change] = [SaveEnrollment(enrollment, replaces=present.etag if present else None)]
+        unit += [AssertHub(hub.key) for hub in linked if hub.name in enrollment.hubs and not hub.first]
         if authority is not None:
             unit.append(AssertAuthority(authority.name, authority.version))
         await self.store.commit(unit)
@@ -123,11 +124,13 @@ class Enrollments:
                 hint="give the group an idPattern, a regular expression that its registration ids match",
             )
 
-    def _built(self, sent: EnrollmentSent, present: Enrollment | None) -> Enrollment:
+    def _built(
+        self, sent: EnrollmentSent, present: Enrollment | None, linked: Sequence[LinkedHub]
+    ) -> Enrollment:
         now = int(self.clock.now())
         settings = dict(sent.settings)
         if "iotHubHostName" in settings:
-            settings["iotHubHostName"] = self._linked(settings["iotHubHostName"])
+            settings["iotHubHostName"] = _linked(settings["iotHubHostName"], linked)
         return Enrollment(
             id=present.id if present else sent.id,
             attestation=settled(sent.attestation, present.attestation if present else None, self.entropy),
@@ -139,22 +142,24 @@ class Enrollments:
             device_id=sent.device_id,
             authority=sent.authority,
             allocation_policy=sent.allocation_policy,
-            hubs=tuple(self._linked(hub) for hub in sent.hubs),
+            hubs=tuple(_linked(hub, linked) for hub in sent.hubs),
             reprovision=sent.reprovision,
             iot_edge=sent.iot_edge,
             initial_twin=sent.initial_twin,
             settings=settings,
         )
 
-    def _linked(self, hub: str) -> str:
-        """The hub's name as assignments spell it."""
-        for name in self.hub_names:
-            if name.lower() == hub.lower():
-                return name
-        linked = ", ".join(self.hub_names) or "none"
-        raise Malformed(
-            f"iotHubs names {hub!r}, which is not linked.", rule="hub-unknown", hint=f"linked: {linked}"
-        )
+
+def _linked(name: str, linked: Sequence[LinkedHub]) -> str:
+    """The hub's name as assignments spell it."""
+    for hub in linked:
+        if hub.name.lower() == name.lower():
+            return hub.name
+    raise Malformed(
+        f"iotHubs names {name!r}, which is not linked.",
+        rule="hub-unknown",
+        hint=f"linked: {', '.join(hub.name for hub in linked)}",
+    )
 
 
 def warning_about(enrollment: Enrollment) -> str | None:

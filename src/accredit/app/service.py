@@ -38,7 +38,7 @@ from accredit.hub.identities import Identities
 from accredit.hub.sessions import Sessions
 from accredit.hub.telemetry import SqliteTelemetry
 from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
-from accredit.linked_hubs.embedded import EmbeddedHub
+from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
@@ -119,11 +119,11 @@ async def _serving(
     parts.push_async_callback(telemetry.close)
     authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
     parts.push_async_callback(authorities.close)
-    hub = EmbeddedHub(config.hub_name)
+    hubs = ConfiguredHubs(store, config.host)
     means = Means(
         store=store,
         authorities=authorities,
-        hubs={hub.name: hub},
+        hubs=hubs,
         clock=clock,
         entropy=entropy,
         id_scope=id_scope,
@@ -145,7 +145,7 @@ async def _serving(
     )
     parts.push_async_callback(devices.close)
     administrators = administration(
-        store, clock, entropy, (hub.name,), {"BuiltIn": partial(found_built_in, entropy, clock)}
+        store, clock, entropy, hubs, {"BuiltIn": partial(found_built_in, entropy, clock)}
     )
     readiness = _Readiness(store)
     routes = [

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import CertificateRecord
-from accredit.domain.device import HubDevice
+from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf
+from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
@@ -121,9 +122,63 @@ class AppendLeaf:
 
 @dataclass(frozen=True, slots=True)
 class SaveHubDevice:
-    """Upsert. Stale when the device id belongs to another registration. generation_id, created_at and enabled of an existing row stay."""
+    """Upsert, by a registration. Stale when the device id belongs to another registration at that hub.
+
+    generation_id, created_at, enabled and its reason of an existing row stay, and, with `keeps_data`, tags, desired
+    properties and capability too. One that was made by hand becomes the registration's.
+    """
 
     device: HubDevice
+    keeps_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceHubDevice:
+    """Insert an identity (`replaces` is None), or replace the one with that etag; its twin's data and registration stay."""
+
+    device: HubDevice
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTwin:
+    """Replace the tags and desired properties of an identity's twin. Stale unless its twin etag is `replaces`."""
+
+    hub: str
+    device_id: DeviceId
+    data: DeviceData
+    versions: TwinVersions
+    replaces: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteHubDevice:
+    """Delete an identity with its twin: the one with this etag (else Stale), or that of this registration, if it is there."""
+
+    hub: str
+    device_id: DeviceId
+    etag: str | None = None
+    registration_id: RegistrationId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveLinkedHub:
+    hub: LinkedHub
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLinkedHub:
+    """Stale also when an enrollment names the hub, a registration is assigned to it, or it has devices of its own."""
+
+    hub: LinkedHub
+
+
+@dataclass(frozen=True, slots=True)
+class AssertHub:
+    """Changes nothing; holds only while a hub with this key is linked. The first embedded hub needs no assertion."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +301,12 @@ Change = (
     | RecordCertificate
     | AppendLeaf
     | SaveHubDevice
+    | ReplaceHubDevice
+    | SaveTwin
+    | DeleteHubDevice
+    | SaveLinkedHub
+    | DeleteLinkedHub
+    | AssertHub
     | BindCertificate
     | UseCertificate
     | OpenOperation

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId, RegistrationId
+from accredit.domain.linked_hub import FIRST_HUB
 
 MAX_PENDING_CERTIFICATES = 2
 """Beside the last used certificate, at most this many not yet used ones are good for a device."""
 
 
 @dataclass(frozen=True, slots=True)
-class HubDevice:
-    """One hub identity, and the registration it belongs to.
+class DeviceData:
+    """What goes with a device from hub to hub: its twin's tags and desired properties, and its capability."""
 
-    `keys` open a SAS connection and `thumbprint` (SHA-256 of the certificate's DER) the bootstrap certificate's, both
-    only while no issued certificate is good for the device.
+    tags: dict[str, Any] = field(default_factory=dict)
+    desired: dict[str, Any] = field(default_factory=dict)
+    iot_edge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TwinVersions:
+    """How often a twin has changed: `etag` counts what the service side changed, `version` every change,
+    `desired` what was done to the desired properties. A fresh twin has these (Azure, non-telemetry event schema)."""
+
+    etag: int = 1
+    version: int = 2
+    desired: int = 1
+    updated_at: int = 0
+
+    def after(self, *, desired: bool, now: int) -> TwinVersions:
+        """One more change by the service side."""
+        return TwinVersions(self.etag + 1, self.version + 1, self.desired + desired, now)
+
+
+@dataclass(frozen=True, slots=True)
+class HubDevice:
+    """One identity of an embedded hub, and the registration it belongs to; None for one that was made by hand.
+
+    `hub` is the hub's key. `keys` open a SAS connection, and a certificate with one of the two thumbprints (SHA-256 of
+    its DER, or SHA-1 where somebody wrote that down by hand) opens one too, both only while no issued certificate is good
+    for the device.
     """
 
     device_id: DeviceId
-    registration_id: RegistrationId
+    registration_id: RegistrationId | None
     generation_id: str
     etag: str
     created_at: int
@@ -30,17 +56,11 @@ class HubDevice:
     enabled: bool = True
     keys: DeviceKeys | None = None
     thumbprint: bytes | None = None
-    initial_twin: dict[str, Any] | None = None
-    iot_edge: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceData:
-    """What goes with a device from hub to hub: its twin's tags and desired properties, and its capability."""
-
-    tags: dict[str, Any]
-    desired: dict[str, Any]
-    iot_edge: bool = False
+    secondary_thumbprint: bytes | None = None
+    data: DeviceData = DeviceData()
+    twin: TwinVersions = TwinVersions()
+    status_reason: str | None = None
+    hub: str = FIRST_HUB
 
 
 @dataclass(frozen=True, slots=True)

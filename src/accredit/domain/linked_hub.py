@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from accredit.domain.secret import Secret
 
+FIRST_HUB = ""
+"""The key of the hub of the service's first host name: renaming the service must not lose its devices."""
+
 
 class HubKind(StrEnum):
     """Embedded: of this very service, in its own database. Azure: any hub that speaks IoT Hub's registry REST API."""
@@ -21,7 +24,9 @@ class LinkedHub:
 
     `location` is the region that `geoLatency` compares. `weight` counts for `hashed` (Azure: `allocationWeight`); a hub
     without `apply_allocation_policy` gets only the devices whose enrollment names it. `connection_string` is a remote
-    hub's, None for an embedded one. Instants are Unix seconds.
+    hub's, None for an embedded one; `trust_anchors` is PEM text of what a remote hub's TLS may chain to beside the
+    system's roots. `first`: the embedded hub of the service's first host name, which is always there. Instants are
+    Unix seconds.
     """
 
     name: str
@@ -33,3 +38,19 @@ class LinkedHub:
     weight: int = 1
     apply_allocation_policy: bool = True
     connection_string: Secret | None = None
+    trust_anchors: str | None = None
+    first: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its rows are stored under."""
+        return FIRST_HUB if self.first else self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class HubAddress:
+    """An embedded hub as devices and callers find it: its key and name, and all host names that lead to it (lower case)."""
+
+    key: str
+    name: str
+    host_names: frozenset[str]

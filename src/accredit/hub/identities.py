@@ -23,6 +23,7 @@ from accredit.domain.device import Binding, BindingState, HubDevice
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import SasToken
 from accredit.domain.ids import DeviceId
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.interfaces import Clock, Stale, Store, StoreUnavailable
 from accredit.policy import access, symmetric_keys
 
@@ -87,12 +88,13 @@ class Identities:
         self, device_id: DeviceId, peer_chain: Sequence[bytes], token: SasToken | None
     ) -> Admission:
         now = int(self._clock.now())
-        device = await self._store.hub_device(device_id)
+        device = await self._store.hub_device(FIRST_HUB, device_id)
         if device is None:
             raise _refusal("hub-device-unknown", device_id, "no such device at this hub")
         if not device.enabled:
             raise _refusal("hub-device-disabled", device_id, "the device is disabled")
-        bindings = await self._store.bindings(device_id)
+        owner = device.registration_id
+        bindings = () if owner is None else await self._store.bindings(owner, device_id)
         shown = hashlib.sha256(peer_chain[0]).digest() if peer_chain else None
         bound = next((binding for binding in bindings if binding.sha256 == shown), None)
         if bound is not None and bound.good(now):
@@ -144,7 +146,7 @@ class Identities:
     ) -> Admission:
         if bound is not None:
             raise _not_good(bound, now)
-        if device.thumbprint is None or hashlib.sha256(leaf).digest() != device.thumbprint:
+        if not _is_enrolled(device, leaf):
             raise await self._stranger(device.device_id, leaf)
         if certified and not self._allow_both:
             raise _refusal(
@@ -182,6 +184,13 @@ class Identities:
 
     def _scoped(self, token: SasToken, device_id: DeviceId) -> bool:
         return access.covers(token.resource, self._host_names, f"/devices/{device_id}")
+
+
+def _is_enrolled(device: HubDevice, leaf: bytes) -> bool:
+    """Whether this is one of the certificates that the identity itself names (Azure: by SHA-256, or by SHA-1)."""
+    # SHA-1 names here what an operator wrote down: a second certificate of that digest, for a device's own, is out of reach.
+    digests = (hashlib.sha256(leaf).digest(), hashlib.sha1(leaf, usedforsecurity=False).digest())
+    return device.thumbprint in digests or device.secondary_thumbprint in digests
 
 
 def _ends_in(resource: str, device_id: DeviceId) -> bool:

@@ -8,55 +8,73 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal
 
-from accredit.domain.changes import BindCertificate, Change, SaveHubDevice
+from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
 from accredit.domain.credential import Certified
-from accredit.domain.device import HubDevice
+from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.evidence import DeviceKeys, ProvenChain
+from accredit.domain.ids import DeviceId, RegistrationId
+from accredit.domain.linked_hub import FIRST_HUB, HubKind
 from accredit.domain.registration import Issued
+from accredit.interfaces import Store
 
 
 class EmbeddedHub:
-    """`interfaces.Hub` for the hub of this very service; `name` is what devices see as `assignedHub`."""
+    """`interfaces.Hub` for a hub of this very service; `name` is what devices see as `assignedHub`."""
 
-    def __init__(self, name: str) -> None:
+    kind: Literal[HubKind.EMBEDDED] = HubKind.EMBEDDED
+
+    def __init__(self, name: str, store: Store, key: str = FIRST_HUB) -> None:
         self.name = name
+        self._store = store
+        self._key = key
 
-    def bind(self, issued: Issued, now: int, token: str) -> Sequence[Change]:
+    def bind(self, issued: Issued, now: int, token: str, data: DeviceData | None) -> Sequence[Change]:
         """The identity, and the certificate when one was asked for; without one earlier bindings stay as they are."""
-        device = SaveHubDevice(_identity(issued, now, token))
-        if not isinstance(issued.credential, Certified):
-            return (device,)
-        leaf = issued.credential.record.issued
-        binding = BindCertificate(
-            device_id=device.device.device_id,
-            sha256=leaf.sha256,
-            not_before=leaf.not_before,
-            not_after=leaf.not_after,
-            bound_at=now,
+        identity = self._identity(issued, now, token, data or DeviceData())
+        changes: list[Change] = [SaveHubDevice(identity, keeps_data=data is None)]
+        if self._key != FIRST_HUB:
+            changes.append(AssertHub(self._key))
+        if isinstance(issued.credential, Certified):
+            leaf = issued.credential.record.issued
+            changes.append(
+                BindCertificate(
+                    device_id=identity.device_id,
+                    sha256=leaf.sha256,
+                    not_before=leaf.not_before,
+                    not_after=leaf.not_after,
+                    bound_at=now,
+                )
+            )
+        return changes
+
+    async def data(self, device_id: DeviceId) -> DeviceData | None:
+        device = await self._store.hub_device(self._key, device_id)
+        return None if device is None else device.data
+
+    def release(self, device_id: DeviceId, registration_id: RegistrationId) -> Sequence[Change]:
+        return (DeleteHubDevice(self._key, device_id, registration_id=registration_id),)
+
+    def _identity(self, issued: Issued, now: int, token: str, data: DeviceData) -> HubDevice:
+        allocated = issued.allocated
+        keys: DeviceKeys | None = None
+        thumbprint: bytes | None = None
+        match allocated.attested.proof:
+            case DeviceKeys() as keys:
+                pass
+            case ProvenChain(chain):
+                thumbprint = hashlib.sha256(chain[0]).digest()
+        return HubDevice(
+            device_id=allocated.device_id,
+            registration_id=allocated.registration_id,
+            generation_id=token,
+            etag=token,
+            created_at=now,
+            updated_at=now,
+            keys=keys,
+            thumbprint=thumbprint,
+            data=data,
+            twin=TwinVersions(updated_at=now),
+            hub=self._key,
         )
-        return (device, binding)
-
-
-def _identity(issued: Issued, now: int, token: str) -> HubDevice:
-    allocated = issued.allocated
-    enrollment = allocated.attested.enrollment
-    keys: DeviceKeys | None = None
-    thumbprint: bytes | None = None
-    match allocated.attested.proof:
-        case DeviceKeys() as keys:
-            pass
-        case ProvenChain(chain):
-            thumbprint = hashlib.sha256(chain[0]).digest()
-    return HubDevice(
-        device_id=allocated.device_id,
-        registration_id=allocated.registration_id,
-        generation_id=token,
-        etag=token,
-        created_at=now,
-        updated_at=now,
-        keys=keys,
-        thumbprint=thumbprint,
-        initial_twin=enrollment.initial_twin,
-        iot_edge=enrollment.iot_edge,
-    )

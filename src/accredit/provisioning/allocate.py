@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from accredit.domain.enrollment import Enrollment
 from accredit.domain.errors import Refused, Unauthenticated
 from accredit.domain.evidence import Attested
 from accredit.domain.registration import Allocated, Operation, Registration
-from accredit.interfaces import Hub
 from accredit.policy import admission
 
 
-def allocate(attested: Attested, previous: Registration | None, hubs: Mapping[str, Hub]) -> Allocated:
-    """Raises Refused when the enrollment names no linked hub."""
+def allocate(attested: Attested, previous: Registration | None, hubs: Collection[str]) -> Allocated:
+    """`hubs` are the names of the linked hubs. Raises Refused when the enrollment names none of them."""
     enrollment = attested.enrollment
     # Azure: a device whose hub is no longer linked is assigned as a new one.
     at_hub = None if previous is None or previous.hub not in hubs else previous
@@ -29,7 +28,7 @@ def allocate(attested: Attested, previous: Registration | None, hubs: Mapping[st
     )
 
 
-def _hub(enrollment: Enrollment, at_hub: Registration | None, hubs: Mapping[str, Hub]) -> str:
+def _hub(enrollment: Enrollment, at_hub: Registration | None, hubs: Collection[str]) -> str:
     if at_hub is not None and at_hub.hub is not None and not enrollment.reprovision.update_hub_assignment:
         return at_hub.hub
     for name in hubs:
@@ -43,7 +42,7 @@ def _hub(enrollment: Enrollment, at_hub: Registration | None, hubs: Mapping[str,
 
 
 def still_allocated(
-    operation: Operation, attested: Attested, previous: Registration | None, hubs: Mapping[str, Hub]
+    operation: Operation, attested: Attested, previous: Registration | None, hubs: Collection[str]
 ) -> Allocated:
     """What was allocated when the intent was written. Raises Refused when something that it rested on has changed."""
     enrollment = attested.enrollment

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from accredit.interfaces import Authorities, Clock, Entropy, Hub, Store
+from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store
 
 LEASE_S = 60
 """How long an operation belongs to its owner without a sign of life; longer than any call to an authority."""
@@ -14,14 +14,14 @@ LEASE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """`hubs` are the linked hubs by name. `patience_s` is how long a register call waits for its authority before it
+    """`patience_s` is how long a register call waits for its authority before it
     answers `assigning`, `ca_retry_s` how long an operation may stay open; `key_reuse` is refuse, warn or allow.
     `owner` names this process in leases.
     """
 
     store: Store
     authorities: Authorities
-    hubs: Mapping[str, Hub]
+    hubs: Hubs
     clock: Clock
     entropy: Entropy
     id_scope: str
@@ -34,6 +34,10 @@ class Means:
     @property
     def shared_key(self) -> bool:
         return self.key_reuse != "refuse"
+
+    async def hub_names(self) -> Sequence[str]:
+        """The linked hubs, as assignments spell them."""
+        return [hub.name for hub in await self.hubs.linked()]
 
     def now(self) -> int:
         return int(self.clock.now())

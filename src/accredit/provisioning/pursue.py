@@ -154,7 +154,8 @@ class Pursuit:
         if enrollment is None or enrollment.etag != operation.enrollment_etag:
             raise changed_meanwhile()
         previous = await self._store.registration(operation.registration_id)
-        return still_allocated(operation, resumed(operation, enrollment), previous, self._means.hubs)
+        hubs = await self._means.hub_names()
+        return still_allocated(operation, resumed(operation, enrollment), previous, hubs)
 
     async def _deliver(self, issued: IssuedChain) -> None:
         """Record, bind and complete in one unit, or keep the certificate on record unbound."""
@@ -184,7 +185,7 @@ class Pursuit:
         signer = (self._intent.authority_name, operation.authority_version)
         receipt = certified(allocated, signer, self._intent.request, issued, operation.id, now, fresh=fresh)
         recorded = record(receipt, shared_key=means.shared_key)
-        bound = bind(recorded, means.hubs, now, names.etag(means.entropy))
+        bound = await bind(recorded, means.hubs, now, names.etag(means.entropy))
         ended = replace(operation, state=OperationState.ASSIGNED, certificate_sha256=issued.sha256)
         closing = (SaveOperation(ended, operation.fence),)
         etag = names.etag(means.entropy)

@@ -87,7 +87,7 @@ class Provisioning:
         previous = await means.store.registration(request.registration_id)
         attested = await attest(means.store, request, previous, means.id_scope, now)
         admission.admit(attested, previous)
-        allocated = allocate(attested, previous, means.hubs)
+        allocated = allocate(attested, previous, await means.hub_names())
         settled, csr_field = await settle(
             allocated, request, means.store, means.authorities, now, means.key_reuse
         )
@@ -99,7 +99,7 @@ class Provisioning:
         else:
             issued = unsigned(allocated, settled, operation_id)
         recorded = record(issued, shared_key=means.shared_key)
-        bound = bind(recorded, means.hubs, now, names.etag(means.entropy))
+        bound = await bind(recorded, means.hubs, now, names.etag(means.entropy))
         closing = await self._orders.superseding(allocated) if csr_field else ()
         etag = names.etag(means.entropy)
         registration = await complete(means.store, bound, csr_field, now, etag, closing)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from accredit.interfaces import Stale, StoreUnavailable
-from accredit.stores.units import UnitOfWork, holds
+from accredit.stores.steps import UnitOfWork, holds
 
 MAX_BATCH = 64
 """Bounds how long a batch holds the event loop: some milliseconds."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -21,9 +21,7 @@ from accredit.interfaces import Page
 from accredit.stores import paging
 from accredit.stores import refusal_statements as sql
 from accredit.stores.rows import Row
-
-if TYPE_CHECKING:
-    from accredit.stores.units import Step, UnitOfWork
+from accredit.stores.steps import Step, UnitOfWork
 
 KEPT_OF_EACH = 20
 """Traces of one registration: the newest tell what is wrong, the older ones tell it again."""

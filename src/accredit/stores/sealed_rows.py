@@ -1,4 +1,4 @@
-"""The rows that hold secrets: policies, authorities, enrollments and hub devices, to columns and back.
+"""The rows that hold secrets: policies, authorities and enrollments, to columns and back; hubs' are in `hub_rows.py`.
 
 Each row has one envelope, `sealed`, bound to the row by its table and natural key. What is inside is told only here.
 """
@@ -11,7 +11,6 @@ import msgspec
 
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.device import HubDevice
 from accredit.domain.enrollment import (
     Attestation,
     Enrollment,
@@ -21,7 +20,6 @@ from accredit.domain.enrollment import (
     SigningCertificates,
     SymmetricKeys,
 )
-from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.domain.secret import Secret
 from accredit.policy.chains import subject_sha256
@@ -41,7 +39,7 @@ def state(name: str, sealed: bytes, sealer: Sealer) -> Secret:
 
 def policy_values(policy: Policy, sealer: Sealer) -> tuple[Any, ...]:
     """For INSERT_POLICY; realm and name stand last."""
-    keys = _joined(policy.primary, policy.secondary)
+    keys = joined(policy.primary, policy.secondary)
     sealed = sealer.seal(keys, "policies", f"{policy.realm}/{policy.name}", "sealed")
     return (
         " ".join(sorted(policy.rights)),
@@ -56,7 +54,7 @@ def policy_values(policy: Policy, sealer: Sealer) -> tuple[Any, ...]:
 
 def policy(row: Row, sealer: Sealer) -> Policy:
     (realm, name, rights, sealed, etag, created_at, updated_at) = row
-    primary, secondary = _split(sealer.open(sealed, "policies", f"{realm}/{name}", "sealed"))
+    primary, secondary = parted(sealer.open(sealed, "policies", f"{realm}/{name}", "sealed"))
     held = frozenset(map(Right, rights.split()))
     return Policy(Realm(realm), name, held, primary, secondary, etag, created_at, updated_at)
 
@@ -67,7 +65,7 @@ def authority_values(record: AuthorityRecord, sealer: Sealer) -> tuple[Any, ...]
     return (
         record.name.text,
         record.type,
-        _text(record.settings),
+        json_text(record.settings),
         sealer.seal(secrets, "authorities", record.name.key, "sealed"),
         record.version,
         record.etag,
@@ -102,12 +100,12 @@ def enrollment_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]
         None if authority is None else authority.key,
         None if authority is None else authority.text,
         enrollment.allocation_policy,
-        _text(enrollment.hubs),
+        json_text(enrollment.hubs),
         enrollment.reprovision.update_hub_assignment,
         enrollment.reprovision.migrate_device_data,
         enrollment.iot_edge,
-        None if enrollment.initial_twin is None else _text(enrollment.initial_twin),
-        _text(enrollment.settings),
+        None if enrollment.initial_twin is None else json_text(enrollment.initial_twin),
+        json_text(enrollment.settings),
         enrollment.kind.value,
         enrollment.id.key,
     )
@@ -116,7 +114,7 @@ def enrollment_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]
 def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]:
     attestation = enrollment.attestation
     if isinstance(attestation, SymmetricKeys):
-        keys = _joined(attestation.primary, attestation.secondary)
+        keys = joined(attestation.primary, attestation.secondary)
         place = f"{enrollment.kind}/{enrollment.id.key}"
         return "symmetric", sealer.seal(keys, "enrollments", place, "sealed"), *_NO_CERTIFICATES
     primary, secondary = attestation.primary, attestation.secondary
@@ -160,63 +158,20 @@ def _attestation(
     kind: str, place: str, sealed: bytes | None, primary: bytes, secondary: bytes | None, sealer: Sealer
 ) -> Attestation:
     if sealed is not None:
-        return SymmetricKeys(*_split(sealer.open(sealed, "enrollments", place, "sealed")))
+        return SymmetricKeys(*parted(sealer.open(sealed, "enrollments", place, "sealed")))
     return LeafCertificates(primary, secondary) if kind == "leaf" else SigningCertificates(primary, secondary)
 
 
-def hub_device_values(device: HubDevice, sealer: Sealer) -> tuple[Any, ...]:
-    device_id = device.device_id.text
-    sealed = None
-    if device.keys is not None:
-        keys = _joined(device.keys.primary, device.keys.secondary)
-        sealed = sealer.seal(keys, "hub_devices", device_id, "sealed")
-    return (
-        device_id,
-        device.registration_id.key,
-        device.registration_id.text,
-        device.generation_id,
-        device.etag,
-        device.created_at,
-        device.updated_at,
-        device.enabled,
-        sealed,
-        device.thumbprint,
-        None if device.initial_twin is None else _text(device.initial_twin),
-        device.iot_edge,
-    )
-
-
-def hub_device(row: Row, sealer: Sealer) -> HubDevice:
-    (device_id, key, text, generation_id, etag, created_at, updated_at, enabled, sealed, *rest) = row
-    (thumbprint, initial_twin, iot_edge) = rest
-    keys = None
-    if sealed is not None:
-        keys = DeviceKeys(*_split(sealer.open(sealed, "hub_devices", device_id, "sealed")))
-    return HubDevice(
-        DeviceId(device_id),
-        RegistrationId(text, key),
-        generation_id,
-        etag,
-        created_at,
-        updated_at,
-        bool(enabled),
-        keys,
-        thumbprint,
-        None if initial_twin is None else msgspec.json.decode(initial_twin),
-        bool(iot_edge),
-    )
-
-
-def _joined(primary: Secret, secondary: Secret) -> bytes:
-    # Both keys of a row share one envelope: sealing costs more than what is sealed.
+def joined(primary: Secret, secondary: Secret) -> bytes:
+    """Both keys of a row share one envelope: sealing costs more than what is sealed."""
     first = primary.reveal()
     return len(first).to_bytes(2, "big") + first + secondary.reveal()
 
 
-def _split(joined: bytes) -> tuple[Secret, Secret]:
-    end = 2 + int.from_bytes(joined[:2], "big")
-    return Secret(joined[2:end]), Secret(joined[end:])
+def parted(both: bytes) -> tuple[Secret, Secret]:
+    end = 2 + int.from_bytes(both[:2], "big")
+    return Secret(both[2:end]), Secret(both[end:])
 
 
-def _text(value: object) -> str:
+def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()

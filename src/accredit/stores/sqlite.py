@@ -21,16 +21,19 @@ from accredit.domain.device import Binding, HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import Leaf
+from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.secret import Secret
-from accredit.interfaces import Page, StoreUnavailable
+from accredit.interfaces import HubUsers, Page, StoreUnavailable
 from accredit.seal import Sealer
-from accredit.stores import paging, rows, schema, sealed_rows
+from accredit.stores import hub_rows, hub_statements, paging, rows, schema, sealed_rows
 from accredit.stores import statements as sql
 from accredit.stores.caches import Cache
 from accredit.stores.group_commit import GroupCommit
+from accredit.stores.hub_units import naming_patterns
 from accredit.stores.refusals import RefusalReads
-from accredit.stores.units import Step, UnitOfWork, Units
+from accredit.stores.steps import Step, UnitOfWork
+from accredit.stores.units import Units
 
 BUSY_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 0.25
@@ -137,9 +140,7 @@ class SqliteStore(RefusalReads):
         return self._groups_of(sql.GROUPS_NAMED, subject_sha256)
 
     async def enrollments_using(self, name: AuthorityName) -> int:
-        row = self._row(sql.ENROLLMENTS_USING, (name.key,))
-        assert row is not None
-        return int(row[0])
+        return self._count(sql.ENROLLMENTS_USING, (name.key,))
 
     async def registration(self, registration_id: RegistrationId) -> Registration | None:
         row = self._row(sql.REGISTRATION, (registration_id.key,))
@@ -208,12 +209,42 @@ class SqliteStore(RefusalReads):
         found = self._rows(sql.LEAVES, (paging.after_id(cursor, "leaves"), limit + 1))
         return paging.page(found, limit, rows.leaf, _id, "leaves")
 
-    async def hub_device(self, device_id: DeviceId) -> HubDevice | None:
-        row = self._row(sql.HUB_DEVICE, (device_id.text,))
-        return None if row is None else sealed_rows.hub_device(row, self._sealer)
+    async def linked_hubs(self) -> Sequence[LinkedHub]:
+        def stored() -> tuple[Sequence[LinkedHub]]:
+            found = self._rows(hub_statements.LINKED_HUBS, ())
+            return (tuple(hub_rows.linked_hub(row, self._sealer) for row in found),)
 
-    async def bindings(self, device_id: DeviceId) -> Sequence[Binding]:
-        return [rows.binding(row) for row in self._rows(sql.BINDINGS, (device_id.text, device_id.text))]
+        # In a tuple of its own, so that having none is remembered too.
+        return self._cache.remembered(hub_statements.LINKED_HUBS, stored)[0]
+
+    async def hub_users(self, hub: LinkedHub) -> HubUsers:
+        return HubUsers(
+            self._count(hub_statements.HUB_REGISTRATIONS, (hub.name.lower(),)),
+            self._count(hub_statements.HUB_ENROLLMENTS, naming_patterns(hub)),
+            self._count(hub_statements.HUB_DEVICE_COUNTS, (hub.key,)),
+        )
+
+    async def hub_device(self, hub: str, device_id: DeviceId) -> HubDevice | None:
+        row = self._row(hub_statements.HUB_DEVICE, (hub, device_id.text))
+        return None if row is None else hub_rows.hub_device(row, self._sealer)
+
+    async def hub_devices(self, hub: str, limit: int) -> Sequence[HubDevice]:
+        found = self._rows(hub_statements.HUB_DEVICES, (hub, limit))
+        return [hub_rows.hub_device(row, self._sealer) for row in found]
+
+    async def hub_device_counts(self, hub: str) -> tuple[int, int]:
+        row = self._row(hub_statements.HUB_DEVICE_COUNTS, (hub,))
+        assert row is not None
+        return row[0], row[1]
+
+    async def bindings(self, registration_id: RegistrationId, device_id: DeviceId) -> Sequence[Binding]:
+        found = self._rows(sql.BINDINGS, (registration_id.key, device_id.text))
+        return [rows.binding(row) for row in found]
+
+    def _count(self, text: str, values: tuple[Any, ...]) -> int:
+        row = self._row(text, values)
+        assert row is not None
+        return int(row[0])
 
     async def _submit(self, step: Step) -> None:
         await self._writer.submit(UnitOfWork([step]))

@@ -237,8 +237,7 @@ SERIAL_KNOWN = "SELECT 1 FROM certificates WHERE serial = ? AND authority_key = 
 BINDINGS = """
 SELECT sha256, device_id, binding, not_before, not_after, bound_at
 FROM certificates
-WHERE registration_key = (SELECT registration_key FROM hub_devices WHERE device_id = ?) AND device_id = ?
-  AND binding IN ('pending', 'active', 'retired')
+WHERE registration_key = ? AND device_id = ? AND binding IN ('pending', 'active', 'retired')
 ORDER BY binding_number DESC LIMIT 64"""
 
 KEY_ELSEWHERE = """
@@ -272,23 +271,8 @@ WHERE registration_key = (SELECT registration_key FROM certificates WHERE sha256
   AND binding IN ('pending', 'active')
   AND binding_number < (SELECT binding_number FROM certificates WHERE sha256 = ?)"""
 
-# The issuance log, and the embedded hub's devices.
+# The issuance log.
 
 LEAVES = """
 SELECT id, kind, authority, sha256, logged_at, leaf_hash FROM log_leaves WHERE id > ? ORDER BY id LIMIT ?"""
 INSERT_LEAF = "INSERT INTO log_leaves (kind, authority, sha256, logged_at, leaf_hash) VALUES (?, ?, ?, ?, ?)"
-
-HUB_DEVICE = """
-SELECT
-  device_id, registration_key, registration, generation_id, etag, created_at, updated_at, enabled, sealed,
-  thumbprint, initial_twin, iot_edge
-FROM hub_devices WHERE device_id = ?"""
-SAVE_HUB_DEVICE = """
-INSERT INTO hub_devices (
-  device_id, registration_key, registration, generation_id, etag, created_at, updated_at, enabled, sealed,
-  thumbprint, initial_twin, iot_edge)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (device_id) DO UPDATE SET
-  etag = excluded.etag, updated_at = excluded.updated_at, sealed = excluded.sealed,
-  thumbprint = excluded.thumbprint, initial_twin = excluded.initial_twin, iot_edge = excluded.iot_edge
-WHERE hub_devices.registration_key = excluded.registration_key"""

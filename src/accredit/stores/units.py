@@ -7,7 +7,6 @@ What is bound in the unit that records it is inserted as bound: one row written 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from accredit.domain import changes as c
@@ -17,41 +16,10 @@ from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
 from accredit.stores import refusals, rows, sealed_rows
 from accredit.stores import statements as sql
-
-Found = Callable[[rows.Row | None], bool]
-Expected = int | Found | None
-"""How many rows a statement must change, or what its first row must be; None: whatever it does is right."""
-
-Step = tuple[str, tuple[Any, ...], Expected, c.Change | None]
+from accredit.stores.hub_units import HubUnits
+from accredit.stores.steps import UnitOfWork, absent, found, holds, saved
 
 _MAX_CHAINS = 1024
-
-
-@dataclass(slots=True)
-class UnitOfWork:
-    """`touches_settings`: whether enrollments, groups, authorities or policies change by it.
-
-    `touches_setbacks`: whether a device may have some that had none. `bound` are the bindings that went into the insertion of their certificates, `chains` what is newly on record.
-    """
-
-    steps: list[Step] = field(default_factory=list)
-    touches_settings: bool = False
-    touches_setbacks: bool = False
-    bound: list[c.BindCertificate] = field(default_factory=list)
-    chains: dict[tuple[bytes, ...], bytes] = field(default_factory=dict)
-
-
-def found(row: rows.Row | None) -> bool:
-    return row is not None
-
-
-def absent(row: rows.Row | None) -> bool:
-    return row is None
-
-
-def holds(row: rows.Row | None) -> bool:
-    """As `found`, for what only units that touch settings can change."""
-    return row is not None
 
 
 class Units:
@@ -74,7 +42,6 @@ class Units:
             c.DeleteRegistration: self._delete_registration,
             c.RecordCertificate: self._record_certificate,
             c.AppendLeaf: self._append_leaf,
-            c.SaveHubDevice: self._save_hub_device,
             c.BindCertificate: self._bind_certificate,
             c.UseCertificate: self._use_certificate,
             c.OpenOperation: self._open_operation,
@@ -82,6 +49,7 @@ class Units:
             c.SupersedeOperation: self._supersede_operation,
             c.SettleOperation: self._settle_operation,
             **refusals.MAKERS,
+            **HubUnits(sealer).makers(),
         }
 
     def make(self, changes: Sequence[c.Change]) -> UnitOfWork:
@@ -114,7 +82,7 @@ class Units:
     def _save_policy(self, change: c.SavePolicy, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
         values = sealed_rows.policy_values(change.policy, self._sealer)
-        unit.steps.append(_saved(sql.INSERT_POLICY, sql.UPDATE_POLICY, values, change.replaces, change))
+        unit.steps.append(saved(sql.INSERT_POLICY, sql.UPDATE_POLICY, values, change.replaces, change))
         if change.replaces is not None and change.policy.realm is Realm.PROVISIONING:
             unit.steps.append((sql.A_CONFIGURING_POLICY, (), found, change))
 
@@ -127,7 +95,7 @@ class Units:
     def _save_authority(self, change: c.SaveAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
         values = sealed_rows.authority_values(change.authority, self._sealer)
-        unit.steps.append(_saved(sql.INSERT_AUTHORITY, sql.UPDATE_AUTHORITY, values, change.replaces, change))
+        unit.steps.append(saved(sql.INSERT_AUTHORITY, sql.UPDATE_AUTHORITY, values, change.replaces, change))
 
     def _delete_authority(self, change: c.DeleteAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
@@ -138,7 +106,7 @@ class Units:
         unit.touches_settings = True
         values = sealed_rows.enrollment_values(change.enrollment, self._sealer)
         unit.steps.append(
-            _saved(sql.INSERT_ENROLLMENT, sql.UPDATE_ENROLLMENT, values, change.replaces, change)
+            saved(sql.INSERT_ENROLLMENT, sql.UPDATE_ENROLLMENT, values, change.replaces, change)
         )
 
     def _delete_enrollment(self, change: c.DeleteEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
@@ -161,7 +129,7 @@ class Units:
     def _save_registration(self, change: c.SaveRegistration, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         values = rows.registration_values(change.registration)
         unit.steps.append(
-            _saved(sql.INSERT_REGISTRATION, sql.UPDATE_REGISTRATION, values, change.replaces, change)
+            saved(sql.INSERT_REGISTRATION, sql.UPDATE_REGISTRATION, values, change.replaces, change)
         )
 
     def _delete_registration(
@@ -202,10 +170,6 @@ class Units:
     def _append_leaf(self, change: c.AppendLeaf, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.steps.append((sql.INSERT_LEAF, rows.leaf_values(change.leaf), 1, change))
 
-    def _save_hub_device(self, change: c.SaveHubDevice, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        values = sealed_rows.hub_device_values(change.device, self._sealer)
-        unit.steps.append((sql.SAVE_HUB_DEVICE, values, 1, change))
-
     def _bind_certificate(self, change: c.BindCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         device_id, sha256 = change.device_id.text, change.sha256
         if not any(change is each for each in unit.bound):
@@ -239,11 +203,6 @@ class Units:
 
     def _settle_operation(self, change: c.SettleOperation, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.steps.append((sql.SETTLE_OPERATION, (change.operation_id,), 1, change))
-
-
-def _saved(insert: str, update: str, values: tuple[Any, ...], replaces: str | None, change: c.Change) -> Step:
-    """One row of `values`, its key last: new, or in place of the row with the etag `replaces`."""
-    return (insert, values, 1, change) if replaces is None else (update, (*values, replaces), 1, change)
 
 
 def _binding_of(record: c.RecordCertificate, changes: Sequence[c.Change]) -> c.BindCertificate | None:

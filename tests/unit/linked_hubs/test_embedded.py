@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import pytest
 
-from accredit.domain.changes import BindCertificate, SaveHubDevice
+from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
 from accredit.domain.credential import CertificateRecord, Certified, Credential, IssuedChain, Presented
+from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import Enrollment, SymmetricKeys
 from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Allocated, Issued, Substatus
 from accredit.domain.secret import Secret
 from accredit.linked_hubs.embedded import EmbeddedHub
+from support.hub_world import HubWorld
 
 NOW = 1_800_000_000
 LAMP = RegistrationId.parse("Lamp-1")
@@ -25,9 +29,9 @@ ENROLLMENT = Enrollment(
     etag="e",
     created_at=NOW,
     updated_at=NOW,
-    iot_edge=True,
-    initial_twin={"tags": {"floor": 5}, "properties": {"desired": {"on": True}}},
 )
+DATA = DeviceData({"floor": 5}, {"on": True}, iot_edge=True)
+LAMP_1 = DeviceId("lamp-1")
 CHAIN = IssuedChain((b"leaf", b"issuer"), 7, NOW - 300, NOW + 1_000, b"t" * 32, b"k" * 32)
 RECORD = CertificateRecord(
     issued=CHAIN,
@@ -43,6 +47,10 @@ RECORD = CertificateRecord(
 )
 
 
+class Nowhere:
+    """No store: what is made of a receipt reads nothing."""
+
+
 def issued(credential: Credential, proof: DeviceKeys | ProvenChain = KEYS) -> Issued:
     allocated = Allocated(
         attested=Attested(LAMP, ENROLLMENT, proof),
@@ -55,21 +63,30 @@ def issued(credential: Credential, proof: DeviceKeys | ProvenChain = KEYS) -> Is
     return Issued(allocated, "op", credential)
 
 
+def bound(
+    credential: Credential,
+    proof: DeviceKeys | ProvenChain = KEYS,
+    data: DeviceData | None = DATA,
+    key: str = FIRST_HUB,
+) -> Sequence[Change]:
+    return EmbeddedHub("localhost", Nowhere(), key).bind(issued(credential, proof), NOW, "token", data)  # type: ignore[arg-type]
+
+
 def saved(credential: Credential, proof: DeviceKeys | ProvenChain = KEYS) -> SaveHubDevice:
-    change = EmbeddedHub("localhost").bind(issued(credential, proof), NOW, "token")[0]
+    change = bound(credential, proof)[0]
     assert isinstance(change, SaveHubDevice)
     return change
 
 
-def test_the_identity_carries_the_enrollments_twin_and_the_devices_keys() -> None:
+def test_the_identity_carries_the_data_and_the_devices_keys() -> None:
     device = saved(Presented()).device
     assert device.device_id == DeviceId("lamp-1")
     assert device.registration_id == LAMP
     assert device.enabled
     assert device.keys == KEYS
     assert device.thumbprint is None
-    assert device.initial_twin == {"tags": {"floor": 5}, "properties": {"desired": {"on": True}}}
-    assert device.iot_edge
+    assert device.data == DATA
+    assert device.hub == FIRST_HUB
     assert (device.generation_id, device.etag) == ("token", "token")
     assert (device.created_at, device.updated_at) == (NOW, NOW)
 
@@ -82,11 +99,40 @@ def test_a_proven_chain_leaves_the_thumbprint_of_its_leaf() -> None:
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_certificate_is_bound_after_its_identity(fresh: bool) -> None:
-    changes = EmbeddedHub("localhost").bind(issued(Certified(RECORD, fresh)), NOW, "token")
+    changes = bound(Certified(RECORD, fresh))
     assert [type(change) for change in changes] == [SaveHubDevice, BindCertificate]
     assert changes[1] == BindCertificate(DeviceId("lamp-1"), b"t" * 32, NOW - 300, NOW + 1_000, NOW)
 
 
 def test_without_a_certificate_no_binding_is_touched() -> None:
-    changes = EmbeddedHub("localhost").bind(issued(Presented()), NOW, "token")
-    assert [type(change) for change in changes] == [SaveHubDevice]
+    assert [type(change) for change in bound(Presented())] == [SaveHubDevice]
+
+
+@pytest.mark.parametrize(("data", "keeps"), [(DATA, False), (DeviceData(), False), (None, True)])
+def test_without_data_the_identity_keeps_what_it_has(data: DeviceData | None, keeps: bool) -> None:
+    (change,) = bound(Presented(), data=data)
+    assert isinstance(change, SaveHubDevice)
+    assert (change.keeps_data, change.device.data) == (keeps, data or DeviceData())
+
+
+def test_another_hub_than_the_first_must_still_be_linked() -> None:
+    identity, assertion, binding = bound(Certified(RECORD, fresh=True), key="b.example")
+    assert isinstance(identity, SaveHubDevice)
+    assert identity.device.hub == "b.example"
+    assert assertion == AssertHub("b.example")
+    assert isinstance(binding, BindCertificate)
+
+
+def test_a_release_names_the_registration() -> None:
+    hub = EmbeddedHub("b.example", Nowhere(), "b.example")  # type: ignore[arg-type]
+    assert hub.release(DeviceId("lamp-1"), LAMP) == (
+        DeleteHubDevice("b.example", DeviceId("lamp-1"), registration_id=LAMP),
+    )
+
+
+async def test_data_is_that_of_its_own_device(world: HubWorld) -> None:
+    here, there = EmbeddedHub("a.example", world.store), EmbeddedHub("b.example", world.store, "b.example")
+    assert await here.data(LAMP_1) is None
+    await world.store.commit(there.bind(issued(Presented()), NOW, "token", DATA)[:1])
+    assert await there.data(LAMP_1) == DATA
+    assert await here.data(LAMP_1) is None

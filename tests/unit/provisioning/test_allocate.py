@@ -7,6 +7,7 @@ import pytest
 from accredit.domain.enrollment import ReprovisionPolicy
 from accredit.domain.errors import Refused
 from accredit.domain.ids import DeviceId
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Substatus
 from support.provisioning_world import OUTSIDE, opened, sha256_of
 from support.scripted_ca import delivers, rejects
@@ -43,7 +44,7 @@ class TestAllocation:
                 await call
             assert refused.value.rule == "device-id-taken"
         assert await world.certificates() == []
-        assert (await world.disk.hub_device(DeviceId("pump"))).registration_id.text == "dev-1"
+        assert (await world.disk.hub_device(FIRST_HUB, DeviceId("pump"))).registration_id.text == "dev-1"
 
     async def test_device_ids_differ_by_case(self, world):
         await world.individual("dev-1", device_id=DeviceId("pump"))

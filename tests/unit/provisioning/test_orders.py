@@ -13,6 +13,7 @@ from accredit.domain.errors import Malformed, NotFound
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.ids import AuthorityName, DeviceId
 from accredit.domain.issuance_log import LeafKind
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Assigning, Ended, OperationState, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.policy import symmetric_keys
@@ -328,7 +329,7 @@ class TestResume:
         await until(lambda: world.ca.ledger)
         assert await world.restart() == 1
         assert isinstance(await device.outcome(answer), Assigned)
-        stored = await world.disk.hub_device(DeviceId("Dev-1"))
+        stored = await world.disk.hub_device(FIRST_HUB, DeviceId("Dev-1"))
         derived = symmetric_keys.derive(Secret(b"p" * 32), spelling)
         assert stored.keys.primary == derived
 
@@ -342,7 +343,7 @@ class TestResume:
         await until(lambda: world.ca.ledger)
         await world.restart()
         assert isinstance(await device.outcome(answer), Assigned)
-        stored = await world.disk.hub_device(DeviceId("DEV-1"))
+        stored = await world.disk.hub_device(FIRST_HUB, DeviceId("DEV-1"))
         assert stored.keys.primary == symmetric_keys.derive(Secret(b"p" * 32), "Dev-1")
 
     async def test_a_device_with_a_bootstrap_certificate_keeps_its_thumbprint(self, world):
@@ -357,7 +358,7 @@ class TestResume:
         await world.restart()
         await world.orders.settled(operation_of(answer), PATIENT_S)
         assert isinstance(await device.poll(answer, evidence=shown), Assigned)
-        stored = await world.disk.hub_device(DeviceId("dev-1"))
+        stored = await world.disk.hub_device(FIRST_HUB, DeviceId("dev-1"))
         assert stored.thumbprint == hashlib.sha256(shown.certificates[0]).digest()
         assert stored.keys is None
 
@@ -369,7 +370,7 @@ class TestResume:
         await until(lambda: world.ca.ledger)
         await world.restart()
         assert isinstance(await world.device().outcome(answer), Assigned)
-        assert (await world.disk.hub_device(DeviceId("dev-1"))).keys.primary.reveal() == b"p" * 32
+        assert (await world.disk.hub_device(FIRST_HUB, DeviceId("dev-1"))).keys.primary.reveal() == b"p" * 32
 
     async def test_the_process_before_has_lost_it(self, world):
         """Somebody who still holds an operation that was taken over must not write to it."""

@@ -10,6 +10,7 @@ from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import DeviceId
 from accredit.domain.issuance_log import LeafKind
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Ended, OperationState, Status
 from accredit.interfaces import Deferred, Delivered, Pending, Unknown
 from accredit.wire.rules import RULES
@@ -485,7 +486,7 @@ class TestChangedMeanwhile:
         await world.device("dev-2").register()
         operation = await self.ended(world, answer)
         assert operation.state is OperationState.FAILED
-        assert (await world.disk.hub_device(DeviceId("pump"))).registration_id.text == "dev-2"
+        assert (await world.disk.hub_device(FIRST_HUB, DeviceId("pump"))).registration_id.text == "dev-2"
 
     @pytest.mark.parametrize("by", ["disabled", "replaced", "gone"])
     async def test_nothing_is_ordered_any_more(self, world, by):

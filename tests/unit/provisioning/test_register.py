@@ -13,6 +13,7 @@ from accredit.domain.device import BindingState
 from accredit.domain.errors import Malformed, NotFound, Unauthenticated, UpstreamUnavailable
 from accredit.domain.evidence import NothingShown
 from accredit.domain.ids import AuthorityName, DeviceId
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Assigning, Status, Substatus
 from accredit.interfaces import StoreUnavailable
 from accredit.provisioning.complete import ROUNDS
@@ -39,7 +40,7 @@ class TestWithoutCsr:
     async def test_its_keys_open_the_hub(self, world):
         await world.individual()
         await world.device().register()
-        device = await world.disk.hub_device(DeviceId("dev-1"))
+        device = await world.disk.hub_device(FIRST_HUB, DeviceId("dev-1"))
         assert device.keys.primary.reveal() == b"p" * 32
         assert device.keys.secondary.reveal() == b"s" * 32
 

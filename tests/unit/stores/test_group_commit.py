@@ -8,7 +8,7 @@ import pytest
 from accredit.domain import changes as c
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.stores.group_commit import MAX_BATCH, MAX_WAITING, GroupCommit
-from accredit.stores.units import UnitOfWork, holds
+from accredit.stores.steps import UnitOfWork, holds
 
 CHANGE = c.AppendLeaf(None)
 

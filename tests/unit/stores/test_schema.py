@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from importlib import resources
 
 import pytest
 
@@ -82,6 +83,41 @@ def test_a_step_that_fails_leaves_nothing_behind(tmp_path):
     execute(path, "DROP TABLE hub_devices")
     schema.migrate(path)
     assert "certificates" in tables(path)
+
+
+def test_devices_of_the_first_version_are_those_of_the_first_hub(tmp_path):
+    path = tmp_path / "a.db"
+    schema.migrate(path)
+    first = resources.files("accredit.stores").joinpath("migrations", "0001-identity.sql").read_text()
+    old_table = first[first.index("CREATE TABLE hub_devices") :]
+    twin = '{"tags":{"floor":5},"properties":{"desired":{"on":[true,null]}}}'
+    rows = [("a", f"'{twin}'"), ("b", "NULL"), ("c", """'{"tags":null}'"""), ("d", "'{}'")]
+    execute(
+        path,
+        "DROP TABLE hub_devices",
+        "DROP TABLE linked_hubs",
+        old_table,
+        "DELETE FROM _yoyo_migration WHERE migration_id LIKE '0002%'",
+        *(
+            "INSERT INTO hub_devices (device_id, registration_key, registration, generation_id, etag, created_at, "
+            "updated_at, enabled, sealed, thumbprint, initial_twin, iot_edge) VALUES "
+            f"('{name}', '{name}', '{name}', 'g', 'e', 1, 2, 0, x'01', x'02', {initial_twin}, 1)"
+            for name, initial_twin in rows
+        ),
+    )
+    schema.migrate(path)
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT hub, device_id, tags, desired FROM hub_devices").fetchall()
+    facts = connection.execute(
+        "SELECT DISTINCT generation_id, created_at, updated_at, enabled, sealed, thumbprint, iot_edge, twin_version "
+        "FROM hub_devices"
+    ).fetchall()
+    connection.close()
+    assert found == [
+        ("", "a", '{"floor":5}', '{"on":[true,null]}'),
+        *(("", name, "{}", "{}") for name in "bcd"),
+    ]
+    assert facts == [("g", 1, 2, 0, b"\x01", b"\x02", 1, 2)]
 
 
 def test_a_newer_version_s_database_is_refused(tmp_path):

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.device import HubDevice
 from accredit.domain.enrollment import (
     Enrollment,
     LeafCertificates,
@@ -14,7 +13,6 @@ from accredit.domain.enrollment import (
     SigningCertificates,
     SymmetricKeys,
 )
-from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.secret import Secret
 from accredit.seal import Sealer, SealError
@@ -77,20 +75,6 @@ authorities = st.builds(
 policies = st.builds(
     Policy, st.sampled_from(Realm), texts, st.frozensets(st.sampled_from(Right)), secrets, secrets
 )
-devices = st.builds(
-    HubDevice,
-    device_id=ids.map(DeviceId),
-    registration_id=ids.map(RegistrationId.parse),
-    generation_id=texts,
-    etag=texts,
-    created_at=instants,
-    updated_at=instants,
-    enabled=st.booleans(),
-    keys=st.none() | st.builds(DeviceKeys, secrets, secrets),
-    thumbprint=st.none() | st.binary(min_size=32, max_size=32),
-    initial_twin=st.none() | documents,
-    iot_edge=st.booleans(),
-)
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +121,6 @@ def test_policies(stored, value):
     row = stored(sql.INSERT_POLICY, values, sql.POLICY, (value.realm.value, value.name))
     assert sealed_rows.policy(row, SEALER) == value
     assert_hidden(values, value.primary, value.secondary)
-
-
-@given(devices)
-def test_hub_devices(stored, value):
-    values = sealed_rows.hub_device_values(value, SEALER)
-    found = sealed_rows.hub_device(
-        stored(sql.SAVE_HUB_DEVICE, values, sql.HUB_DEVICE, (value.device_id.text,)), SEALER
-    )
-    assert found == value
-    assert str(found.registration_id) == str(value.registration_id)
-    if value.keys is not None:
-        assert_hidden(values, value.keys.primary, value.keys.secondary)
 
 
 @given(texts, st.binary().map(Secret))

@@ -13,6 +13,7 @@ import pytest
 
 from accredit.domain import changes as c
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.secret import Secret
 from accredit.interfaces import StoreUnavailable
 from accredit.seal import Sealer, SealError
@@ -169,7 +170,7 @@ UNTIL_FULL = """
         if any(outcomes):
             assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes), outcomes
             break
-    assert await store.hub_device(some.DeviceId("before")) is not None
+    assert await store.hub_device("", some.DeviceId("before")) is not None
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     await device(store, "after")
     await store.close()
@@ -194,8 +195,8 @@ async def assert_whole(path, told):
     for name in names:
         registration = await store.registration(RegistrationId.parse(name))
         assert (await store.certificate(registration.certificate_sha256)) is not None
-        assert (await store.hub_device(DeviceId(name))).keys is not None
-        assert [each.sha256 for each in await store.bindings(DeviceId(name))] == [
+        assert (await store.hub_device(FIRST_HUB, DeviceId(name))).keys is not None
+        assert [each.sha256 for each in await store.bindings(RegistrationId.parse(name), DeviceId(name))] == [
             registration.certificate_sha256
         ]
     assert len(names) == len((await store.leaves(None, 1000)).rows) or len(names) > 1000

@@ -6,6 +6,7 @@ from accredit.seal import Sealer
 from accredit.stores import statements as sql
 from accredit.stores.units import Units
 from support import stored_values as some
+from support.linked import embedded
 
 SEALER = Sealer([Secret(b"k" * 32)])
 
@@ -60,6 +61,7 @@ def test_which_units_touch_settings():
     touching = [
         c.SavePolicy(some.policy()), c.SaveAuthority(some.authority(), None), c.DeleteAuthority(some.BUILTIN, "e"),
         c.SaveEnrollment(some.group(), None), c.DeleteEnrollment(some.FLEET, "e"),
+        c.SaveLinkedHub(embedded("b.example"), None), c.DeleteLinkedHub(embedded("b.example")),
     ]  # fmt: skip
     assert all(units.make([each]).touches_settings for each in touching)
     assert not units.make(some.provisioned("a")).touches_settings
