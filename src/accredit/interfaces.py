@@ -12,13 +12,14 @@ from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import DecisionTrace
+from accredit.domain.trust_bundle import TrustBundle
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -108,6 +109,14 @@ class Store(Protocol):
     async def enrollments_using(self, name: AuthorityName) -> int:
         """How many enrollments and groups name this authority."""
         ...
+
+    async def enrollments_naming(self, name: TrustBundleName) -> int:
+        """How many enrollments and groups name this (`Enrollment.named`)."""
+        ...
+
+    async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None: ...
+
+    async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]: ...
 
     async def registration(self, registration_id: RegistrationId) -> Registration | None: ...
 

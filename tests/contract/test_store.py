@@ -20,7 +20,7 @@ from accredit.domain.enrollment import (
     SigningCertificates,
 )
 from accredit.domain.errors import Malformed
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import OperationState, Status
@@ -208,6 +208,54 @@ class TestAuthorities:
         change = c.AssertAuthority(BUILTIN, "v2")
         assert await stale(store, change) is change
         await stale(store, c.AssertAuthority(AuthorityName.parse("other"), "v1"))
+
+
+class TestTrustBundles:
+    async def test_saved_read_replaced_deleted(self, store):
+        first = some.trust_bundle("Roots")
+        name = TrustBundleName.parse("roots")
+        assert await store.trust_bundle(name) is None
+        await store.commit([c.SaveTrustBundle(first, None)])
+        assert await store.trust_bundle(name) == first
+        assert str((await store.trust_bundle(name)).name) == "Roots"
+        second = some.trust_bundle("ROOTS", "b2", certificates=(b"\x00" * 70_000,), updated_at=NOW + 1)
+        await store.commit([c.SaveTrustBundle(second, "b1")])
+        assert await store.trust_bundle(name) == second
+        await store.commit([c.DeleteTrustBundle(name, "b2")])
+        assert await store.trust_bundle(name) is None
+
+    async def test_stale_where_the_etag_is_another(self, store):
+        await stale(store, c.SaveTrustBundle(some.trust_bundle(), "b1"))
+        await store.commit([c.SaveTrustBundle(some.trust_bundle(), None)])
+        await stale(store, c.SaveTrustBundle(some.trust_bundle(etag="b2"), None))
+        await stale(store, c.SaveTrustBundle(some.trust_bundle(etag="b2"), "b0"))
+        await stale(store, c.DeleteTrustBundle(TrustBundleName.parse("roots"), "b0"))
+        assert (await store.trust_bundle(TrustBundleName.parse("roots"))).etag == "b1"
+
+    async def test_listed_by_name(self, store):
+        await store.commit([c.SaveTrustBundle(some.trust_bundle(name), None) for name in ("b", "A", "c")])
+        pages = await walk(lambda cursor: store.trust_bundles(cursor, 2))
+        assert [[str(each.name) for each in page] for page in pages] == [["A", "b"], ["c"]]
+
+    @pytest.mark.parametrize("make", [some.group, some.enrollment])
+    async def test_not_deleted_while_an_enrollment_names_it(self, store, make):
+        name, delete = (
+            TrustBundleName.parse("roots"),
+            c.DeleteTrustBundle(TrustBundleName.parse("roots"), "b1"),
+        )
+        naming = make("x", settings={"trustBundleId": "ROOTS"})
+        await stale(store, c.SaveEnrollment(naming, None))
+        await store.commit([c.SaveTrustBundle(some.trust_bundle(), None), c.SaveEnrollment(naming, None)])
+        assert await store.enrollments_naming(name) == 1
+        assert await stale(store, delete) is delete
+        renewed = make("x", "e2", settings={"trustBundleId": "roots"})
+        await store.commit([c.SaveEnrollment(renewed, "e1")])
+        assert await store.enrollments_naming(name) == 1
+        await store.commit([c.SaveEnrollment(make("x", "e3"), "e2")])
+        assert await store.enrollments_naming(name) == 0
+        await store.commit([c.SaveEnrollment(renewed, "e3")])
+        await store.commit([c.DeleteEnrollment(renewed.ref, "e2"), delete])
+        assert await store.trust_bundle(name) is None
 
 
 class TestEnrollments:

@@ -23,6 +23,7 @@ from accredit.fronts import hub_api, openapi, service_api
 from accredit.fronts.https import application
 from accredit.fronts.service_api.endpoints import Endpoint
 from accredit.hub.telemetry import SqliteTelemetry
+from support import pki
 from support.counted_entropy import CountedEntropy
 from support.service_side import HOST, ServiceSide, opened
 
@@ -37,6 +38,7 @@ class Example:
     headers: Mapping[str, str] | None = None
 
 
+_ROOTS = {"certificates": [{"certificate": pki.root("Roots").pem}]}
 _BULK = {"mode": "create", "enrollments": []}
 
 EXAMPLES: dict[tuple[str, str], Example] = {
@@ -46,6 +48,10 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         "/certificateAuthorities/ca-2", 200, {"certificateAuthorityType": "BuiltIn"}
     ),
     ("DELETE", "/certificateAuthorities/{name}"): Example("/certificateAuthorities/ca-1", 204),
+    ("GET", "/trustBundles"): Example("/trustBundles", 200),
+    ("GET", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 200),
+    ("PUT", "/trustBundles/{name}"): Example("/trustBundles/roots-2", 200, _ROOTS),
+    ("DELETE", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 204),
     ("POST", "/enrollments"): Example("/enrollments", 400, _BULK),
     ("POST", "/enrollments/query"): Example("/enrollments/query", 200),
     ("GET", "/enrollments/{id}"): Example("/enrollments/dev-1", 200),
@@ -119,11 +125,12 @@ class EveryRoute:
 
 @asynccontextmanager
 async def every_route(folder: Path) -> AsyncIterator[EveryRoute]:
-    """With `ca-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
+    """With `ca-1`, `roots-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
     async with opened(folder) as side:
         telemetry = SqliteTelemetry(folder / "telemetry.db", side.clock)
         try:
             await side.put("/certificateAuthorities/ca-1")
+            await side.call("PUT", "/trustBundles/roots-1", _ROOTS)
             await side.put("/enrollments/dev-1")
             await side.put("/enrollmentGroups/line-1")
             await side.register("dev-1", EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1"))

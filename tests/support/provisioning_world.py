@@ -26,6 +26,7 @@ from accredit.domain.changes import (
     SaveAuthority,
     SaveEnrollment,
     SaveRegistration,
+    SaveTrustBundle,
     UseCertificate,
 )
 from accredit.domain.credential import CertificateRecord
@@ -40,10 +41,11 @@ from accredit.domain.enrollment import (
     SymmetricKeys,
 )
 from accredit.domain.evidence import Evidence, SasToken
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf, LeafKind, certificate_leaf, unknown_leaf
 from accredit.domain.registration import Answer, Assigned, Assigning, Registration, Request
 from accredit.domain.secret import Secret
+from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import Authority, Store
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.policy import symmetric_keys
@@ -163,6 +165,14 @@ class World:
         assert present is not None
         replaced = replace(present, version=self.etag(), etag=self.etag())
         await self.disk.commit([SaveAuthority(replaced, present.etag)])
+
+    async def trust_bundle(self, name: str, *certificates: bytes) -> TrustBundle:
+        """PUT a trust bundle: a second time, it is replaced."""
+        parsed = TrustBundleName.parse(name)
+        present = await self.disk.trust_bundle(parsed)
+        made = TrustBundle(parsed, certificates, self.etag(), self.now, self.now)
+        await self.disk.commit([SaveTrustBundle(made, None if present is None else present.etag)])
+        return made
 
     async def individual(
         self,

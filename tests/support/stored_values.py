@@ -24,10 +24,11 @@ from accredit.domain.credential import CertificateRecord, IssuedChain
 from accredit.domain.device import HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.evidence import DeviceKeys
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import certificate_leaf
 from accredit.domain.registration import Operation, Registration, Status, Substatus
 from accredit.domain.secret import Secret
+from accredit.domain.trust_bundle import TrustBundle
 
 NOW = 1_800_000_000
 BUILTIN = AuthorityName.parse("builtin")
@@ -68,6 +69,11 @@ def authority(name: str = "builtin", etag: str = "a1", version: str = "v1", **fa
         updated_at=NOW,
         **facts,
     )
+
+
+def trust_bundle(name: str = "Roots", etag: str = "b1", **facts: Any) -> TrustBundle:
+    facts = {"certificates": (b"one root", b"another"), "created_at": NOW, "updated_at": NOW} | facts
+    return TrustBundle(TrustBundleName.parse(name), etag=etag, **facts)
 
 
 def group(name: str = "Fleet", etag: str = "e1", **facts: Any) -> Enrollment:

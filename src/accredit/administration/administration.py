@@ -10,6 +10,7 @@ from accredit.administration.enrollments import Enrollments
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
+from accredit.administration.trust_bundles import TrustBundles
 from accredit.interfaces import Clock, Entropy, Hubs, Store
 
 
@@ -20,6 +21,7 @@ class Administration:
     registrations: Registrations
     listings: Listings
     policies: Policies
+    trust_bundles: TrustBundles
 
 
 def administration(
@@ -36,4 +38,5 @@ def administration(
         registrations=Registrations(store, clock, entropy),
         listings=Listings(store),
         policies=Policies(store, clock, entropy),
+        trust_bundles=TrustBundles(store, clock, entropy),
     )

@@ -74,6 +74,7 @@ class Enrollments:
         await self._check_capacity(sent)
         linked = await self.hubs.linked()
         enrollment = self._built(sent, present, linked)
+        await self._check_named(enrollment)
         unit: list[Change] = [SaveEnrollment(enrollment, replaces=present.etag if present else None)]
         unit += [AssertHub(hub.key) for hub in linked if hub.name in enrollment.hubs and not hub.first]
         if authority is not None:
@@ -106,6 +107,15 @@ class Enrollments:
                 hint="PUT /certificateAuthorities/{name} makes one",
             )
         return authority
+
+    async def _check_named(self, enrollment: Enrollment) -> None:
+        bundle = enrollment.trust_bundle
+        if bundle is not None and await self.store.trust_bundle(bundle) is None:
+            raise Malformed(
+                f"trustBundleId names {bundle.text!r}, which is no trust bundle.",
+                rule="trust-bundle-unknown",
+                hint="PUT /trustBundles/{name} makes one",
+            )
 
     async def _check_capacity(self, sent: EnrollmentSent) -> None:
         # Two creations at the same instant may both pass: the bound keeps refusals cheap, it is not a quota.

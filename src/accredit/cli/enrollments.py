@@ -20,6 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Enrollments and enrollment groups.
 Id = Annotated[str, typer.Argument(help="The registration id, or with --group the group's id.")]
 Group = Annotated[bool, typer.Option("--group", help="An enrollment group, not an individual enrollment.")]
 Ca = Annotated[str | None, typer.Option("--ca", help="Issue client certificates from this authority.")]
+Bundle = Annotated[
+    str | None,
+    typer.Option("--trust-bundle", help="Tell the devices to trust the certificates of this bundle."),
+]
 Certificate = Annotated[
     Path | None,
     typer.Option(
@@ -47,10 +51,12 @@ def _attestation(certificate: Path | None, member: str) -> dict[str, Any]:
     return {"type": "x509", "x509": {member: {"primary": {"certificate": _read(certificate)}}}}
 
 
-def _body(ca: str | None, disabled: bool) -> dict[str, Any]:
+def _body(ca: str | None, trust_bundle: str | None, disabled: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"provisioningStatus": "disabled" if disabled else "enabled"}
     if ca is not None:
         body["clientCertificateIssuancePolicy"] = {"certificateAuthorityName": ca}
+    if trust_bundle is not None:
+        body["trustBundleId"] = trust_bundle
     return body
 
 
@@ -59,6 +65,7 @@ def add(
     id: Annotated[str, typer.Argument(help="The registration id.")],  # noqa: A002 - the argument's name in the help
     ca: Ca = None,
     certificate: Certificate = None,
+    trust_bundle: Bundle = None,
     device_id: Annotated[
         str | None, typer.Option(help="The device's name at the hub; the registration id by default.")
     ] = None,
@@ -69,7 +76,7 @@ def add(
     trust: Trust = None,
 ) -> None:
     """Enroll one device; prints the enrollment with its keys."""
-    body = _body(ca, disabled) | {
+    body = _body(ca, trust_bundle, disabled) | {
         "registrationId": id,
         "attestation": _attestation(certificate, "clientCertificates"),
     }
@@ -88,6 +95,7 @@ def group(
     id: Annotated[str, typer.Argument(help="The group's id.")],  # noqa: A002 - the argument's name in the help
     ca: Ca = None,
     certificate: Certificate = None,
+    trust_bundle: Bundle = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Make it switched off.")] = False,
     replace: Replace = False,
     data_dir: DataDir = None,
@@ -95,7 +103,7 @@ def group(
     trust: Trust = None,
 ) -> None:
     """Make an enrollment group; prints it with its keys."""
-    body = _body(ca, disabled) | {
+    body = _body(ca, trust_bundle, disabled) | {
         "enrollmentGroupId": id,
         "attestation": _attestation(certificate, "signingCertificates"),
     }

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from accredit import __version__
-from accredit.cli import authorities, certificates, demo, devices, enrollments, hub, local, policies
+from accredit.cli import (
+    authorities,
+    certificates,
+    demo,
+    devices,
+    enrollments,
+    hub,
+    local,
+    policies,
+    trust_bundles,
+)
 from accredit.cli.problem import Problem
 from accredit.cli.serve import serve
 
@@ -47,6 +57,7 @@ app.add_typer(devices.app, name="device")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(certificates.log_app, name="log")
 app.add_typer(policies.app, name="policy")
+app.add_typer(trust_bundles.app, name="trust-bundle")
 app.add_typer(hub.app, name="hub")
 
 

@@ -14,13 +14,14 @@ from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import DecisionTrace
+from accredit.domain.trust_bundle import TrustBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,23 @@ class DeleteAuthority:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveTrustBundle:
+    bundle: TrustBundle
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTrustBundle:
+    """Stale also when an enrollment names the bundle."""
+
+    name: TrustBundleName
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class SaveEnrollment:
+    """Stale also when something that it names (`Enrollment.named`) is not there."""
+
     enrollment: Enrollment
     replaces: str | None
 
@@ -292,6 +309,8 @@ Change = (
     | DeletePolicy
     | SaveAuthority
     | DeleteAuthority
+    | SaveTrustBundle
+    | DeleteTrustBundle
     | SaveEnrollment
     | DeleteEnrollment
     | AssertEnrollment

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.secret import Secret
 
 
@@ -85,6 +85,17 @@ class Enrollment:
     @property
     def kind(self) -> EnrollmentKind:
         return EnrollmentKind.GROUP if isinstance(self.id, GroupId) else EnrollmentKind.INDIVIDUAL
+
+    @property
+    def trust_bundle(self) -> TrustBundleName | None:
+        """`trustBundleId`: what its devices are told to trust."""
+        text = self.settings.get("trustBundleId")
+        return None if text is None else TrustBundleName(text, text.lower())
+
+    @property
+    def named(self) -> tuple[TrustBundleName, ...]:
+        """What must be there as long as the enrollment is, beside its authority."""
+        return () if self.trust_bundle is None else (self.trust_bundle,)
 
     @property
     def ref(self) -> EnrollmentRef:

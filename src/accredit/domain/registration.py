@@ -9,6 +9,7 @@ from accredit.domain.credential import Certified, Credential
 from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.evidence import Attested, Evidence
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.trust_bundle import TrustBundle
 
 
 class Status(StrEnum):
@@ -140,12 +141,16 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """Answer: done. `certified` when the request carried a CSR; `csr_field` is the field that it came in."""
+    """Answer: done. `certified` when the request carried a CSR; `csr_field` is the field that it came in.
+
+    `trust_bundle` is the one that the enrollment names.
+    """
 
     registration: Registration
     attested: Attested
     certified: Certified | None
     csr_field: str | None
+    trust_bundle: TrustBundle | None = None
 
 
 @dataclass(frozen=True, slots=True)

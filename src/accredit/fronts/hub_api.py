@@ -32,7 +32,7 @@ from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.gate import JSON, Gate
 from accredit.interfaces import Clock, Entropy, TelemetryLog
 from accredit.policy.access import Call
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 from accredit.wire.service_api.openapi import Described, Parameter
 from accredit.wire.service_api.schemas import TelemetryShown
 

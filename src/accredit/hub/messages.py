@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from accredit.domain.device import Telemetry
 from accredit.domain.errors import Malformed
 from accredit.hub.identities import Admission
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 
 MAX_MESSAGE_BYTES = 262_144
 """Body, values of system properties, and names and values of the application's together."""

@@ -28,6 +28,10 @@ class Call(StrEnum):
     WRITE_AUTHORITY = "authority.write"
     DELETE_AUTHORITY = "authority.delete"
     LIST_AUTHORITIES = "authority.list"
+    READ_TRUST_BUNDLE = "trust-bundle.read"
+    WRITE_TRUST_BUNDLE = "trust-bundle.write"
+    DELETE_TRUST_BUNDLE = "trust-bundle.delete"
+    LIST_TRUST_BUNDLES = "trust-bundle.list"
     READ_ENROLLMENT = "enrollment.read"
     WRITE_ENROLLMENT = "enrollment.write"
     DELETE_ENROLLMENT = "enrollment.delete"
@@ -54,6 +58,10 @@ NEEDED: Mapping[Call, Right] = {
     Call.WRITE_AUTHORITY: Right.SERVICE_CONFIG,
     Call.DELETE_AUTHORITY: Right.SERVICE_CONFIG,
     Call.LIST_AUTHORITIES: Right.ENROLLMENT_READ,
+    Call.READ_TRUST_BUNDLE: Right.ENROLLMENT_READ,
+    Call.WRITE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
+    Call.DELETE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
+    Call.LIST_TRUST_BUNDLES: Right.ENROLLMENT_READ,
     Call.READ_ENROLLMENT: Right.ENROLLMENT_READ,
     Call.WRITE_ENROLLMENT: Right.ENROLLMENT_WRITE,
     Call.DELETE_ENROLLMENT: Right.ENROLLMENT_WRITE,

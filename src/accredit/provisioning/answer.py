@@ -32,7 +32,7 @@ async def of_operation(store: Store, operation: Operation, attested: Attested) -
         raise NotFound("There is no such registration.", rule="registration-unknown")
     if operation.state is OperationState.ASSIGNED:
         certified = await _certified(store, operation.certificate_sha256)
-        return Assigned(registration, attested, certified, operation.csr_field)
+        return await assigned(store, registration, attested, certified, operation.csr_field)
     code, message = operation.error_code, operation.error_message
     if operation.state is OperationState.SUPERSEDED:
         refusal = Conflict("A newer request of this device took its place.", rule="operation-superseded")
@@ -54,8 +54,21 @@ async def of_registration(store: Store, registration: Registration, attested: At
     """The registration as its last operation left it, with the certificate that was given then."""
     if registration.status is Status.ASSIGNED:
         certified = await _certified(store, registration.certificate_sha256)
-        return Assigned(registration, attested, certified, registration.csr_field)
+        return await assigned(store, registration, attested, certified, registration.csr_field)
     return ended(registration)
+
+
+async def assigned(
+    store: Store,
+    registration: Registration,
+    attested: Attested,
+    certified: Certified | None,
+    csr_field: str | None,
+) -> Assigned:
+    """With the trust bundle that the enrollment names, as it is now; an enrollment without one costs no look-up."""
+    name = attested.enrollment.trust_bundle
+    bundle = None if name is None else await store.trust_bundle(name)
+    return Assigned(registration, attested, certified, csr_field, bundle)
 
 
 def ended(registration: Registration) -> Ended:

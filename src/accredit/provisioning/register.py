@@ -105,7 +105,7 @@ class Provisioning:
         registration = await complete(means.store, bound, csr_field, now, etag, closing)
         certified = issued.credential if isinstance(issued.credential, Certified) else None
         self._log_assigned(request, registration, certified)
-        return Assigned(registration, attested, certified, csr_field)
+        return await answer.assigned(means.store, registration, attested, certified, csr_field)
 
     async def _within_patience(self, placed: Placed) -> Answer:
         """The end of the operation if it comes soon, else where to ask for it."""
@@ -157,7 +157,7 @@ class Provisioning:
         if previous is None:
             raise NotFound("The device is not registered.", rule="registration-unknown")
         if previous.status is Status.ASSIGNED:
-            return Assigned(previous, attested, None, None)
+            return await answer.assigned(self._means.store, previous, attested, None, None)
         return answer.ended(previous)
 
     async def _known(self, request: Request) -> tuple[Registration | None, Attested]:

@@ -1,4 +1,4 @@
-"""What the store keeps opened in memory: groups, authorities and policies; never individual enrollments.
+"""What the store keeps opened in memory: groups, authorities, trust bundles and policies; never individual enrollments.
 
 One process owns the database, so its own commits are all that can make a copy old: any that touches settings empties
 everything here. Copies are few and made again in microseconds.

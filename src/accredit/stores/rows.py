@@ -13,9 +13,10 @@ from typing import Any
 from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
 from accredit.domain.device import Binding, BindingState
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf, LeafKind
 from accredit.domain.registration import Operation, OperationState, Registration, Status, Substatus
+from accredit.domain.trust_bundle import TrustBundle
 
 Row = Sequence[Any]
 
@@ -160,8 +161,12 @@ def chain_value(above: Sequence[bytes]) -> tuple[bytes, bytes] | None:
     """For INSERT_CHAIN: digest and certificates of what stands above a leaf; None when nothing does."""
     if not above:
         return None
-    packed = b"".join(len(der).to_bytes(4, "big") + der for der in above)
+    packed = _packed(above)
     return hashlib.sha256(packed).digest(), packed
+
+
+def _packed(certificates: Sequence[bytes]) -> bytes:
+    return b"".join(len(der).to_bytes(4, "big") + der for der in certificates)
 
 
 def chain(packed: bytes) -> tuple[bytes, ...]:
@@ -172,6 +177,17 @@ def chain(packed: bytes) -> tuple[bytes, ...]:
         certificates.append(packed[at + 4 : end])
         at = end
     return tuple(certificates)
+
+
+def trust_bundle_values(bundle: TrustBundle) -> tuple[Any, ...]:
+    """For INSERT_TRUST_BUNDLE; the key stands last."""
+    packed = _packed(bundle.certificates)
+    return bundle.name.text, packed, bundle.etag, bundle.created_at, bundle.updated_at, bundle.name.key
+
+
+def trust_bundle(row: Row) -> TrustBundle:
+    (text, packed, *rest) = row
+    return TrustBundle(TrustBundleName(text, text.lower()), chain(packed), *rest)
 
 
 def certificate_values(

@@ -19,11 +19,12 @@ from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import Binding, HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.secret import Secret
+from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import HubUsers, Page, StoreUnavailable
 from accredit.seal import Sealer
 from accredit.stores import hub_rows, hub_statements, paging, rows, schema, sealed_rows
@@ -141,6 +142,21 @@ class SqliteStore(RefusalReads):
 
     async def enrollments_using(self, name: AuthorityName) -> int:
         return self._count(sql.ENROLLMENTS_USING, (name.key,))
+
+    async def enrollments_naming(self, name: TrustBundleName) -> int:
+        return self._count(sql.ENROLLMENTS_NAMING, (name.noun, name.key))
+
+    async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None:
+        def stored() -> TrustBundle | None:
+            row = self._row(sql.TRUST_BUNDLE, (name.key,))
+            return None if row is None else rows.trust_bundle(row)
+
+        return self._cache.remembered((TrustBundle, name.key), stored)
+
+    async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]:
+        limit = paging.bounded(limit)
+        found = self._rows(sql.TRUST_BUNDLES, (paging.after_key(cursor, "trust-bundles"), limit + 1))
+        return paging.page(found, limit, rows.trust_bundle, lambda row: row[0].lower(), "trust-bundles")
 
     async def registration(self, registration_id: RegistrationId) -> Registration | None:
         row = self._row(sql.REGISTRATION, (registration_id.key,))

@@ -92,6 +92,29 @@ WHERE kind = ? AND enrollment_key = ? AND etag = ?"""
 DELETE_ENROLLMENT = "DELETE FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
 ASSERT_ENROLLMENT = "SELECT 1 FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
 
+# What enrollments name, and trust bundles.
+
+FORGET_NAMED = "DELETE FROM enrollment_names WHERE enrollment_kind = ? AND enrollment_key = ?"
+NAME_TRUST_BUNDLE = """
+INSERT INTO enrollment_names (enrollment_kind, enrollment_key, member, named_key)
+SELECT ?, ?, ?, bundle_key FROM trust_bundles WHERE bundle_key = ?"""
+ENROLLMENTS_NAMING = "SELECT COUNT(*) FROM enrollment_names WHERE member = ? AND named_key = ?"
+
+TRUST_BUNDLE = """
+SELECT bundle, certificates, etag, created_at, updated_at FROM trust_bundles WHERE bundle_key = ?"""
+TRUST_BUNDLES = """
+SELECT bundle, certificates, etag, created_at, updated_at
+FROM trust_bundles WHERE bundle_key > ? ORDER BY bundle_key LIMIT ?"""
+INSERT_TRUST_BUNDLE = """
+INSERT INTO trust_bundles (bundle, certificates, etag, created_at, updated_at, bundle_key)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+UPDATE_TRUST_BUNDLE = """
+UPDATE trust_bundles SET bundle = ?, certificates = ?, etag = ?, created_at = ?, updated_at = ?
+WHERE bundle_key = ? AND etag = ?"""
+DELETE_TRUST_BUNDLE = """
+DELETE FROM trust_bundles WHERE bundle_key = ? AND etag = ?
+  AND NOT EXISTS (SELECT 1 FROM enrollment_names WHERE member = ? AND named_key = ?)"""
+
 # Registrations.
 
 REGISTRATION = """

@@ -18,7 +18,7 @@ Step = tuple[str, tuple[Any, ...], Expected, c.Change | None]
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """`touches_settings`: whether enrollments, groups, authorities, policies or linked hubs change by it;
+    """`touches_settings`: whether enrollments, groups, authorities, trust bundles, policies or linked hubs change by it;
     `touches_setbacks`: whether a device may have some that had none.
 
     `bound` are the bindings that went into the insertion of their certificates, `chains` what is newly on record.

@@ -34,6 +34,8 @@ class Units:
             c.DeletePolicy: self._delete_policy,
             c.SaveAuthority: self._save_authority,
             c.DeleteAuthority: self._delete_authority,
+            c.SaveTrustBundle: self._save_trust_bundle,
+            c.DeleteTrustBundle: self._delete_trust_bundle,
             c.SaveEnrollment: self._save_enrollment,
             c.DeleteEnrollment: self._delete_enrollment,
             c.AssertEnrollment: self._assert_enrollment,
@@ -102,12 +104,31 @@ class Units:
         place = (change.name.key, change.etag, change.name.key)
         unit.steps.append((sql.DELETE_AUTHORITY, place, 1, change))
 
+    def _save_trust_bundle(self, change: c.SaveTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        unit.touches_settings = True
+        values = rows.trust_bundle_values(change.bundle)
+        unit.steps.append(
+            saved(sql.INSERT_TRUST_BUNDLE, sql.UPDATE_TRUST_BUNDLE, values, change.replaces, change)
+        )
+
+    def _delete_trust_bundle(
+        self, change: c.DeleteTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]
+    ) -> None:
+        unit.touches_settings = True
+        name = change.name
+        unit.steps.append((sql.DELETE_TRUST_BUNDLE, (name.key, change.etag, name.noun, name.key), 1, change))
+
     def _save_enrollment(self, change: c.SaveEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
         values = sealed_rows.enrollment_values(change.enrollment, self._sealer)
         unit.steps.append(
             saved(sql.INSERT_ENROLLMENT, sql.UPDATE_ENROLLMENT, values, change.replaces, change)
         )
+        place = (change.enrollment.kind.value, change.enrollment.id.key)
+        if change.replaces is not None:
+            unit.steps.append((sql.FORGET_NAMED, place, None, change))
+        for name in change.enrollment.named:
+            unit.steps.append((sql.NAME_TRUST_BUNDLE, (*place, name.noun, name.key), 1, change))
 
     def _delete_enrollment(self, change: c.DeleteEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
@@ -115,6 +136,7 @@ class Units:
         unit.steps.append((sql.DELETE_ENROLLMENT, (kind.value, key, change.etag), 1, change))
         if kind is EnrollmentKind.GROUP:
             unit.steps.append(refusals.disallow_all(key, change))
+        unit.steps.append((sql.FORGET_NAMED, (kind.value, key), None, change))
         if kind is EnrollmentKind.INDIVIDUAL:
             unit.steps.append((sql.DELETE_INDIVIDUAL_REGISTRATION, (key,), None, change))
             unit.steps.append((sql.SUPERSEDE_INDIVIDUAL_OPERATIONS, (key,), None, change))

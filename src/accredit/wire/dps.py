@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-from math import floor
 from typing import Any
 
 import msgspec
@@ -21,8 +18,10 @@ from accredit.domain.errors import Malformed
 from accredit.domain.evidence import Attested, ProvenChain
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
+from accredit.wire.instants import iso
 from accredit.wire.pem import IssuerPems, leaf_first
 from accredit.wire.service_api.certificates import certificate_info
+from accredit.wire.service_api.trust_bundles import trust_bundle_json
 
 MAX_BODY_BYTES = 96 * 1024
 """Azure: a message to DPS is at most 96 KB."""
@@ -174,18 +173,6 @@ def check_api_version(text: str | None) -> str:
     )
 
 
-def iso(instant: float) -> str:
-    """A Unix instant as Azure writes it: UTC, seven fraction digits, `Z`."""
-    whole = floor(instant)
-    return f"{_second(whole)}.{int((instant - whole) * 10_000_000):07d}Z"
-
-
-@lru_cache(maxsize=128)
-def _second(whole: int) -> str:
-    # An answer tells several instants, and most are the present second.
-    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]
-
-
 class _Error(msgspec.Struct, rename="camel"):
     error_code: int
     tracking_id: str
@@ -225,6 +212,7 @@ class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     payload: msgspec.Raw | None = None
     issued_client_certificate: str | None = None
     issued_certificate_chain: list[str] | None = None
+    trust_bundle: msgspec.Raw | None = None
 
 
 class _OperationStatus(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -273,6 +261,8 @@ def _assigned(answer: Assigned) -> _State:
         payload=None if registration.payload is None else msgspec.Raw(registration.payload),
     )
     _add_attestation(state, answer.attested)
+    if answer.trust_bundle is not None:
+        state.trust_bundle = msgspec.Raw(trust_bundle_json(answer.trust_bundle))
     return state
 
 
@@ -307,13 +297,14 @@ def _add_certificates(state: _State, answer: Assigned, issuers: IssuerPems) -> N
         case "csr":
             state.issued_certificate_chain = [b64encode(der).decode("ascii") for der in chain]
         case "payload.clientCertificateCsr":
-            state.payload = _with_certificate(answer.registration.payload, leaf_first(chain, issuers))
+            issued = leaf_first(chain, issuers)
+            state.payload = _with_certificate(answer.registration.payload, issued, state.trust_bundle)
         case _:
             state.issued_client_certificate = leaf_first(chain, issuers)
 
 
-def _with_certificate(payload: bytes | None, chain: str) -> msgspec.Raw:
-    """The payload with the chain in it. One that is no object moves into a member: the Java SDK takes objects only."""
+def _with_certificate(payload: bytes | None, chain: str, trust_bundle: msgspec.Raw | None) -> msgspec.Raw:
+    """The payload with the chain, and what to trust, in it. One that is no object moves into a member: the Java SDK takes objects only."""
     members: dict[str, Any] = {}
     if payload is not None:
         is_object = payload.lstrip()[:1] == b"{"
@@ -321,6 +312,8 @@ def _with_certificate(payload: bytes | None, chain: str) -> msgspec.Raw:
         if not is_object:
             members["payload"] = msgspec.Raw(payload)
     members["issuedClientCertificate"] = chain
+    if trust_bundle is not None:
+        members["trustBundle"] = trust_bundle
     return msgspec.Raw(_ENCODER.encode(members))
 
 

@@ -177,6 +177,9 @@ _TABLE = {
     "serial": Rule(Malformed, "The serial number is not hex."),
     "serial-shared": Rule(Conflict, "Certificates of several authorities have this serial number; name the SHA-256."),
     "signing-not-a-ca": Rule(Malformed, "A group's signing certificate is not the certificate of a CA."),
+    "trust-bundle-empty": Rule(Malformed, "A trust bundle holds no certificate."),
+    "trust-bundle-in-use": Rule(Conflict, "The trust bundle is named by enrollments."),
+    "trust-bundle-unknown": Rule(NotFound, "There is no trust bundle of this name.", also=(Malformed,)),
     "unknown": Rule(NotFound, "There is no such thing."),
     # The hub.
     "hub-bootstrap-certificate-expired": Rule(Unauthenticated, "The enrolled certificate is outside its lifetime."),

@@ -22,6 +22,37 @@ from support.scripted_ca import delivers, rejects
 from support.troubled_store import MeddledStore, TroubledStore
 
 
+class TestTrustBundle:
+    async def test_told_with_every_answer(self, world):
+        bundle = await world.trust_bundle("roots", b"a root")
+        await world.individual(settings={"trustBundleId": "ROOTS"})
+        device = world.device()
+        registered, certified = await device.register(), await device.certify()
+        polled = await device.poll(certified.registration.operation_id)
+        looked_up = await world.provisioning.lookup(device.request())
+        assert [each.trust_bundle for each in (registered, certified, polled, looked_up)] == [bundle] * 4
+
+    async def test_told_when_an_order_has_ended(self, world):
+        bundle = await world.trust_bundle("roots", b"a root")
+        await world.authority()
+        await world.individual(authority=OUTSIDE, settings={"trustBundleId": "roots"})
+        world.ca.will(delivers)
+        assert (await world.device().certify()).trust_bundle == bundle
+
+    async def test_as_it_is_now(self, world):
+        await world.trust_bundle("roots", b"a root")
+        await world.group(settings={"trustBundleId": "roots"})
+        device = world.device(group=True)
+        await device.register()
+        renewed = await world.trust_bundle("roots", b"another root")
+        assert (await device.register()).trust_bundle == renewed
+
+    async def test_none_where_none_is_named(self, world):
+        await world.trust_bundle("roots", b"a root")
+        await world.individual()
+        assert (await world.device().register()).trust_bundle is None
+
+
 class TestWithoutCsr:
     async def test_assigned_at_once(self, world):
         await world.individual()

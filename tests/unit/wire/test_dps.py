@@ -3,9 +3,7 @@
 import base64
 import contextlib
 import json
-import re
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
@@ -16,11 +14,13 @@ from accredit.domain.credential import CertificateRecord, Certified, IssuedChain
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.errors import Malformed
 from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status, Substatus
 from accredit.domain.secret import Secret
+from accredit.domain.trust_bundle import TrustBundle
 from accredit.wire import dps
 from accredit.wire.pem import IssuerPems
+from accredit.wire.service_api.trust_bundles import trust_bundle_json
 from support import pki
 
 NOW = 1_800_000_000.5
@@ -386,6 +386,37 @@ class TestCertificatesInTheAnswer:
         assert bodies == {dps.answer_body(answer, NOW)[1]}
 
 
+class TestTrustBundle:
+    """TrustBundle of the C# preview SDK, beside whatever else the answer carries."""
+
+    BUNDLE = TrustBundle(
+        TrustBundleName.parse("Roots"), (pki.root("R").der,), "b1", 1_700_000_000, 1_800_000_000
+    )
+
+    def test_without_a_csr(self):
+        state = state_of(replace(assigned(), trust_bundle=self.BUNDLE))
+        assert state["trustBundle"] == json.loads(trust_bundle_json(self.BUNDLE))
+        assert "payload" not in state
+
+    @pytest.mark.parametrize("field", ["csr", "clientCertificateCsr"])
+    def test_beside_a_certificate(self, device, field):
+        answer = assigned(certified=certified(device), csr_field=field)
+        assert state_of(replace(answer, trust_bundle=self.BUNDLE))["trustBundle"]["id"] == "Roots"
+
+    def test_in_the_payload_where_the_csr_came_in_it(self, device):
+        payload = b'{"trustBundle":"forged","colour":"red"}'
+        answer = assigned(certified=certified(device), csr_field=dps.BRIDGED_CSR, payload=payload)
+        state = state_of(replace(answer, trust_bundle=self.BUNDLE))
+        assert state["payload"].keys() == {"colour", "issuedClientCertificate", "trustBundle"}
+        assert state["payload"]["trustBundle"] == state["trustBundle"]
+
+    def test_in_a_look_up(self, device):
+        answer = replace(assigned(certified=certified(device), csr_field="csr"), trust_bundle=self.BUNDLE)
+        state = json.loads(dps.registration_body(answer))
+        assert state["trustBundle"]["id"] == "Roots"
+        assert "issuedCertificateChain" not in state
+
+
 class TestLookup:
     """DeviceRegistrationResult by itself, never with certificates."""
 
@@ -426,25 +457,7 @@ class TestAPIVersion:
         assert len(refusal.value.evidence) < 100
 
 
-class TestInstants:
-    @pytest.mark.parametrize(
-        ("instant", "text"),
-        [
-            (0, "1970-01-01T00:00:00.0000000Z"),
-            (1_552_679_022.5, "2019-03-15T19:43:42.5000000Z"),
-            (1_614_602_096.1234567, "2021-03-01T12:34:56.1234567Z"),
-            (-0.25, "1969-12-31T23:59:59.7500000Z"),
-        ],
-    )
-    def test_examples(self, instant, text):
-        assert dps.iso(instant) == text
-
-    @given(st.floats(0, 4e9))
-    def test_form(self, instant):
-        text = dps.iso(instant)
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", text)
-        assert abs(datetime.fromisoformat(text[:-2]).replace(tzinfo=UTC).timestamp() - instant) < 2e-6
-
+class TestErrorBody:
     def test_error_body(self):
         assert json.loads(dps.error_body(401002, "Unauthorized", "a-guid", 1_552_679_022.5)) == {
             "errorCode": 401002,

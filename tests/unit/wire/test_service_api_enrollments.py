@@ -177,7 +177,8 @@ def test_a_groups_own_members() -> None:
         ({"allocationPolicy": "geoLatency"}, "allocation-unsupported"),
         ({"iotHubs": [f"h{n}" for n in range(51)]}, "hub-count"),
         ({"iotHubs": "hub"}, "document-invalid"),
-        ({"trustBundleId": "b"}, "member-unsupported"),
+        ({"trustBundleId": "a b"}, "id-grammar"),
+        ({"trustBundleId": 1}, "document-invalid"),
         ({"credentialPolicyName": "p"}, "member-unsupported"),
         ({"clientCertificateIssuancePolicy": {}}, "document-invalid"),
         (

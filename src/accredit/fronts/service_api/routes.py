@@ -19,6 +19,7 @@ from accredit.fronts.service_api.gate import Gate
 from accredit.fronts.service_api.listings import ListingCalls
 from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.registrations import RegistrationCalls
+from accredit.fronts.service_api.trust_bundles import TrustBundleCalls
 from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
 from accredit.wire.service_api.enrollments import EnrollmentDocument
@@ -36,7 +37,9 @@ from accredit.wire.service_api.schemas import (
     LeafShown,
     PolicyShown,
     RegistrationShown,
+    TrustBundleShown,
 )
+from accredit.wire.service_api.trust_bundles import TrustBundleDocument
 
 
 def routes(administration: Administration, access: Access, clock: Clock, entropy: Entropy) -> list[Route]:
@@ -48,6 +51,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
     """The table. `query` comes before `{id}`: it is no id."""
     return (
         *_authorities(AuthorityCalls(administration.authorities)),
+        *_trust_bundles(TrustBundleCalls(administration.trust_bundles)),
         *_enrollments("/enrollments", EnrollmentCalls(administration.enrollments, EnrollmentKind.INDIVIDUAL)),
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
         *_registrations(RegistrationCalls(administration.registrations)),
@@ -74,6 +78,28 @@ def _authorities(calls: AuthorityCalls) -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             "DELETE", one, Call.DELETE_AUTHORITY, calls.delete,
+            Described("Remove one that no enrollment names."),
+        ),
+    )  # fmt: skip
+
+
+def _trust_bundles(calls: TrustBundleCalls) -> tuple[Endpoint, ...]:
+    collection, one = "/trustBundles", "/trustBundles/{name}"
+    return (
+        Endpoint(
+            "GET", collection, Call.LIST_TRUST_BUNDLES, calls.listing,
+            Described("List the trust bundles.", answers=TrustBundleShown, rows=True),
+        ),
+        Endpoint(
+            "GET", one, Call.READ_TRUST_BUNDLE, calls.read,
+            Described("Show one, as devices get it.", answers=TrustBundleShown),
+        ),
+        Endpoint(
+            "PUT", one, Call.WRITE_TRUST_BUNDLE, calls.put,
+            Described("Create or replace one.", answers=TrustBundleShown, takes=TrustBundleDocument),
+        ),
+        Endpoint(
+            "DELETE", one, Call.DELETE_TRUST_BUNDLE, calls.delete,
             Described("Remove one that no enrollment names."),
         ),
     )  # fmt: skip

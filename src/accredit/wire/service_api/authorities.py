@@ -10,7 +10,7 @@ from typing import Any
 
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted
 

@@ -14,9 +14,9 @@ import msgspec
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, ReprovisionPolicy
 from accredit.domain.errors import Malformed
 from accredit.domain.id_pattern import id_pattern
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.registration import Registration
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 from accredit.wire.service_api.attestations import (
     AttestationDocument,
     AttestationSent,
@@ -170,10 +170,7 @@ def _check_id(document: EnrollmentDocument, name: RegistrationId | GroupId) -> N
 
 
 def _check_supported(document: EnrollmentDocument) -> None:
-    for value, member in (
-        (document.trust_bundle_id, "trustBundleId"),
-        (document.credential_policy_name, "credentialPolicyName"),
-    ):
+    for value, member in ((document.credential_policy_name, "credentialPolicyName"),):
         if value:
             raise Malformed(f"{member} is not supported by this version.", rule="member-unsupported")
 
@@ -243,6 +240,9 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
         "customAllocationDefinition": (
             {"webhookUrl": custom.webhook_url, "apiVersion": custom.api_version} if custom else None
         ),
+        "trustBundleId": TrustBundleName.parse(document.trust_bundle_id).text
+        if document.trust_bundle_id
+        else None,
         "idPattern": None if individual else _id_pattern(document.id_pattern),
     }
     return {member: value for member, value in echoed.items() if value is not None}

@@ -8,7 +8,7 @@ from typing import Any
 from accredit.domain.credential import CertificateRecord, CertificateStatus
 from accredit.domain.errors import Malformed
 from accredit.domain.issuance_log import Leaf
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 from accredit.wire.service_api.certificates import instant, pem, serial_hex
 
 _NAME = re.compile(r"[0-9A-Fa-f]{1,40}|[0-9A-Fa-f]{64}")

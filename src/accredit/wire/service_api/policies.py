@@ -14,7 +14,7 @@ import msgspec
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted
 from accredit.wire.service_api.keys import key_text, read_key

@@ -10,7 +10,7 @@ from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Registration
-from accredit.wire.dps import iso
+from accredit.wire.instants import iso
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted
 

@@ -73,6 +73,7 @@ class _EnrollmentShown(msgspec.Struct, rename="camel"):
     initial_twin: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     custom_allocation_definition: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     client_certificate_issuance_policy: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    trust_bundle_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class IndividualEnrollmentShown(_EnrollmentShown, kw_only=True, rename="camel"):
@@ -99,6 +100,23 @@ class AuthorityShown(msgspec.Struct, rename="camel"):
     etag: str
     created_date_time_utc: str
     last_updated_date_time_utc: str
+
+
+class TrustedCertificateShown(msgspec.Struct):
+    """One certificate of a trust bundle, as PEM."""
+
+    certificate: str
+    metadata: CertificateInfoShown
+
+
+class TrustBundleShown(msgspec.Struct, rename="camel"):
+    """TrustBundle of the first preview of certificate management."""
+
+    id: str
+    certificates: list[TrustedCertificateShown]
+    created_date_time: str
+    last_modified_date_time: str
+    etag: str
 
 
 class AuthorityTaken(msgspec.Struct, rename="camel"):

@@ -1,0 +1,18 @@
+"""Trust bundles: the certificates that a device is told to trust, under one name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accredit.domain.ids import TrustBundleName
+
+
+@dataclass(frozen=True, slots=True)
+class TrustBundle:
+    """`certificates` are DER, in the order in which the operator gave them. Instants are Unix seconds."""
+
+    name: TrustBundleName
+    certificates: tuple[bytes, ...]
+    etag: str
+    created_at: int
+    updated_at: int
