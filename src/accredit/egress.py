@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import certifi
@@ -27,7 +28,16 @@ import httpcore
 from accredit.domain.secret import Secret
 from accredit.policy.destinations import BadDestination, Destination, EgressRules, destination
 
-__all__ = ["AnswerLost", "Egress", "EgressRules", "HTTPAnswer", "NotSent", "resolved", "tls_context"]
+__all__ = [
+    "AnswerLost",
+    "ClientIdentity",
+    "Egress",
+    "EgressRules",
+    "HTTPAnswer",
+    "NotSent",
+    "resolved",
+    "tls_context",
+]
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -54,6 +64,14 @@ class AnswerLost(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """What is shown to a peer that asks for a client certificate: PEM, leaf first, and the leaf's unencrypted key."""
+
+    certificate_pem: str
+    key_pem: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +277,11 @@ def _cause(error: BaseException) -> str:
     return text[:200]
 
 
-def tls_context(extra_trust_pem: str = "") -> ssl.SSLContext:
-    """TLS for a client: the system's trust (certifi's where it has none), and what is given beside it."""
+def tls_context(extra_trust_pem: str = "", identity: ClientIdentity | None = None) -> ssl.SSLContext:
+    """TLS for a client: the system's trust (certifi's where it has none), what is given beside it, and who we are.
+
+    Raises ValueError when the identity's certificate and key can't be used together.
+    """
     # Not ssl.create_default_context(): that one obeys SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -270,5 +291,20 @@ def tls_context(extra_trust_pem: str = "") -> ssl.SSLContext:
     else:
         context.load_verify_locations(certifi.where())
     if extra_trust_pem:
+        # An anchor may be an issuing CA: what the operator trusts is trusted as it is.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(cadata=extra_trust_pem)
+    if identity is not None:
+        _show(context, identity)
     return context
+
+
+def _show(context: ssl.SSLContext, identity: ClientIdentity) -> None:
+    # The library takes a file only: one of this user alone, gone as soon as it is read.
+    with NamedTemporaryFile() as file:
+        file.write(identity.certificate_pem.encode() + b"\n" + identity.key_pem.reveal())
+        file.flush()
+        try:
+            context.load_cert_chain(file.name)
+        except (ssl.SSLError, OSError):
+            raise ValueError("the client certificate and its key can't be used together") from None

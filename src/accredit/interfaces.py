@@ -9,7 +9,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import Change
-from accredit.domain.credential import CertificateRecord, IssuedChain, Order
+from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
@@ -273,6 +273,35 @@ class FindsOrder(Protocol):
 
     async def find(self, order: Order) -> Sequence[IssuedChain]:
         """Certificates of this key and name, the newest first. Raises UpstreamUnavailable or UpstreamRejected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a CA stands, as a probe found it.
+
+    `chain` is DER, the issuing CA's first, where the CA tells it. `can` names what its connector can do beside ordering.
+    """
+
+    chain: tuple[bytes, ...] = ()
+    can: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Probes(Protocol):
+    """Can be asked whether it would take orders, without ordering anything."""
+
+    async def probe(self) -> Standing:
+        """Raises UpstreamUnavailable where it can't be reached, UpstreamRejected where it refuses us or our settings."""
+        ...
+
+
+@runtime_checkable
+class Revokes(Protocol):
+    """Can revoke what it issued."""
+
+    async def revoke(self, certificate: IssuedChain, reason: RevocationReason) -> None:
+        """Return when the CA has it revoked, now or earlier. Raises UpstreamUnavailable or UpstreamRejected."""
         ...
 
 

@@ -78,6 +78,7 @@ ELSEWHERE = {
     "provisioning/record.py": "tests/unit/provisioning/test_register.py",
     "administration/attestations.py": "tests/unit/administration/test_enrollments.py",
     "administration/authority_types.py": "tests/unit/administration/test_authorities.py",
+    "authorities/upstream.py": "tests/unit/authorities/digicert/test_one.py, and each connector over it",
     "authorities/digicert/documents.py": "tests/unit/authorities/digicert/test_one.py",
     "wire/service_api/attestations.py": "tests/unit/wire/test_service_api_enrollments.py",
     "wire/service_api/authorities.py": "tests/unit/wire/test_service_api.py",

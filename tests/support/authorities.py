@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.authorities.digicert.one import DigiCertOne
+from accredit.authorities.upstream import Surroundings
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
@@ -59,7 +60,7 @@ async def digicert_one() -> AsyncIterator[AuthorityAtHand]:
         )
         try:
             yield AuthorityAtHand(
-                authority=DigiCertOne(record, egress, server.url, clock),
+                authority=DigiCertOne(record, Surroundings(egress, clock, server.url)),
                 clock=clock,
                 refuse=lambda: server.faults.append("refuse-403"),
             )

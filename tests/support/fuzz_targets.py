@@ -288,9 +288,7 @@ TARGETS: dict[str, Target] = {
     "digicert-listing": Target(
         digicert.listing, _said('{"records":[],"total":0}'), (AccreditError, digicert.Garbled)
     ),
-    "digicert-problem": Target(
-        lambda data: digicert.problem(data, "secret"), _said('{"errors":[{"code":"a","message":"b"}]}')
-    ),
+    "digicert-problem": Target(digicert.problem, _said('{"errors":[{"code":"a","message":"b"}]}')),
     "parsed-answer": Target(
         dps.parse_answer,
         _said('{"operationId":"4.a","status":"assigning"}'),

@@ -16,13 +16,15 @@ from starlette.applications import Starlette
 from accredit.administration.access import Access
 from accredit.administration.administration import Administration, administration
 from accredit.domain.access import Policy, Realm, Right
+from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import SavePolicy, SaveRegistration
 from accredit.domain.enrollment import EnrollmentRef
+from accredit.domain.errors import AccreditError
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.fronts.service_api import routes
-from accredit.interfaces import Store
+from accredit.interfaces import Standing, Store
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.seal import Sealer
 from accredit.stores import schema
@@ -83,11 +85,24 @@ found.calls = 0
 
 
 @dataclass
+class CAs:
+    """Stands for every outside CA: what a probe of any of them finds, an answer or a refusal."""
+
+    outcome: Standing | AccreditError | None = None
+
+    async def probe(self, _: AuthorityRecord) -> Standing | None:
+        if isinstance(self.outcome, AccreditError):
+            raise self.outcome
+        return self.outcome
+
+
+@dataclass
 class ServiceSide:
     store: Store
     clock: HandClock
     administration: Administration
     client: httpx.AsyncClient
+    cas: CAs
 
     def token(self, policy: str = OWNER, realm: Realm = Realm.PROVISIONING) -> str:
         key = f"{realm}/{policy}/1".encode()
@@ -177,8 +192,8 @@ async def opened(folder: Path) -> AsyncIterator[ServiceSide]:
 def service_side(store: Store) -> ServiceSide:
     """A service API over this store."""
     hubs = ConfiguredHubs(store, HUBS)
-    clock, entropy = HandClock(), CountedEntropy()
-    every = administration(store, clock, entropy, hubs, {"BuiltIn": found})
+    clock, entropy, cas = HandClock(), CountedEntropy(), CAs()
+    every = administration(store, clock, entropy, hubs, {"BuiltIn": found}, cas.probe)
     app = Starlette(routes=routes(every, Access(store, clock, (HOST,)), clock, entropy))
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"https://{HOST}")
-    return ServiceSide(store, clock, every, client)
+    return ServiceSide(store, clock, every, client, cas)

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from accredit.domain.secret import Secret
-from accredit.egress import AnswerLost, Egress, EgressRules, NotSent, resolved, tls_context
+from accredit.egress import AnswerLost, ClientIdentity, Egress, EgressRules, NotSent, resolved, tls_context
 from support import pki
 
 KEY = "the-api-key-that-nobody-may-see"
@@ -425,7 +425,30 @@ def tls(authority, tmp_path):
     return context
 
 
+def shown(entity) -> ClientIdentity:
+    key = entity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return ClientIdentity(entity.pem, Secret(key))
+
+
 class TestTLS:
+    async def test_a_client_certificate_is_shown_to_a_peer_that_demands_one(self, authority, tls):
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_verify_locations(cadata=authority.pem)
+        resolve, _ = names(["127.0.0.1"])
+        mine = shown(authority.issue("registration-authority", **LIFE))
+        known, stranger = tls_context(authority.pem, mine), tls_context(authority.pem)
+        async with serving(saying(OK), tls=tls) as server:
+            async with pool(resolve=resolve, tls=known) as egress:
+                assert (await ask(egress, f"https://ca.test:{server.port}/")).status == 200
+            async with pool(resolve=resolve, tls=stranger) as egress:
+                with pytest.raises((NotSent, AnswerLost)):
+                    await ask(egress, f"https://ca.test:{server.port}/")
+
+    def test_a_key_that_is_not_the_certificates(self, authority):
+        one, other = shown(authority.issue("a", **LIFE)), shown(authority.issue("b", **LIFE))
+        with pytest.raises(ValueError, match="can't be used together"):
+            tls_context("", ClientIdentity(one.certificate_pem, other.key_pem))
+
     async def test_the_name_is_checked_though_an_address_is_connected_to(self, authority, tls):
         resolve, _ = names(["127.0.0.1"])
         seen: list[str | None] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from accredit.administration.authorities import Authorities, Maker
+from accredit.administration.authorities import Authorities, Maker, Probe, unasked
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
@@ -30,11 +30,15 @@ def administration(
     entropy: Entropy,
     hubs: Hubs,
     makers: Mapping[str, Maker],
+    probe: Probe = unasked,
 ) -> Administration:
-    """Everything over one store. `makers` found our own authorities, by type."""
+    """Everything over one store. `makers` found our own authorities, by type.
+
+    `probe` asks a CA before its record is stored.
+    """
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
-        authorities=Authorities(store, clock, entropy, makers),
+        authorities=Authorities(store, clock, entropy, makers, probe),
         registrations=Registrations(store, clock, entropy),
         listings=Listings(store),
         policies=Policies(store, clock, entropy),

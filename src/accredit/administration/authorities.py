@@ -1,8 +1,12 @@
-"""Certificate authorities: put, read, delete, list. Nothing is asked of a CA here."""
+"""Certificate authorities: put, read, delete, list.
+
+A record is stored only after its CA has been asked whether it would take orders; how it stands later is shown with it.
+How a CA is asked is handed in (`Probe`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +15,17 @@ from accredit.administration.authority_types import AuthorityType
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import DeleteAuthority, SaveAuthority
-from accredit.domain.errors import Conflict, Malformed, NotFound
+from accredit.domain.errors import (
+    AccreditError,
+    Conflict,
+    Malformed,
+    NotFound,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
-from accredit.interfaces import Clock, Entropy, Page, Store
+from accredit.interfaces import Clock, Entropy, Page, Standing, Store
 from accredit.observe import log
 from accredit.wire.service_api.authorities import AuthoritySent
 from accredit.wire.service_api.etags import IfMatch
@@ -22,6 +33,23 @@ from accredit.wire.service_api.queries import Paging
 
 Maker = Callable[[AuthorityName, int], tuple[dict[str, Any], dict[str, Secret]]]
 """Founds an authority of our own at an instant: its public settings, and its secrets."""
+
+Probe = Callable[[AuthorityRecord], Awaitable[Standing | None]]
+"""Asks the CA behind a record, stored or not; None where there is nobody to ask. Raises AccreditError."""
+
+
+async def unasked(_: AuthorityRecord) -> Standing | None:
+    """A `Probe` that asks nobody."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an authority stands now: `reason` is what is wrong, None when it would take orders."""
+
+    reason: str | None
+    standing: Standing
+    checked_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +60,7 @@ class Authorities:
     clock: Clock
     entropy: Entropy
     makers: Mapping[str, Maker]
+    probe: Probe = unasked
 
     async def put(
         self, name: AuthorityName, sent: AuthoritySent, condition: IfMatch, by: str
@@ -46,6 +75,15 @@ class Authorities:
         if authority is None:
             raise NotFound("There is no such certificate authority.", rule="authority-unknown")
         return authority
+
+    async def health(self, authority: AuthorityRecord) -> Health | None:
+        """Ask the CA now; whatever it answers is an answer here. None where there is nobody to ask."""
+        checked_at = int(self.clock.now())
+        try:
+            standing = await self.probe(authority)
+        except AccreditError as failure:
+            return Health(failure.message, Standing(), checked_at)
+        return None if standing is None else Health(None, standing, checked_at)
 
     async def delete(self, name: AuthorityName, condition: IfMatch, by: str) -> None:
         """Delete, as `condition` allows, unless an enrollment names it."""
@@ -80,10 +118,22 @@ class Authorities:
             created_at=present.created_at if present else now,
             updated_at=now,
         )
+        await self._probed(record)
         await self.store.commit([SaveAuthority(record, replaces=present.etag if present else None)])
         outcome = "replaced" if present else "created"
         log.info("authority-saved", by=by, authority=record.name.text, type=record.type, outcome=outcome)
         return record
+
+    async def _probed(self, record: AuthorityRecord) -> None:
+        """Raises Malformed, with what the CA or the way to it said."""
+        try:
+            await self.probe(record)
+        except (UpstreamRejected, UpstreamUnavailable) as failure:
+            raise Malformed(
+                f"Nothing was stored, because the certificate authority would not take orders: {failure.message}",
+                rule="authority-probe",
+                hint="check its address and credentials, then PUT again",
+            ) from failure
 
     def _founded(
         self, name: AuthorityName, kind: str, present: AuthorityRecord | None, now: int

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.upstream import Surroundings
 from accredit.config import Config
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
-from accredit.egress import Egress, EgressRules
-from accredit.interfaces import Authority, Clock, Entropy, Store
+from accredit.egress import ClientIdentity, Egress, EgressRules, tls_context
+from accredit.interfaces import Authority, Clock, Entropy, Probes, Standing, Store
+
+BUILT_IN = "BuiltIn"
 
 # A connector's code is loaded when a fleet uses it. The linter can't see these imports: a test loads each.
 CONNECTORS: Mapping[str, str] = {
-    "BuiltIn": "accredit.authorities.builtin:BuiltInAuthority",
+    BUILT_IN: "accredit.authorities.builtin:BuiltInAuthority",
     "DigiCertCertificateAuthority": "accredit.authorities.digicert.one:DigiCertOne",
 }
 
@@ -25,6 +31,15 @@ def connector(kind: str) -> Any:
     """The class behind a `certificateAuthorityType`."""
     module, name = CONNECTORS[kind].split(":")
     return getattr(import_module(module), name)
+
+
+ABILITIES: Mapping[str, str] = {"find": "lookUp", "poll": "poll", "revoke": "revoke", "renew": "renew"}
+"""Method of a connector -> what it is called in documents."""
+
+
+def abilities(kind: type) -> tuple[str, ...]:
+    """What a connector can do beside ordering."""
+    return tuple(name for method, name in ABILITIES.items() if hasattr(kind, method))
 
 
 class ConfiguredAuthorities:
@@ -39,7 +54,7 @@ class ConfiguredAuthorities:
         self._clock = clock
         self._entropy = entropy
         self._made: dict[AuthorityName, Authority] = {}
-        self._pools: dict[AuthorityName, Egress] = {}
+        self._pools: dict[AuthorityName, list[Egress]] = {}
 
     async def get(self, name: AuthorityName) -> Authority | None:
         record = await self._store.authority(name)
@@ -51,25 +66,46 @@ class ConfiguredAuthorities:
             made = self._made[name] = self._make(record)
         return made
 
+    async def probe(self, record: AuthorityRecord) -> Standing:
+        """Ask a CA whether it would take orders with this record, which need not be stored.
+
+        Raises UpstreamUnavailable, UpstreamRejected or Malformed.
+        """
+        kind = connector(record.type)
+        if record.type == BUILT_IN:
+            return Standing(can=abilities(kind))
+        pool = self._pool(record)
+        try:
+            candidate = kind(record, Surroundings(pool, self._clock, self._config.digicert_url))
+            standing = await candidate.probe() if isinstance(candidate, Probes) else Standing()
+            return replace(standing, can=abilities(kind))
+        finally:
+            await pool.close()
+
     def _make(self, record: AuthorityRecord) -> Authority:
         kind = connector(record.type)
-        if record.type == "BuiltIn":
+        if record.type == BUILT_IN:
             ours: Authority = kind(record, self._entropy, self._clock)
             return ours
-        # A replaced authority keeps its pool: an order may be under way on it.
-        pool = self._pool(record.name)
-        outside: Authority = kind(record, pool, self._config.digicert_url, self._clock)
+        # An order may be under way on the pool of the record that is replaced, so that stays open until the end.
+        pool = self._pool(record)
+        self._pools.setdefault(record.name, []).append(pool)
+        outside: Authority = kind(record, Surroundings(pool, self._clock, self._config.digicert_url))
         return outside
 
-    def _pool(self, name: AuthorityName) -> Egress:
-        if name not in self._pools:
-            self._pools[name] = Egress(self._rules)
-        return self._pools[name]
+    def _pool(self, record: AuthorityRecord) -> Egress:
+        certificate, key = record.settings.get("clientCertificate"), record.secrets.get("clientKey")
+        identity = ClientIdentity(certificate, key) if certificate and key else None
+        try:
+            return Egress(self._rules, tls=tls_context(record.settings.get("trustAnchors", ""), identity))
+        except (ValueError, ssl.SSLError) as error:
+            raise Malformed(f"Authority {record.name}: {error}.", rule="ca-settings") from None
 
     async def close(self) -> None:
         """Close every connection pool."""
-        for pool in self._pools.values():
-            await pool.close()
+        for pools in self._pools.values():
+            for pool in pools:
+                await pool.close()
 
 
 def found_built_in(

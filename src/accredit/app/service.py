@@ -145,7 +145,12 @@ async def _serving(
     )
     parts.push_async_callback(devices.close)
     administrators = administration(
-        store, clock, entropy, hubs, {"BuiltIn": partial(found_built_in, entropy, clock)}
+        store,
+        clock,
+        entropy,
+        hubs,
+        {"BuiltIn": partial(found_built_in, entropy, clock)},
+        authorities.probe,
     )
     readiness = _Readiness(store)
     routes = [

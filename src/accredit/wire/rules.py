@@ -135,6 +135,7 @@ _TABLE = {
     "attestation-type": Rule(Malformed, "attestation.type is not one of its values, or not one for this kind of enrollment."),
     "authority-in-use": Rule(Conflict, "The certificate authority is named by enrollments."),
     "authority-member": Rule(Malformed, "A setting of the certificate authority is missing or not of its form."),
+    "authority-probe": Rule(Malformed, "The certificate authority can't be reached or would not take orders, so nothing was stored."),
     "authority-type": Rule(Malformed, "certificateAuthorityType is not one of its values."),
     "authority-type-fixed": Rule(Conflict, "A replace cannot change the type of a certificate authority."),
     "authority-unknown": Rule(NotFound, "There is no certificate authority of this name.", also=(Malformed, UpstreamUnavailable)),

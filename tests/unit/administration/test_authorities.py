@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
+from accredit.interfaces import Standing
 from support import pki
 from support.service_side import ServiceSide
 
@@ -120,6 +122,46 @@ async def test_an_authority_that_is_named_is_not_deleted(side: ServiceSide) -> N
     assert (await side.call("DELETE", PATH, etag="*")).status_code == 409
     await side.put("/enrollmentGroups/line-1", etag="*")
     assert (await side.call("DELETE", PATH)).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamUnavailable(
+            "The CA can't be reached: nobody listens.", rule="ca-unavailable", retry_after_s=2
+        ),
+        UpstreamRejected("The CA answered 401.", rule="ca-credentials"),
+    ],
+)
+async def test_a_ca_that_would_not_take_orders_is_not_stored(side: ServiceSide, failure: Any) -> None:
+    side.cas.outcome = failure
+    refused = await side.put(PATH, **DIGICERT)
+    assert refused.status_code == 400
+    assert failure.message.removesuffix(".") in refused.json()["message"]
+    assert await side.store.authority(AuthorityName.parse("ca-1")) is None
+
+
+async def test_a_replace_that_the_ca_refuses_leaves_the_old_one(side: ServiceSide) -> None:
+    await side.put(PATH, **DIGICERT)
+    before = await record(side)
+    side.cas.outcome = UpstreamRejected("The CA answered 403.", rule="ca-credentials")
+    assert (await side.put(PATH, etag="*", **DIGICERT, maxValidityDays=7)).status_code == 400
+    assert await record(side) == before
+
+
+async def test_how_it_stands_is_shown_with_it(side: ServiceSide) -> None:
+    root = pki.root("Issuing")
+    side.cas.outcome = Standing((root.der,), ("lookUp", "revoke"))
+    assert "health" not in (await side.put(PATH, **DIGICERT)).json()
+    shown = (await side.call("GET", PATH)).json()
+    assert shown["health"] == {"status": "healthy", "checkedDateTimeUtc": "2027-01-15T08:00:00.0000000Z"}
+    assert shown["capabilities"] == ["lookUp", "revoke"]
+    assert shown["chain"] == [root.pem]
+    sent_back = await side.call("PUT", PATH, {**DIGICERT, **shown}, etag="*")
+    assert sent_back.status_code == 200
+    side.cas.outcome = UpstreamUnavailable("The CA is down.", rule="ca-unavailable", retry_after_s=2)
+    health = (await side.call("GET", PATH)).json()["health"]
+    assert (health["status"], health["reason"]) == ("failing", "The CA is down.")
 
 
 async def test_an_unknown_authority(side: ServiceSide) -> None:

@@ -6,16 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from accredit.app.authorities import CONNECTORS, ConfiguredAuthorities, connector, found_built_in
+from accredit.app.authorities import CONNECTORS, ConfiguredAuthorities, abilities, connector, found_built_in
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.authorities.digicert.one import DigiCertOne
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import DeleteAuthority, SaveAuthority
+from accredit.domain.errors import Malformed, UpstreamRejected
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import EgressRules
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from support import pki
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 
@@ -86,6 +88,29 @@ async def test_gone_when_it_is_deleted(authorities, store):
     await authorities.get(NAME)
     await store.commit([DeleteAuthority(NAME, "e1")])
     assert await authorities.get(NAME) is None
+
+
+async def test_a_probe_says_what_a_connector_can_do(authorities):
+    ours = BuiltInAuthority.found(NAME, CountedEntropy(), HandClock())
+    assert (await authorities.probe(ours)).can == abilities(BuiltInAuthority)
+    assert abilities(DigiCertOne) == ("lookUp", "poll")
+
+
+async def test_a_probe_of_a_ca_that_is_not_there(authorities):
+    nowhere = replace(DIGICERT, settings={"profileName": "p", "baseUrl": "https://127.0.0.1:1"})
+    with pytest.raises(UpstreamRejected, match="can't be reached"):
+        await authorities.probe(nowhere)
+
+
+async def test_a_client_certificate_without_its_key(authorities):
+    root = pki.root("Root")
+    wrong = replace(
+        DIGICERT,
+        settings={"profileName": "p", "clientCertificate": root.pem},
+        secrets={"apiKey": Secret(b"k"), "clientKey": Secret(b"no key")},
+    )
+    with pytest.raises(Malformed, match="can't be used together"):
+        await authorities.probe(wrong)
 
 
 def test_a_new_ca_of_our_own_keeps_its_keys_apart():

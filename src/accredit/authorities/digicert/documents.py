@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from accredit.domain.credential import Order
 
 MAX_HANDLE_CHARS = 200
-MAX_MESSAGE_CHARS = 200
 
 
 class Garbled(Exception):
@@ -67,7 +66,7 @@ class _Problems(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What the CA says is wrong: its code, and its message on one line; both may be empty."""
+    """What the CA says is wrong: its code and its message, as sent; both may be empty."""
 
     code: str
     message: str
@@ -104,18 +103,11 @@ def listing(body: bytes) -> Listing:
         raise Garbled("the answer is not a list of certificates") from None
 
 
-def problem(body: bytes, hidden: str) -> Problem:
-    """Read an error body, of either documented shape; `hidden` is never repeated. Nothing readable gives an empty one."""
+def problem(body: bytes) -> Problem:
+    """Read an error body, of either documented shape. Nothing readable gives an empty one."""
     try:
         document = msgspec.json.decode(body, type=_Problems)
     except (ValueError, RecursionError):
         return Problem("", "")
     first = document.error or next(iter(document.errors or ()), _Problem())
-    return Problem(_line(first.code or "", hidden), _line(first.message or "", hidden))
-
-
-def _line(text: str, hidden: str) -> str:
-    """One printable line of bounded length."""
-    text = text.replace(hidden, "...") if hidden else text
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 3] + "..."
+    return Problem(first.code or "", first.message or "")

@@ -11,7 +11,7 @@ from accredit.administration.authorities import Authorities
 from accredit.domain.ids import AuthorityName
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
-from accredit.wire.service_api.authorities import authority_document, read_authority
+from accredit.wire.service_api.authorities import authority_document, health_document, read_authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,12 @@ class AuthorityCalls:
 
     async def read(self, request: Request, _by: str) -> Response:
         authority = await self.authorities.read(_name(request))
-        return document(authority_document(authority), authority.etag)
+        shown = authority_document(authority)
+        health = await self.authorities.health(authority)
+        if health is not None:
+            standing = health.standing
+            shown |= health_document(health.reason, standing.chain, standing.can, health.checked_at)
+        return document(shown, authority.etag)
 
     async def delete(self, request: Request, by: str) -> Response:
         await self.authorities.delete(_name(request), condition_of(request), by)

@@ -5,12 +5,14 @@ Which members a type takes is not known here (`administration/authority_types.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed
 from accredit.wire.instants import iso
+from accredit.wire.service_api.certificates import pem
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted
 
@@ -48,3 +50,18 @@ def authority_document(record: AuthorityRecord) -> dict[str, Any]:
         "createdDateTimeUtc": iso(record.created_at),
         "lastUpdatedDateTimeUtc": iso(record.updated_at),
     }
+
+
+def health_document(
+    reason: str | None, chain: Sequence[bytes], can: Sequence[str], checked_at: int
+) -> dict[str, Any]:
+    """What a GET of one authority adds: whether it would take orders now, what it can do, and its own certificates."""
+    health = {"status": "healthy" if reason is None else "failing", "checkedDateTimeUtc": iso(checked_at)}
+    if reason is not None:
+        health["reason"] = reason
+    shown: dict[str, Any] = {"health": health}
+    if can:
+        shown["capabilities"] = list(can)
+    if chain:
+        shown["chain"] = [pem(der) for der in chain]
+    return shown

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.authorities.digicert.one import MAX_PAGES, DigiCertOne
+from accredit.authorities.upstream import Surroundings
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
@@ -52,7 +53,7 @@ async def connected(server, clock, *, settings=None, key=None, url=None, rules=N
     egress = Egress(rules or EgressRules((), url))
     secrets = None if key is None else {"apiKey": Secret(key)}
     try:
-        yield DigiCertOne(record(settings, secrets), egress, url, clock, deadline_s=deadline_s)
+        yield DigiCertOne(record(settings, secrets), Surroundings(egress, clock, url, deadline_s))
     finally:
         await egress.close()
 
@@ -464,7 +465,7 @@ class TestSettings:
     async def test_a_record_that_is_not_whole(self, server, clock, settings, secrets):
         egress = Egress(EgressRules())
         with pytest.raises(Malformed):
-            DigiCertOne(record(settings, secrets), egress, server.url, clock)
+            DigiCertOne(record(settings, secrets), Surroundings(egress, clock, server.url))
         await egress.close()
 
 
