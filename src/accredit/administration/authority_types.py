@@ -13,10 +13,12 @@ from typing import Any
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
+from accredit.policy.destinations import BadDestination, destination
 from accredit.wire.service_api.authorities import AuthoritySent
 from accredit.wire.service_api.certificates import certificate_ders
 
 MAX_TEXT_CHARS = 512
+MAX_PEM_CHARS = 32_768
 MAX_VALIDITY_DAYS = 36_500
 MAX_TRUST_ANCHORS = 10
 """As many certificates as a connector reads."""
@@ -73,10 +75,34 @@ def days(value: Value, member: str) -> int:
     return value
 
 
+def address(value: Value, member: str) -> str:
+    """A URL of http or https; where plain http may go is decided when it is connected to."""
+    url = text(value, member)
+    try:
+        destination(url)
+    except BadDestination as error:
+        raise Malformed(f"{member} is not a usable address: {error}.", rule="authority-member") from None
+    return url
+
+
+def pem_text(value: Value, member: str) -> str:
+    """PEM text that is not looked into here: a key, which its connector loads."""
+    if not isinstance(value, str) or not value.isascii() or len(value) > MAX_PEM_CHARS:
+        raise Malformed(
+            f"{member} is not PEM text of at most {MAX_PEM_CHARS} characters.", rule="authority-member"
+        )
+    return value
+
+
 TYPES: Mapping[str, AuthorityType] = {
     "BuiltIn": AuthorityType(founded=True),
     "DigiCertCertificateAuthority": AuthorityType(
-        settings={"profileName": text, "trustAnchors": certificates, "maxValidityDays": days},
+        settings={
+            "profileName": text,
+            "baseUrl": address,
+            "trustAnchors": certificates,
+            "maxValidityDays": days,
+        },
         secrets={"apiKey": credential},
         required=frozenset({"profileName", "apiKey"}),
     ),

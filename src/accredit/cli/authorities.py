@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,16 @@ Name = Annotated[str, typer.Argument(help="The authority's name.")]
 @app.command()
 def add(
     name: Name,
-    kind: Annotated[str, typer.Option("--type", help="BuiltIn or DigiCertCertificateAuthority.")],
+    kind: Annotated[
+        str, typer.Option("--type", help="The certificateAuthorityType: BuiltIn, Est, Vault, ...")
+    ],
+    members: Annotated[
+        list[str] | None, typer.Option("--set", help="A member of the type: --set url=https://ca.example.net")
+    ] = None,
+    member_files: Annotated[
+        list[str] | None,
+        typer.Option("--file", help="A member whose value stands in a file: --file token=/run/secrets/token"),
+    ] = None,
     profile_name: Annotated[str | None, typer.Option(help="DigiCert: the enrollment profile's id.")] = None,
     api_key_file: Annotated[
         Path | None, typer.Option(help="DigiCert: a file that holds the API key; - reads standard input.")
@@ -39,6 +49,8 @@ def add(
 ) -> None:
     """Add a certificate authority."""
     body: dict[str, Any] = {"certificateAuthorityType": kind}
+    body |= {member: _value(text) for member, text in _pairs("--set", members)}
+    body |= {member: _text(Path(path)).strip() for member, path in _pairs("--file", member_files)}
     if profile_name is not None:
         body["profileName"] = profile_name
     if api_key_file is not None:
@@ -52,6 +64,19 @@ def add(
         "PUT", resource("/certificateAuthorities", name), body, headers=headers
     )
     render.document(answer.json())
+
+
+def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:
+    for text in texts or ():
+        member, sign, value = text.partition("=")
+        if not member or not sign:
+            raise Problem(f"{option} takes MEMBER=VALUE, not {text.partition('=')[0]!r}.")
+        yield member, value
+
+
+def _value(text: str) -> str | int:
+    """A whole number is sent as one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _text(path: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from support.command import Ran, command
 from support.device_key import DeviceKey, derived_key
+from support.digicert_process import DigiCertProcess
 from support.enrolling import issuing, symmetric_group
 from support.raw_device import DpsDevice, HubDevice
 from support.running_service import RunningService
@@ -18,8 +19,16 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    with RunningService(tmp_path_factory.mktemp("cli")) as running:
+def digicert(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigiCertProcess]:
+    with DigiCertProcess(tmp_path_factory.mktemp("digicert")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, digicert: DigiCertProcess) -> Iterator[RunningService]:
+    with RunningService(
+        tmp_path_factory.mktemp("cli"), environment={"ACCREDIT_DIGICERT_URL": digicert.url}
+    ) as running:
         yield running
     assert "Traceback" not in running.log_text()
 

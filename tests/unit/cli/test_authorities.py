@@ -5,34 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from support.command import Ran
+from support.digicert_process import DigiCertProcess
+from support.running_service import RunningService
 
 Run = Callable[..., Ran]
 
 DIGICERT = ["--type", "DigiCertCertificateAuthority", "--profile-name", "IOT_1"]
 
 
+@pytest.fixture
+def account(service: RunningService, digicert: DigiCertProcess) -> list[str]:
+    """What an operator types who has an account at DigiCert ONE."""
+    return ["--type", "DigiCertCertificateAuthority", "--set", f"baseUrl={digicert.url}",
+            "--profile-name", digicert.profile]  # fmt: skip
+
+
 def test_an_authority_of_our_own(run: Run, name: str) -> None:
     made = run("ca", "add", name, "--type", "BuiltIn").document
     assert (made["name"], made["certificateAuthorityType"]) == (name, "BuiltIn")
-    assert run("ca", "show", name).document == made
+    shown = run("ca", "show", name).document
+    assert made.items() <= shown.items()
+    assert shown["health"]["status"] == "healthy"
     assert made in run("ca", "list", "--json").rows
     assert name in run("ca", "list").out
     assert run("ca", "remove", name) == Ran(0, "", "")
     assert "no such" in run("ca", "show", name).sentence.lower()
 
 
-def test_an_outside_one_never_shows_its_key(run: Run, name: str, tmp_path: Path) -> None:
+def test_an_outside_one_never_shows_its_key(
+    run: Run, name: str, tmp_path: Path, account: list[str], digicert: DigiCertProcess
+) -> None:
     key = tmp_path / "api.key"
-    key.write_text("secret-1234\n")
-    made = run("ca", "add", name, *DIGICERT, "--api-key-file", str(key), "--max-validity-days", "90")
-    assert made.document["profileName"] == "IOT_1"
+    key.write_text(f"{digicert.api_key}\n")
+    made = run("ca", "add", name, *account, "--api-key-file", str(key), "--max-validity-days", "90")
+    assert made.document["profileName"] == digicert.profile
     assert made.document["maxValidityDays"] == 90
-    assert "secret-1234" not in made.out + run("ca", "show", name).out + run("ca", "list", "--json").out
+    shown = run("ca", "show", name)
+    assert shown.document["health"]["status"] == "healthy"
+    assert digicert.api_key not in made.out + shown.out + run("ca", "list", "--json").out
 
 
-def test_the_key_may_come_from_standard_input(run: Run, name: str) -> None:
-    assert run("ca", "add", name, *DIGICERT, "--api-key-file", "-", given="secret\n").code == 0
+def test_the_key_may_come_from_standard_input(
+    run: Run, name: str, account: list[str], digicert: DigiCertProcess
+) -> None:
+    assert run("ca", "add", name, *account, "--api-key-file", "-", given=f"{digicert.api_key}\n").code == 0
+    again = [*account, "--replace", "--file", "apiKey=-"]
+    assert run("ca", "add", name, *again, given=digicert.api_key).code == 0
+
+
+def test_one_that_refuses_the_key_is_not_added(run: Run, name: str, account: list[str]) -> None:
+    refused = run("ca", "add", name, *account, "--file", "apiKey=-", given="expired")
+    assert "Nothing was stored" in refused.sentence
+    assert "401" in refused.sentence
+    assert "expired" not in refused.sentence.replace("expired at", "")
+    assert run("ca", "show", name).code == 1
+
+
+def test_a_member_is_named_with_its_value(run: Run, name: str) -> None:
+    assert "MEMBER=VALUE" in run("ca", "add", name, "--type", "BuiltIn", "--set", "url").sentence
 
 
 def test_a_second_one_of_the_name_must_say_that_it_replaces(run: Run, name: str) -> None:
