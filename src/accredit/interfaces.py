@@ -16,6 +16,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.domain.registration import Issued, Operation, Registration
+from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import DecisionTrace
@@ -172,6 +173,14 @@ class Store(Protocol):
 
     async def hub_device_counts(self, hub: str) -> tuple[int, int]:
         """How many identities the hub has, and how many of them are enabled."""
+        ...
+
+    async def releases(self, limit: int) -> Sequence[Release]:
+        """The oldest entries of the outbox."""
+        ...
+
+    async def release_due(self, hub: str, device_id: DeviceId) -> bool:
+        """Whether this entry is in the outbox."""
         ...
 
     async def bindings(self, registration_id: RegistrationId, device_id: DeviceId) -> Sequence[Binding]:

@@ -24,6 +24,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import OperationState, Status
+from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.interfaces import HubUsers, Page, Stale, Store, StoreUnavailable
 from accredit.policy.chains import subject_sha256
@@ -819,6 +820,23 @@ class TestLinkedHubs:
         await store.commit([c.AssertHub("b.example")])
         await store.commit([c.DeleteLinkedHub(hub)])
         await stale(store, c.AssertHub("b.example"))
+
+
+class TestOutbox:
+    async def test_in_and_out(self, store):
+        entries = [Release(hub, DeviceId(name), NOW) for hub, name in (("b", "x"), ("a", "y"), ("a", "x"))]
+        await store.commit([c.ReleaseLater(entry) for entry in entries])
+        await store.commit([c.ReleaseLater(replace(entries[0], created_at=NOW + 1))])
+        assert await store.releases(9) == entries
+        assert await store.releases(2) == entries[:2]
+        assert await store.release_due("b", DeviceId("x"))
+        assert not await store.release_due("b", DeviceId("X"))
+        for _ in range(2):
+            await store.commit([c.SettleRelease("a", DeviceId("x"))])
+        assert await store.releases(9) == entries[:2]
+        hub = embedded("a")
+        await store.commit([c.SaveLinkedHub(hub, None), c.DeleteLinkedHub(hub)])
+        assert await store.releases(9) == entries[:1], "nothing is left to be done at a hub that is unlinked"
 
 
 class TestBindings:

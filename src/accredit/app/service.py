@@ -43,6 +43,7 @@ from accredit.observe import log
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.register import Provisioning
+from accredit.provisioning.releases import Releases
 from accredit.seal import Sealer, SealError
 from accredit.stores.sqlite import SqliteStore
 
@@ -135,6 +136,9 @@ async def _serving(
     orders = Orders(means)
     parts.push_async_callback(orders.stop, DRAIN_S)
     resumed = await orders.resume()
+    releases = Releases(means)
+    parts.push_async_callback(releases.stop)
+    releases.start()
     provisioning = Provisioning(means, orders)
     devices = HubConversations(
         Identities(store, clock, config.host, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),

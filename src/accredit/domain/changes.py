@@ -18,6 +18,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
+from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import DecisionTrace
@@ -186,9 +187,27 @@ class SaveLinkedHub:
 
 @dataclass(frozen=True, slots=True)
 class DeleteLinkedHub:
-    """Stale also when an enrollment names the hub, a registration is assigned to it, or it has devices of its own."""
+    """Stale also when an enrollment names the hub, a registration is assigned to it, or it has devices of its own.
+
+    What was to be removed there is forgotten.
+    """
 
     hub: LinkedHub
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLater:
+    """Put a device into the outbox, in the unit that moves it away from a hub elsewhere; twice is as once."""
+
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRelease:
+    """Take a device out of the outbox: it is gone from the hub, or is assigned to it by this unit. No entry is no error."""
+
+    hub: str
+    device_id: DeviceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +345,8 @@ Change = (
     | SaveLinkedHub
     | DeleteLinkedHub
     | AssertHub
+    | ReleaseLater
+    | SettleRelease
     | BindCertificate
     | UseCertificate
     | OpenOperation

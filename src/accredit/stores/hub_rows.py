@@ -13,6 +13,7 @@ from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB, HubKind, LinkedHub
+from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.seal import Sealer
 from accredit.stores.rows import Row
@@ -56,6 +57,15 @@ def linked_hub(row: Row, sealer: Sealer) -> LinkedHub:
         trust_anchors=trust_anchors,
         first=key == FIRST_HUB,
     )
+
+
+def release_values(release: Release) -> tuple[Any, ...]:
+    return release.hub, release.device_id.text, release.created_at
+
+
+def release(row: Row) -> Release:
+    (hub, device_id, created_at) = row
+    return Release(hub, DeviceId(device_id), created_at)
 
 
 def hub_device_values(device: HubDevice, sealer: Sealer) -> tuple[Any, ...]:

@@ -15,6 +15,11 @@ UPDATE linked_hubs SET
   hub = ?, kind = ?, location = ?, weight = ?, apply_allocation_policy = ?, trust_anchors = ?, sealed = ?, etag = ?,
   created_at = ?, updated_at = ?
 WHERE hub_key = ? AND etag = ?"""
+RELEASES = "SELECT hub, device_id, created_at FROM outbox ORDER BY id LIMIT ?"
+RELEASE_DUE = "SELECT 1 FROM outbox WHERE hub = ? AND device_id = ?"
+RELEASE_LATER = "INSERT INTO outbox (hub, device_id, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+SETTLE_RELEASE = "DELETE FROM outbox WHERE hub = ? AND device_id = ?"
+FORGET_RELEASES = "DELETE FROM outbox WHERE hub = ?"
 ASSERT_HUB = "SELECT 1 FROM linked_hubs WHERE hub_key = ?"
 
 # Whole tables are read by these; only unlinking a hub asks them.

@@ -24,6 +24,8 @@ class HubUnits:
             c.SaveLinkedHub: self._save_linked_hub,
             c.DeleteLinkedHub: self._delete_linked_hub,
             c.AssertHub: self._assert_hub,
+            c.ReleaseLater: self._release_later,
+            c.SettleRelease: self._settle_release,
             c.SaveHubDevice: self._save_hub_device,
             c.ReplaceHubDevice: self._replace_hub_device,
             c.SaveTwin: self._save_twin,
@@ -42,9 +44,16 @@ class HubUnits:
         key, name = change.hub.key, change.hub.name.lower()
         values = (key, change.hub.etag, name, *naming_patterns(change.hub), key)
         unit.steps.append((sql.DELETE_LINKED_HUB, values, 1, change))
+        unit.steps.append((sql.FORGET_RELEASES, (key,), None, change))
 
     def _assert_hub(self, change: c.AssertHub, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.steps.append((sql.ASSERT_HUB, (change.key,), holds, change))
+
+    def _release_later(self, change: c.ReleaseLater, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        unit.steps.append((sql.RELEASE_LATER, hub_rows.release_values(change.release), None, change))
+
+    def _settle_release(self, change: c.SettleRelease, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        unit.steps.append((sql.SETTLE_RELEASE, (change.hub, change.device_id.text), None, change))
 
     def _save_hub_device(self, change: c.SaveHubDevice, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         text = sql.SAVE_HUB_DEVICE if change.keeps_data else sql.SAVE_HUB_DEVICE_WITH_DATA

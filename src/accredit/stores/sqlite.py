@@ -23,6 +23,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBu
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
+from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import HubUsers, Page, StoreUnavailable
@@ -252,6 +253,12 @@ class SqliteStore(RefusalReads):
         row = self._row(hub_statements.HUB_DEVICE_COUNTS, (hub,))
         assert row is not None
         return row[0], row[1]
+
+    async def releases(self, limit: int) -> Sequence[Release]:
+        return [hub_rows.release(row) for row in self._rows(hub_statements.RELEASES, (limit,))]
+
+    async def release_due(self, hub: str, device_id: DeviceId) -> bool:
+        return self._row(hub_statements.RELEASE_DUE, (hub, device_id.text)) is not None
 
     async def bindings(self, registration_id: RegistrationId, device_id: DeviceId) -> Sequence[Binding]:
         found = self._rows(sql.BINDINGS, (registration_id.key, device_id.text))

@@ -97,7 +97,7 @@ def test_devices_of_the_first_version_are_those_of_the_first_hub(tmp_path):
         "DROP TABLE hub_devices",
         "DROP TABLE linked_hubs",
         old_table,
-        "DELETE FROM _yoyo_migration WHERE migration_id LIKE '0002%'",
+        "DELETE FROM _yoyo_migration WHERE migration_id = '0002-hubs'",
         *(
             "INSERT INTO hub_devices (device_id, registration_key, registration, generation_id, etag, created_at, "
             "updated_at, enabled, sealed, thumbprint, initial_twin, iot_edge) VALUES "

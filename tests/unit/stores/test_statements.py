@@ -22,6 +22,7 @@ WHOLE_INDEXES = {
 """Indexes of just the rows that are asked for."""
 
 WHOLE_TABLES = {
+    "RELEASES": ["SCAN outbox"],
     "LINKED_HUBS": ["SCAN linked_hubs USING INDEX sqlite_autoindex_linked_hubs_1"],
     "HUB_REGISTRATIONS": ["SCAN registrations"],
     "HUB_ENROLLMENTS": ["SCAN enrollments"],
