@@ -101,8 +101,10 @@ class Enrollments:
             return None
         authority = await self.store.authority(sent.authority)
         if authority is None:
+            policy = "credentialPolicyName"
+            member = policy if policy in sent.settings else "clientCertificateIssuancePolicy"
             raise Malformed(
-                f"clientCertificateIssuancePolicy names {sent.authority.text!r}, which is no certificate authority.",
+                f"{member} names {sent.authority.text!r}, which is no certificate authority.",
                 rule="authority-unknown",
                 hint="PUT /certificateAuthorities/{name} makes one",
             )

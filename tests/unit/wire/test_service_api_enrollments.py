@@ -119,6 +119,27 @@ def test_nulls_count_as_absent() -> None:
     assert individual(**nulls) == individual()
 
 
+class TestCredentialPolicy:
+    """2025-07-01-preview: the policy's name is the authority's."""
+
+    def test_alone(self) -> None:
+        sent = individual(credentialPolicyName="My-CA")
+        assert sent.authority == AuthorityName.parse("my-ca")
+        assert sent.settings == {"credentialPolicyName": "My-CA"}
+
+    def test_beside_the_same_name_in_the_older_member(self) -> None:
+        issuance = {"certificateAuthorityName": "my-ca"}
+        sent = group(credentialPolicyName="My-CA", clientCertificateIssuancePolicy=issuance)
+        assert sent.authority == AuthorityName.parse("my-ca")
+        assert sent.settings["clientCertificateIssuancePolicy"] == issuance
+
+    def test_without_a_name_it_was_not_sent(self) -> None:
+        sent = individual(
+            credentialPolicyName="", clientCertificateIssuancePolicy={"certificateAuthorityName": "a"}
+        )
+        assert (sent.authority, sent.settings) == (AuthorityName.parse("a"), {})
+
+
 def test_the_older_host_name_makes_a_static_enrollment() -> None:
     sent = individual(iotHubHostName="Hub-A")
     assert (sent.allocation_policy, sent.hubs, sent.settings) == (
@@ -179,7 +200,15 @@ def test_a_groups_own_members() -> None:
         ({"iotHubs": "hub"}, "document-invalid"),
         ({"trustBundleId": "a b"}, "id-grammar"),
         ({"trustBundleId": 1}, "document-invalid"),
-        ({"credentialPolicyName": "p"}, "member-unsupported"),
+        ({"credentialPolicyName": "a b"}, "id-grammar"),
+        ({"credentialPolicyName": 1}, "document-invalid"),
+        (
+            {
+                "credentialPolicyName": "a",
+                "clientCertificateIssuancePolicy": {"certificateAuthorityName": "b"},
+            },
+            "credential-policy",
+        ),
         ({"clientCertificateIssuancePolicy": {}}, "document-invalid"),
         (
             {"clientCertificateIssuancePolicy": {"certificateAuthorityName": "a", "profil": "b"}},

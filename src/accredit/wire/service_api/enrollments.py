@@ -108,18 +108,16 @@ def read_enrollment(body: bytes, name: RegistrationId | GroupId) -> EnrollmentSe
     document = read(body, EnrollmentDocument)
     individual = isinstance(name, RegistrationId)
     _check_id(document, name)
-    _check_supported(document)
     if document.attestation is None:
         raise Malformed("attestation is missing.", rule="attestation-missing")
     kind = EnrollmentKind.INDIVIDUAL if individual else EnrollmentKind.GROUP
-    issuance = document.client_certificate_issuance_policy
     hubs = _hubs(document)
     return EnrollmentSent(
         id=name,
         attestation=read_attestation(document.attestation, kind),
         enabled=_enabled(document.provisioning_status),
         device_id=DeviceId.parse(document.device_id) if individual and document.device_id else None,
-        authority=AuthorityName.parse(issuance.certificate_authority_name) if issuance else None,
+        authority=_authority(document),
         allocation_policy=_allocation(document),
         hubs=hubs,
         reprovision=_reprovision(document.reprovision_policy),
@@ -153,12 +151,17 @@ def enrollment_document(
         "lastUpdatedDateTimeUtc": iso(enrollment.updated_at),
         "allocationPolicy": enrollment.allocation_policy,
         "iotHubs": list(enrollment.hubs) if enrollment.hubs and not from_host_name else None,
-        "clientCertificateIssuancePolicy": (
-            {"certificateAuthorityName": enrollment.authority.text} if enrollment.authority else None
-        ),
+        "clientCertificateIssuancePolicy": _issuance(enrollment),
         **settings,
     }
     return {member: value for member, value in members.items() if value is not None}
+
+
+def _issuance(enrollment: Enrollment) -> dict[str, str] | None:
+    # Who names a policy alone is shown a policy alone: what was not sent could not be sent back with another name.
+    if enrollment.authority is None or "credentialPolicyName" in enrollment.settings:
+        return None
+    return {"certificateAuthorityName": enrollment.authority.text}
 
 
 def _check_id(document: EnrollmentDocument, name: RegistrationId | GroupId) -> None:
@@ -169,10 +172,18 @@ def _check_id(document: EnrollmentDocument, name: RegistrationId | GroupId) -> N
         raise Malformed(f"{name.key!r} is an address of this API and can't be an id.", rule="id-reserved")
 
 
-def _check_supported(document: EnrollmentDocument) -> None:
-    for value, member in ((document.credential_policy_name, "credentialPolicyName"),):
-        if value:
-            raise Malformed(f"{member} is not supported by this version.", rule="member-unsupported")
+def _authority(document: EnrollmentDocument) -> AuthorityName | None:
+    """Azure: a credential policy is a resource that leads to a CA; here its name is the authority's own."""
+    issuance, policy = document.client_certificate_issuance_policy, document.credential_policy_name
+    named = AuthorityName.parse(issuance.certificate_authority_name) if issuance else None
+    if not policy:
+        return named
+    if named not in (None, AuthorityName.parse(policy)):
+        raise Malformed(
+            "credentialPolicyName and clientCertificateIssuancePolicy name different certificate authorities.",
+            rule="credential-policy",
+        )
+    return AuthorityName.parse(policy)
 
 
 def _enabled(status: str | None) -> bool:
@@ -230,7 +241,12 @@ def _twin(document: dict[str, Any] | None) -> dict[str, Any] | None:
 def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual: bool) -> dict[str, Any]:
     custom = document.custom_allocation_definition
     host_name = document.iot_hub_host_name
+    issuance, policy = document.client_certificate_issuance_policy, document.credential_policy_name
     echoed = {
+        "credentialPolicyName": policy or None,
+        "clientCertificateIssuancePolicy": (
+            {"certificateAuthorityName": issuance.certificate_authority_name} if issuance and policy else None
+        ),
         "iotHubHostName": host_name.lower() if host_name and host_name.lower() in hubs else None,
         "optionalDeviceInformation": (
             free_form(document.optional_device_information, "optionalDeviceInformation")
