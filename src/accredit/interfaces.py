@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from accredit.domain.access import Policy, Realm
@@ -23,6 +23,9 @@ from accredit.domain.trace import DecisionTrace
 from accredit.domain.trust_bundle import TrustBundle
 
 Row_co = TypeVar("Row_co", covariant=True)
+
+LAST_KEY = "\x7f"
+"""Stands behind every id."""
 
 
 class Clock(Protocol):
@@ -53,12 +56,20 @@ class StoreUnavailable(Exception):
     """The store can't commit now (disk full, database locked): nothing of the unit stands."""
 
 
+def _untold(_: int) -> str:
+    raise LookupError("this page does not say what continues it within")
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row_co]):
-    """Rows of a listing in a stable order; `cursor` continues it, None at its end."""
+    """Rows of a listing in a stable order; `cursor` continues it, None at its end.
+
+    `after` is what continues it after the row of that number, where the listing can tell.
+    """
 
     rows: Sequence[Row_co]
     cursor: str | None
+    after: Callable[[int], str] = field(default=_untold, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,11 @@ class Store(Protocol):
 
     async def enrollment(self, ref: EnrollmentRef) -> Enrollment | None: ...
 
-    async def enrollments(self, kind: EnrollmentKind, cursor: str | None, limit: int) -> Page[Enrollment]: ...
+    async def enrollments(
+        self, kind: EnrollmentKind, cursor: str | None, limit: int, low: str = "", high: str = LAST_KEY
+    ) -> Page[Enrollment]:
+        """By id, of those whose id without regard to case lies from `low` to `high`."""
+        ...
 
     async def symmetric_groups(self) -> Sequence[Enrollment]:
         """Every group with symmetric keys, enabled or not, by id."""
@@ -124,6 +139,12 @@ class Store(Protocol):
     async def registrations(
         self, enrollment: EnrollmentRef | None, cursor: str | None, limit: int
     ) -> Page[Registration]: ...
+
+    async def registrations_between(
+        self, low: str, high: str, cursor: str | None, limit: int
+    ) -> Page[Registration]:
+        """By id, of those whose id without regard to case lies from `low` to `high`."""
+        ...
 
     async def operation(self, operation_id: str) -> Operation | None: ...
 

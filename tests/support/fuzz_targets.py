@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.authorities import intake
 from accredit.authorities.digicert import documents as digicert
+from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.id_pattern import id_pattern
@@ -35,6 +36,7 @@ from accredit.wire.service_api import (
     queries,
     registrations,
 )
+from accredit.wire.service_api.selectable import enrollment_fields
 from support import pki, signing_requests
 
 Run = Callable[[bytes], object]
@@ -267,8 +269,12 @@ TARGETS: dict[str, Target] = {
     "if-match": Target(_text(etags.if_match), _said('"abc"', "*", 'W/"abc"')),
     "serial": Target(_text(issuance_log.read_serial), _said("0A1B")),
     "query": Target(
-        lambda data: queries.check_query(data, "enrollments"),
-        _said('{"query":"SELECT * FROM enrollments"}'),
+        lambda data: queries.read_query(data, "enrollments", enrollment_fields(EnrollmentKind.INDIVIDUAL)),
+        _said(
+            '{"query":"SELECT * FROM enrollments"}',
+            "{\"query\":\"SELECT * FROM enrollments WHERE provisioningStatus = 'disabled' AND (deviceId IN ['a', 'b'] "
+            "OR NOT STARTSWITH(registrationId, 'x'))\"}",
+        ),
     ),
     "paging": Target(_text(lambda text: queries.paging(text, text)), _said("100", "7")),
     "move": Target(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from accredit.administration import names
 from accredit.administration.attestations import settled
 from accredit.administration.preconditions import check_present, check_put, repeated
+from accredit.administration.selections import selected
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import AssertAuthority, AssertHub, Change, DeleteEnrollment, SaveEnrollment
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
@@ -25,6 +26,8 @@ from accredit.wire.service_api.attestations import KeysSent
 from accredit.wire.service_api.enrollments import EnrollmentSent
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
+from accredit.wire.service_api.query_language import Condition
+from accredit.wire.service_api.selectable import keys_of
 
 MAX_UNPATTERNED_GROUPS = 100
 """A wrong key costs one derivation for each of these, so their number is bounded (Azure: 100 symmetric groups)."""
@@ -64,8 +67,17 @@ class Enrollments:
         await repeated(lambda: self._delete(ref, condition))
         log.info("enrollment-deleted", by=by, enrollment=f"{ref.kind}/{ref.key}")
 
-    async def page(self, kind: EnrollmentKind, paging: Paging) -> Page[Enrollment]:
-        return await self.store.enrollments(kind, paging.cursor, paging.limit)
+    async def page(
+        self, kind: EnrollmentKind, condition: Condition | None, paging: Paging
+    ) -> Page[Enrollment]:
+        """What the condition selects, by id."""
+        name = "registrationId" if kind is EnrollmentKind.INDIVIDUAL else "enrollmentGroupId"
+        keys = keys_of(condition, name)
+
+        async def listing(cursor: str | None, limit: int) -> Page[Enrollment]:
+            return await self.store.enrollments(kind, cursor, limit, keys.low, keys.high)
+
+        return await selected(listing, condition, paging)
 
     async def _put(self, sent: EnrollmentSent, condition: IfMatch, by: str) -> Enrollment:
         present = await self.store.enrollment(sent.ref)

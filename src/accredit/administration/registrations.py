@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, repeated
+from accredit.administration.selections import selected
 from accredit.domain.changes import AssertEnrollment, DeleteRegistration, SaveRegistration
-from accredit.domain.enrollment import EnrollmentRef
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Malformed, NotFound
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Registration
@@ -15,6 +16,8 @@ from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
+from accredit.wire.service_api.query_language import Condition
+from accredit.wire.service_api.selectable import keys_of, wanted_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,25 @@ class Registrations:
         )
         return moved
 
-    async def page(self, owner: EnrollmentRef | None, paging: Paging) -> Page[Registration]:
+    async def page(
+        self, owner: EnrollmentRef | None, condition: Condition | None, paging: Paging
+    ) -> Page[Registration]:
         """Of one enrollment, or of all; raises NotFound for an owner that is gone and left nothing behind."""
-        page = await self.store.registrations(owner, paging.cursor, paging.limit)
-        if owner is not None and not page.rows and await self.store.enrollment(owner) is None:
-            raise NotFound("There is no such enrollment group.", rule="enrollment-unknown")
-        return page
+        if owner is not None and await self.store.enrollment(owner) is None:
+            left = await self.store.registrations(owner, None, 1)
+            if not left.rows:
+                raise NotFound("There is no such enrollment group.", rule="enrollment-unknown")
+        group = wanted_value(condition, "enrollmentGroupId")
+        if owner is None and group is not None:
+            owner = EnrollmentRef(EnrollmentKind.GROUP, group)
+        keys = keys_of(condition, "registrationId")
+
+        async def listing(cursor: str | None, limit: int) -> Page[Registration]:
+            if owner is None and not keys.everything:
+                return await self.store.registrations_between(keys.low, keys.high, cursor, limit)
+            return await self.store.registrations(owner, cursor, limit)
+
+        return await selected(listing, condition, paging)
 
     async def _delete(self, registration_id: RegistrationId, condition: IfMatch) -> None:
         present = await self.store.registration(registration_id)

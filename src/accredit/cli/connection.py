@@ -145,6 +145,12 @@ def resource(collection: str, *names: str) -> str:
     return "/".join((collection, *(quote(name, safe="") for name in names)))
 
 
+def selection(source: str, where: str | None) -> dict[str, str]:
+    """The body of a query for everything of `source`, or what the condition selects."""
+    query = f"SELECT * FROM {source}"  # noqa: S608 - the service's own language, which nothing runs
+    return {"query": query if where is None else f"{query} WHERE {where}"}
+
+
 def given(connection_string: str | None) -> str | None:
     """The connection string of the flag or of the environment."""
     return connection_string or os.environ.get("ACCREDIT_CONNECTION_STRING") or None

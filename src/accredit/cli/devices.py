@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from accredit.cli import render
-from accredit.cli.connection import resource
-from accredit.cli.local import DataDir, Json, Remote, Trust, client
+from accredit.cli.connection import resource, selection
+from accredit.cli.local import DataDir, Json, Remote, Trust, Where, client
 from accredit.cli.problem import WrongUsage
 
 app = typer.Typer(no_args_is_help=True, help="Registrations and their devices.")
@@ -19,6 +19,7 @@ Id = Annotated[str, typer.Argument(help="The registration id.")]
 @app.command("list")
 def listing(
     group: Annotated[str | None, typer.Option(help="Only those of this enrollment group.")] = None,
+    where: Where = None,
     as_json: Json = False,
     data_dir: DataDir = None,
     remote: Remote = None,
@@ -26,7 +27,7 @@ def listing(
 ) -> None:
     """List the registrations."""
     path = "/registrations/query" if group is None else resource("/registrations", group, "query")
-    rows = client(data_dir, remote, trust).rows("POST", path, {"query": "SELECT * FROM registrations"})
+    rows = client(data_dir, remote, trust).rows("POST", path, selection("registrations", where))
     columns = (
         ("registration", "registrationId"),
         ("device", "deviceId"),

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from accredit.cli import render
-from accredit.cli.connection import resource
-from accredit.cli.local import DataDir, Json, Remote, Trust, client
+from accredit.cli.connection import resource, selection
+from accredit.cli.local import DataDir, Json, Remote, Trust, Where, client
 from accredit.cli.problem import Problem
 from accredit.domain.secret import Secret
 from accredit.policy.symmetric_keys import derive
@@ -34,8 +34,6 @@ Certificate = Annotated[
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace an enrollment of this id; keys that are not named stay.")
 ]
-
-_QUERIES = {"enrollments": "SELECT * FROM enrollments", "enrollmentGroups": "SELECT * FROM enrollmentGroups"}
 
 
 def _read(path: Path) -> str:
@@ -121,6 +119,7 @@ def _path(id_: str, is_group: bool) -> str:
 @app.command("list")
 def listing(
     is_group: Group = False,
+    where: Where = None,
     as_json: Json = False,
     data_dir: DataDir = None,
     remote: Remote = None,
@@ -128,7 +127,7 @@ def listing(
 ) -> None:
     """List individual enrollments, or with --group the groups."""
     what = "enrollmentGroups" if is_group else "enrollments"
-    rows = client(data_dir, remote, trust).rows("POST", f"/{what}/query", {"query": _QUERIES[what]})
+    rows = client(data_dir, remote, trust).rows("POST", f"/{what}/query", selection(what, where))
     columns = (
         ("id", "enrollmentGroupId" if is_group else "registrationId"),
         ("attestation", "attestation.type"),

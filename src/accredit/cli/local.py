@@ -34,6 +34,10 @@ Remote = Annotated[
 Trust = Annotated[
     Path | None, typer.Option("--trust-root", help="PEM file that the remote service's TLS must chain to.")
 ]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", help="Only what this condition of the query language selects."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 MAX_TTL_S = 365 * 86_400

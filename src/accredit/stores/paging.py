@@ -26,6 +26,15 @@ def after_key(cursor: str | None, listing: str) -> str:
     return "" if cursor is None else _content(cursor, listing)
 
 
+def first_key(cursor: str | None, listing: str, low: str) -> str:
+    """The name from which on the listing goes on, within a range that begins at `low`.
+
+    One bound, because a database searches its index by one of two and looks at every row for the other. What stands
+    right behind a name is the name and a character that is below all that names may hold.
+    """
+    return low if cursor is None else max(low, _content(cursor, listing) + "\x01")
+
+
 def after_id(cursor: str | None, listing: str) -> int:
     if cursor is None:
         return 0
@@ -44,8 +53,11 @@ def page(
 ) -> Page[ValueT]:
     """`found` has one row more than `limit` when the listing goes on."""
     shown = found[:limit]
-    more = len(found) > limit
-    return Page([value(row) for row in shown], _cursor(str(key(shown[-1])), listing) if more else None)
+
+    def after(number: int) -> str:
+        return _cursor(str(key(shown[number])), listing)
+
+    return Page([value(row) for row in shown], after(-1) if len(found) > limit else None, after)
 
 
 def bounded(limit: int) -> int:

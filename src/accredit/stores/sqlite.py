@@ -26,7 +26,7 @@ from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.trust_bundle import TrustBundle
-from accredit.interfaces import HubUsers, Page, StoreUnavailable
+from accredit.interfaces import LAST_KEY, HubUsers, Page, StoreUnavailable
 from accredit.seal import Sealer
 from accredit.stores import hub_rows, hub_statements, paging, rows, schema, sealed_rows
 from accredit.stores import statements as sql
@@ -126,10 +126,13 @@ class SqliteStore(RefusalReads):
             return self._cache.remembered((Enrollment, ref.key), stored)
         return stored()
 
-    async def enrollments(self, kind: EnrollmentKind, cursor: str | None, limit: int) -> Page[Enrollment]:
+    async def enrollments(
+        self, kind: EnrollmentKind, cursor: str | None, limit: int, low: str = "", high: str = LAST_KEY
+    ) -> Page[Enrollment]:
         limit = paging.bounded(limit)
         listing = f"enrollments-{kind}"
-        found = self._rows(sql.ENROLLMENTS, (kind.value, paging.after_key(cursor, listing), limit + 1))
+        first = paging.first_key(cursor, listing, low)
+        found = self._rows(sql.ENROLLMENTS, (kind.value, first, high, limit + 1))
         return paging.page(found, limit, self._enrollment, lambda row: row[1], listing)
 
     async def symmetric_groups(self) -> Sequence[Enrollment]:
@@ -175,6 +178,15 @@ class SqliteStore(RefusalReads):
         else:
             found = self._rows(sql.REGISTRATIONS_OF_INDIVIDUAL, (enrollment.key, *rest))
         return paging.page(found, limit, rows.registration, _id, "registrations")
+
+    async def registrations_between(
+        self, low: str, high: str, cursor: str | None, limit: int
+    ) -> Page[Registration]:
+        limit = paging.bounded(limit)
+        listing = "registrations-by-id"
+        first = paging.first_key(cursor, listing, low)
+        found = self._rows(sql.REGISTRATIONS_BETWEEN, (first, high, limit + 1))
+        return paging.page(found, limit, rows.registration, lambda row: row[1], listing)
 
     async def operation(self, operation_id: str) -> Operation | None:
         row = self._row(sql.OPERATION, (operation_id,))

@@ -61,7 +61,9 @@ SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
   migrate_device_data, iot_edge, initial_twin, settings
-FROM enrollments WHERE kind = ? AND enrollment_key > ? ORDER BY enrollment_key LIMIT ?"""
+FROM enrollments
+WHERE kind = ? AND enrollment_key >= ? AND enrollment_key <= ?
+ORDER BY enrollment_key LIMIT ?"""
 SYMMETRIC_GROUPS = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
@@ -138,6 +140,13 @@ SELECT
   operation_id, etag, created_at, updated_at, payload, certificate_sha256, csr_field, error_code, error_message
 FROM registrations
 WHERE registration_key = ? AND enrollment_kind = 'individual' AND id > ? ORDER BY id LIMIT ?"""
+REGISTRATIONS_BETWEEN = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus,
+  operation_id, etag, created_at, updated_at, payload, certificate_sha256, csr_field, error_code, error_message
+FROM registrations
+WHERE registration_key >= ? AND registration_key <= ?
+ORDER BY registration_key LIMIT ?"""
 INSERT_REGISTRATION = """
 INSERT INTO registrations (
   registration, enrollment_kind, enrollment_key, device_id, hub, status, substatus, operation_id, etag, created_at,

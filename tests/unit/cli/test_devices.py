@@ -20,6 +20,10 @@ def test_a_registration_is_listed_and_shown(service: RunningService, run: Run, l
     assert shown in run("device", "list", "--json").rows
     assert run("device", "list", "--group", f"of-{name}", "--json").rows == [shown]
     assert name in run("device", "list").out
+    chosen = f"registrationId = '{name}' AND status = 'assigned'"
+    assert run("device", "list", "--where", chosen, "--json").rows == [shown]
+    assert run("device", "list", "--where", f"NOT ({chosen}) AND deviceId = '{name}'", "--json").rows == []
+    assert "colour" in run("device", "list", "--where", "colour = 'red'").sentence
     assert "no such registration" in run("device", "show", "absent").sentence.lower()
 
 

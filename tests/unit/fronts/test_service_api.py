@@ -336,12 +336,6 @@ class TestCalls:
             answer = await side.call(method, path, headers={"x-ms-continuation": sent})
             assert answer.status_code in (200, 400), path
 
-    async def test_where_is_refused_in_words(self, side: ServiceSide) -> None:
-        body = {"query": "SELECT * FROM enrollments WHERE provisioningStatus = 'disabled'"}
-        answer = await side.call("POST", "/enrollments/query", body)
-        assert answer.status_code == 400
-        assert "WHERE" in answer.json()["message"]
-
 
 class TestSecrets:
     async def test_keys_are_shown_by_put_and_attestationmechanism_alone(self, side: ServiceSide) -> None:

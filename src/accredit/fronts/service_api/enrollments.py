@@ -15,7 +15,8 @@ from accredit.fronts.service_api.answers import condition_of, document, gone, pa
 from accredit.fronts.service_api.gate import body_of
 from accredit.wire.service_api.attestations import attestation_document
 from accredit.wire.service_api.enrollments import enrollment_document, read_enrollment
-from accredit.wire.service_api.queries import check_query
+from accredit.wire.service_api.queries import read_query
+from accredit.wire.service_api.selectable import enrollment_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,10 @@ class EnrollmentCalls:
 
     async def query(self, request: Request, _by: str) -> Response:
         individual = self.kind is EnrollmentKind.INDIVIDUAL
-        check_query(await body_of(request), "enrollments" if individual else "enrollmentGroups")
+        source = "enrollments" if individual else "enrollmentGroups"
+        condition = read_query(await body_of(request), source, enrollment_fields(self.kind))
         wanted = paging_of(request)
-        found = await self.enrollments.page(self.kind, wanted)
+        found = await self.enrollments.page(self.kind, condition, wanted)
         rows = [enrollment_document(row) for row in found.rows]
         return page(rows, found.cursor, wanted, "enrollment" if individual else "enrollmentGroup")
 

@@ -12,8 +12,9 @@ from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
-from accredit.wire.service_api.queries import check_query
+from accredit.wire.service_api.queries import read_query
 from accredit.wire.service_api.registrations import read_move, registration_document
+from accredit.wire.service_api.selectable import registration_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class RegistrationCalls:
         return await self._query(request, EnrollmentRef(EnrollmentKind.GROUP, group.key))
 
     async def _query(self, request: Request, owner: EnrollmentRef | None) -> Response:
-        check_query(await body_of(request), "registrations")
+        condition = read_query(await body_of(request), "registrations", registration_fields)
         wanted = paging_of(request)
-        found = await self.registrations.page(owner, wanted)
+        found = await self.registrations.page(owner, condition, wanted)
         rows = [registration_document(row) for row in found.rows]
         return page(rows, found.cursor, wanted, "deviceRegistration")
 

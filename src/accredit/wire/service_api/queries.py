@@ -1,6 +1,6 @@
-"""Queries and paging: `SELECT * FROM x`, `x-ms-max-item-count`, `x-ms-continuation`.
+"""The bodies and headers of listings: the query, `x-ms-max-item-count`, `x-ms-continuation`.
 
-Filtering by a WHERE clause is not here: it is refused by name, so that nobody takes the whole for a selection.
+The language of queries is read by `query_language.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import msgspec
 
 from accredit.domain.errors import Malformed
 from accredit.wire.service_api.documents import read
+from accredit.wire.service_api.query_language import Condition, Fields, parse
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
@@ -37,23 +38,13 @@ def paging(max_item_count: str | None, continuation: str | None) -> Paging:
     return Paging(_limit(max_item_count), _cursor(continuation))
 
 
-def check_query(body: bytes, source: str) -> None:
-    """Return when the body asks for everything of `source`; clients also send no body, `{}` or a null query."""
+def read_query(body: bytes, source: str, fields: Fields) -> Condition | None:
+    """What the body's query selects of `source`; None is everything, which clients also ask for with no body, `{}` or null."""
     document = read(body, QueryDocument | None) if body.strip() else None  # type: ignore[arg-type]
     text = document.query if document is not None else None
     if text is None or not text.strip():
-        return
-    whole = f"SELECT * FROM {source}"  # noqa: S608 - part of a sentence; nothing runs it
-    words = text.strip().removesuffix(";").replace("*", " * ").lower().split()
-    if len(words) < 4 or words[:3] != ["select", "*", "from"]:
-        raise Malformed(f"The query does not begin with {whole}.", rule="query-malformed")
-    if words[3] != source.lower():
-        raise Malformed(f"This address answers queries FROM {source} only.", rule="query-source")
-    if len(words) > 4:
-        raise Malformed(
-            f"Only {whole} is supported by this version, without WHERE or anything else after it.",
-            rule="query-unsupported",
-        )
+        return None
+    return parse(text, source, fields)
 
 
 def _limit(text: str | None) -> int:
