@@ -18,6 +18,7 @@ def operator(service: RunningService) -> Iterator[NodeClient]:
 
 
 def test_an_operator_reads_an_enrollment(service: RunningService, operator: NodeClient, name: str) -> None:
+    """Checklist 10: rest_api_client.js signs each call anew with `se` in seconds, whatever fromConnectionString made."""
     symmetric_individual(service, name)
     answer = operator.call(
         "call",

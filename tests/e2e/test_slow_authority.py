@@ -82,6 +82,8 @@ class TestSlow:
     def test_the_device_is_told_to_come_back_and_finds_its_certificate(
         self, outside: RunningService, slow: DigiCertProcess, key: DeviceKey, secret: str
     ) -> None:
+        """Checklist 19: C# ends a channel that is silent for 60 s (ReadTimeoutSeconds in
+        ProvisioningChannelHandlerAdapter.cs), Python and Node give up after 30 s (constant.py, constants.js)."""
         operation_id = is_assigning(registers(outside, key, secret))
         answer = ends(outside, key, secret, operation_id)
         chain = is_assigned(answer, key)

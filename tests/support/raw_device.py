@@ -131,14 +131,18 @@ class DpsDevice(MqttDevice):
         registration_id: str,
         *,
         key: str | None = None,
+        token: str | None = None,
         certificate: tuple[Path, Path] | None = None,
         api_version: str = API_VERSION,
     ) -> None:
+        """Proves itself by a token of this key, by this token, or by the certificate alone."""
         super().__init__(service, certificate)
         self.registration_id = registration_id
         name = topics.DpsUserName(service.id_scope, registration_id, api_version, "raw%2F1")
         resource = f"{service.id_scope}/registrations/{registration_id}"
-        password = None if key is None else sas_token(resource, key).encode()
+        if key is not None:
+            token = sas_token(resource, key)
+        password = None if token is None else token.encode()
         code = self.connects(
             mqtt.Connect(registration_id, topics.format_dps_user_name(name), password, clean_session=True)
         )

@@ -51,6 +51,12 @@ def disabled(registration_id: str = "dev-1") -> Ended:
     return Ended(OPERATION, name, Status.DISABLED, None, None, None, 1_700_000_000, 1_700_000_000, "aa11")
 
 
+def failed(registration_id: str = "dev-1") -> Ended:
+    name = RegistrationId.parse(registration_id)
+    instant = 1_700_000_000
+    return Ended(OPERATION, name, Status.FAILED, 400037, "The CA refused.", None, instant, instant, "aa11")
+
+
 class ScriptedProvisioning:
     """Answers (or raises) what stands next in `script`, and keeps what it was asked.
 
@@ -72,6 +78,12 @@ class ScriptedProvisioning:
     async def status(self, request: Request, operation_id: str) -> Answer:
         self.queries.append((request, operation_id))
         return await self._next()
+
+    async def lookup(self, request: Request) -> Assigned | Ended:
+        self.queries.append((request, ""))
+        answer = await self._next()
+        assert not isinstance(answer, Assigning)
+        return answer
 
     async def _next(self) -> Answer:
         await self.gate.wait()

@@ -104,6 +104,7 @@ class TestPython:
         assert [operation for _, operation in scene.provisioning.queries] == [OPERATION]
 
     async def test_a_wrong_key_is_told_on_the_topic_and_may_try_again(self) -> None:
+        """Checklist 24: provisioning_device_client.py keeps the connection after a failure and registers on it again."""
         scene = Scene(Unauthenticated("Unauthorized", rule="sas-signature"), assigned())
         await scene.play(
             client >> self.CONNECT,
@@ -145,6 +146,7 @@ class TestCSharp:
     )
 
     async def test_connack_suback_puback_then_the_answer(self) -> None:
+        """Checklist 5: PublishRegisterAsync sends an empty body without a payload, and so does each poll."""
         scene = Scene(assigning(), assigned(), peer_chain=(b"leaf", b"issuer"))
         await scene.play(
             client >> self.CONNECT,
@@ -217,6 +219,37 @@ class TestC:
             server << Answer(200, "2", 2, DONE),
         )
         assert scene.provisioning.queries[0][0].csr_fields == ()
+
+
+class TestJava:
+    """azure-iot-sdk-java: ContractAPIMqtt.java, over Paho. QoS 0, a small integer for rid, a null body to poll with."""
+
+    CONNECT = Connect(
+        "dev-1",
+        f"{ID_SCOPE}/registrations/dev-1/api-version=2019-03-31&ClientVersion=2019-03-31",
+        f"SharedAccessSignature sr={ID_SCOPE}/registrations/dev-1&sig=c2ln&se=1900000000&skn=".encode(),
+    )
+
+    async def test_a_poll(self) -> None:
+        scene = Scene(assigning(), assigned())
+        await scene.play(
+            client >> self.CONNECT,
+            server << ConnAck(False, 0),
+            client >> Subscribe(1, ((RESPONSES, 1),)),
+            server << SubAck(1, (1,)),
+            client >> Publish(REGISTER + "1", b'{"registrationId":"dev-1","payload":"{}"}'),
+            server << Answer(202, "1", 1, {"status": "assigning", "operationId": OPERATION}, 3),
+            client >> PubAck(1),
+            client >> Publish(STATUS + f"2&operationId={OPERATION}", b""),
+            server << Answer(200, "2", 2, DONE),
+            client >> PubAck(2),
+            client >> Disconnect(),
+            server << closed,
+        )
+        token = scene.provisioning.registers[0].evidence
+        assert isinstance(token, SasToken)
+        assert token.signed_text == f"{ID_SCOPE}/registrations/dev-1\n1900000000".encode()
+        assert token.policy is None
 
 
 class TestMosquitto:
