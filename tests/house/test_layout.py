@@ -18,6 +18,7 @@ UNIT = ROOT / "tests" / "unit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LONG = {
+    "interfaces.py": "the seams between all rooms on one page; most of it is the list of a store's reads",
     "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
 }
 """Files above 400 lines, each with the reason why it is one idea nevertheless."""
