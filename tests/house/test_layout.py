@@ -53,6 +53,7 @@ ELSEWHERE = {
     "domain/trace.py": "values without behaviour; tests/unit/stores/test_refusals.py",
     "stores/refusal_statements.py": "tests/unit/stores/test_statements.py",
     "domain/release.py": "values without behaviour; tests/contract holds the store against them",
+    "domain/quota.py": "values and their accessor; tests/unit/provisioning/test_refusals.py",
     "domain/receipts.py": "values without behaviour; tests/house/test_receipts.py",
     "domain/trust_bundle.py": "values without behaviour; tests/unit/administration/test_trust_bundles.py",
     "domain/registration.py": "values without behaviour; tests/unit/wire/test_dps.py",

@@ -49,9 +49,12 @@ from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import Authority, Store
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.policy import symmetric_keys
+from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
+from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Provisioning
+from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer
 from accredit.stores import schema
 from accredit.stores.sqlite import SqliteStore
@@ -82,6 +85,8 @@ class World:
     connector: str = "polls-and-finds"
     patience_s: float = PATIENT_S
     key_reuse: str = "refuse"
+    terms: Terms = Terms()
+    pause_after_failures: int = 20
     hubs: Sequence[str] = (HUB,)
     broken: bool = False
     slept: list[float] = field(default_factory=list)
@@ -106,10 +111,12 @@ class World:
             owner=self.entropy.token(8).hex(),
             patience_s=self.patience_s,
             key_reuse=self.key_reuse,
+            pause_after_failures=self.pause_after_failures,
             sleep=self.sleep,
         )
         self.orders = Orders(self.means)
-        self.provisioning = Provisioning(self.means, self.orders)
+        self.refusals = Refusals(self.means, Limits(self.clock, self.terms), Traces(self.store))
+        self.provisioning = Provisioning(self.means, self.orders, self.refusals)
 
     async def restart(self, **changes: Any) -> int:
         """End this process at once, start another one; returns how many operations it resumes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
+from accredit.domain.errors import AccreditError, Throttled
 from accredit.domain.evidence import Attested, DeviceKeys
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.registration import (
@@ -68,6 +69,8 @@ class ScriptedProvisioning:
         self.script = list(script)
         self.registers: list[Request] = []
         self.queries: list[tuple[Request, str]] = []
+        self.unreads: list[tuple[str, str, str, str]] = []
+        self.throttles: Throttled | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -84,6 +87,13 @@ class ScriptedProvisioning:
         answer = await self._next()
         assert not isinstance(answer, Assigning)
         return answer
+
+    def unread(
+        self, refusal: AccreditError, *, registration_id: str, source: str, tracking_id: str
+    ) -> AccreditError:
+        """`throttles` stands for a source that has failed too often."""
+        self.unreads.append((refusal.rule, registration_id, source, tracking_id))
+        return refusal if self.throttles is None else self.throttles
 
     async def _next(self) -> Answer:
         await self.gate.wait()

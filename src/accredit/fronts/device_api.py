@@ -29,6 +29,8 @@ from accredit.wire.pem import IssuerPems
 JSON = "application/json; charset=utf-8"
 """Azure: the Node SDK reads no other body."""
 
+MAX_ID_CHARS = 128
+
 
 class Provisions(Protocol):
     """What this front asks of the ceremony; everything raises AccreditError."""
@@ -40,6 +42,12 @@ class Provisions(Protocol):
     async def status(self, request: Request, operation_id: str) -> Answer: ...
 
     async def lookup(self, request: Request) -> Assigned | Ended: ...
+
+    def unread(
+        self, refusal: AccreditError, *, registration_id: str, source: str, tracking_id: str
+    ) -> AccreditError:
+        """Hear of what could not be read into a `Request`; return what the peer is told."""
+        ...
 
 
 def routes(provisioning: Provisions, clock: Clock, entropy: Entropy) -> list[Route]:
@@ -91,8 +99,11 @@ class _DeviceAPI:
             try:
                 request = await self._read(http, source, tracking_id)
             except AccreditError as refusal:
-                _log_unread(refusal, source, tracking_id)
-                raise
+                claimed = http.path_params["registration_id"][:MAX_ID_CHARS]
+                told = self._provisioning.unread(
+                    refusal, registration_id=claimed, source=source, tracking_id=tracking_id
+                )
+                return self._refused(refusals.on_the_wire(told), told.message, tracking_id)
             return await ask(request)
         except AccreditError as refusal:
             return self._refused(refusals.on_the_wire(refusal), refusal.message, tracking_id)
@@ -172,14 +183,3 @@ async def _body(http: HTTPRequest) -> bytes:
         if len(body) > dps.MAX_BODY_BYTES:
             raise Malformed(f"The body is larger than {dps.MAX_BODY_BYTES} bytes.", rule="body-too-large")
     return bytes(body)
-
-
-def _log_unread(refusal: AccreditError, source: str, tracking_id: str) -> None:
-    log.info(
-        "device-api-refused",
-        trackingId=tracking_id,
-        source=source,
-        rule=refusal.rule,
-        reason=refusal.message,
-        evidence=refusal.evidence,
-    )

@@ -27,6 +27,7 @@ from accredit.wire.pem import IssuerPems
 MAX_AT_ONCE = 4
 """How many requests of one connection may be unanswered; the next one is told to come back."""
 
+MAX_ID_CHARS = 128
 _SHOWN_CHARS = 64
 
 
@@ -38,6 +39,12 @@ class Provisions(Protocol):
     async def register(self, request: Request) -> Answer: ...
 
     async def status(self, request: Request, operation_id: str) -> Answer: ...
+
+    def unread(
+        self, refusal: AccreditError, *, registration_id: str, source: str, tracking_id: str
+    ) -> AccreditError:
+        """Hear of what could not be read into a `Request`; return what the peer is told."""
+        ...
 
 
 class DpsConversations:
@@ -54,24 +61,42 @@ class DpsConversations:
     async def open(self, connect: mqtt.Connect, link: MqttLink) -> DpsConversation | int:
         name = topics.parse_dps_user_name(connect.user_name or "")
         if name is None:
-            return _refused(link, refusals.BAD_USER_NAME_OR_PASSWORD, "the user name is of no known form")
+            refusal: AccreditError = Malformed("The user name is of no known form.", rule="user-name")
+            return self._refused(link, refusal, connect.client_id)
         if name.id_scope != self.provisioning.id_scope:
             scope = name.id_scope[:_SHOWN_CHARS]
-            return _refused(link, refusals.NOT_AUTHORIZED, f"the user name is for id scope {scope!r}")
+            refusal = Unauthenticated(
+                "Unauthorized", rule="id-scope", evidence=f"the user name is for id scope {scope!r}"
+            )
+            return self._refused(link, refusal, name.registration_id)
         try:
             registration_id = RegistrationId.parse(name.registration_id)
         except Malformed as error:
-            return _refused(link, IDENTIFIER_REJECTED, error.message)
+            return self._refused(link, error, name.registration_id, IDENTIFIER_REJECTED)
         if connect.client_id.lower() != registration_id.key:
-            reason = f"the user name is for {registration_id.text!r}, the client id is another"
-            return _refused(link, IDENTIFIER_REJECTED, reason)
+            refusal = Malformed(
+                "The client id is not the registration id in the user name.",
+                rule="id-mismatch",
+                evidence=f"the user name is for {registration_id.text!r}, the client id is "
+                f"{connect.client_id[:_SHOWN_CHARS]!r}",
+            )
+            return self._refused(link, refusal, registration_id.text, IDENTIFIER_REJECTED)
         evidence = _evidence(connect.password, link.peer_chain)
         return DpsConversation(self, link, registration_id, evidence, name.api_version)
 
+    def tracking_id(self) -> str:
+        return str(UUID(bytes=self.entropy.token(16), version=4))
 
-def _refused(link: MqttLink, code: int, reason: str) -> int:
-    log.info("dps-connect-refused", source=link.source, code=code, reason=reason)
-    return code
+    def _refused(self, link: MqttLink, refusal: AccreditError, claimed: str, code: int | None = None) -> int:
+        """The CONNACK code: `code` where the refusal's kind has a less fitting one, unless the source is to come back later."""
+        told = self.provisioning.unread(
+            refusal,
+            registration_id=claimed[:MAX_ID_CHARS],
+            source=link.source,
+            tracking_id=self.tracking_id(),
+        )
+        throttled = isinstance(told, Throttled)
+        return refusals.on_the_wire(told).connack if throttled or code is None else code
 
 
 def _evidence(password: bytes | None, peer_chain: tuple[bytes, ...]) -> Evidence | Unauthenticated:
@@ -140,7 +165,7 @@ class DpsConversation:
             self._link.close("the service stops")
 
     async def _respond(self, asked: topics.Register | topics.StatusQuery, payload: bytes) -> None:
-        tracking_id = str(UUID(bytes=self._service.entropy.token(16), version=4))
+        tracking_id = self._service.tracking_id()
         try:
             status, body, retry_after_s = await self._answer(asked, payload, tracking_id)
         except AccreditError as refusal:
@@ -172,8 +197,15 @@ class DpsConversation:
                 )
             request = self._request(asked, payload, tracking_id)
         except AccreditError as refusal:
-            self._log_unread(refusal, tracking_id)
-            raise
+            told = service.provisioning.unread(
+                refusal,
+                registration_id=self._registration_id.text,
+                source=self._link.source,
+                tracking_id=tracking_id,
+            )
+            if told is refusal:
+                raise
+            raise told from refusal
         if isinstance(asked, topics.Register):
             answer = await service.provisioning.register(request)
         else:
@@ -201,17 +233,3 @@ class DpsConversation:
 
     def _error_body(self, wire: refusals.Wire, message: str, tracking_id: str) -> bytes:
         return dps.error_body(wire.code, message, tracking_id, self._service.clock.now())
-
-    def _log_unread(self, refusal: AccreditError, tracking_id: str) -> None:
-        """What never reached `provisioning`, which logs all the rest."""
-        log.info(
-            "registration",
-            trackingId=tracking_id,
-            registrationId=self._registration_id.text,
-            outcome="refused",
-            rule=refusal.rule,
-            reason=refusal.message,
-            evidence=refusal.evidence,
-            hint=refusal.hint,
-            source=self._link.source,
-        )

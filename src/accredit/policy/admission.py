@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from accredit.domain.changes import AssertRoom
 from accredit.domain.enrollment import Enrollment, EnrollmentKind
-from accredit.domain.errors import Disabled, Malformed, Unauthenticated
+from accredit.domain.errors import Disabled, Malformed, Refused, Unauthenticated
 from accredit.domain.evidence import Attested
 from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import DeviceId, RegistrationId
+from accredit.domain.quota import quota_of
 from accredit.domain.registration import Registration, Status, Substatus
 
 
@@ -60,6 +62,27 @@ def check_owner(attested: Attested, previous: Registration | None) -> None:
         "deleting the registration or enrolling the device individually lets it in too",
         evidence=f"proven by group {enrollment.id}, but the registration belongs to {owner.kind} {owner.key}",
     )
+
+
+def check_allowed(attested: Attested, *, on_list: bool) -> None:
+    """Raises Refused for a device that its group's list does not name."""
+    if not on_list:
+        group = attested.enrollment.id
+        raise Refused(
+            "The device is not on the list of its enrollment group.",
+            rule="device-not-allowed",
+            hint=f"`accredit enroll allow {group} {attested.registration_id}` puts it there",
+            evidence=f"group {group} takes only the registration ids of its list",
+        )
+
+
+def room(attested: Attested, previous: Registration | None) -> tuple[AssertRoom, ...]:
+    """What the unit must find that makes this device one more of its group; a device that is its own takes no room."""
+    enrollment = attested.enrollment
+    most = quota_of(enrollment).max_registrations
+    if most is None or (previous is not None and previous.enrollment == enrollment.ref):
+        return ()
+    return (AssertRoom(enrollment.ref, most),)
 
 
 def registration_id(attested: Attested, previous: Registration | None) -> RegistrationId:

@@ -228,9 +228,17 @@ def _check_issuer(issuer: _Certificate, below: Sequence[_Certificate], now: floa
 def _check_life(certificate: _Certificate, now: float) -> None:
     if certificate.not_before - SKEW_S <= now <= certificate.not_after + SKEW_S:
         return
-    expired = now > certificate.not_after
+    subject = _shown(certificate.subject)
+    if now > certificate.not_after:
+        raise _refusal(
+            "chain-expired",
+            f"{subject} is expired: it ended {int(now - certificate.not_after)} s ago",
+            "give the device a new certificate",
+        )
     raise _refusal(
-        "chain-expired", f"{_shown(certificate.subject)} is {'expired' if expired else 'not valid yet'}"
+        "chain-expired",
+        f"{subject} is not valid yet: it begins in {int(certificate.not_before - now)} s",
+        "compare the clock of whoever made the certificate with this service's",
     )
 
 

@@ -1,15 +1,13 @@
 """Whether a SAS token proves a device's symmetric key, its own or one derived from its group's.
 
 Azure DPS, *symmetric key attestation*: a group's device key is HMAC-SHA256 of the registration id under the group's
-master key. The caller says which enrollments are tried, and in which order; reading a token is `wire/sas.py`'s.
-A device is told `Unauthorized` and no more; what was wrong stands in the error's evidence.
+master key. The caller says which enrollments are tried, and in which order; reading a token is `wire/sas.py`'s,
+and which usual mistake a wrong one shows is `policy/wrong_keys.py`'s. A device is told `Unauthorized` and no more.
 """
 
 from __future__ import annotations
 
 import hmac
-from base64 import b64encode
-from collections.abc import Sequence
 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, SymmetricKeys
 from accredit.domain.errors import Unauthenticated
@@ -19,9 +17,6 @@ from accredit.domain.secret import Secret
 
 MAX_LIFETIME_S = 365 * 86_400
 """A token that is valid for longer is worth a line in the log."""
-
-MOST_DIAGNOSED = 8
-"""In how many enrollments a usual mistake is looked for: a stranger's token must not cost more than it has to."""
 
 
 def derive(master: Secret, registration_id: str) -> Secret:
@@ -49,15 +44,16 @@ def check_terms(
         raise Unauthenticated(
             "Unauthorized",
             rule="sas-expired",
-            hint="check the device's clock",
-            evidence=f"the token expired {int(now - token.expires_at)} s ago",
+            hint="check the device's clock, and that it makes a new token for each connection",
+            evidence=f"the token expired {int(now - token.expires_at)} s ago: the device's clock differs "
+            "by that much and the token's lifetime, or it showed an old token",
         )
     if not _covers(token.resource, id_scope, registration_id):
         raise Unauthenticated(
             "Unauthorized",
             rule="sas-scope",
             hint=f"the token must be signed for {id_scope}/registrations/{registration_id}",
-            evidence=f"the token is for {token.resource[:200]!r}",
+            evidence=f"the token is for {token.resource[:200]!r}: {_astray(token.resource, id_scope)}",
         )
     return token.expires_at - now > max_lifetime_s
 
@@ -71,6 +67,19 @@ def _covers(resource: str, id_scope: str, registration_id: RegistrationId) -> bo
         and parts[1] == "registrations"
         and parts[2].lower() == registration_id.key
     )
+
+
+def _astray(resource: str, id_scope: str) -> str:
+    """Which part of a resource is not as it should be."""
+    parts = resource.split("/")
+    if len(parts) != 3 or parts[1].lower() != "registrations":
+        return "it is not of the form idScope/registrations/registrationId"
+    if parts[0] != id_scope:
+        case = parts[0].lower() == id_scope.lower()
+        return "its id scope is spelled in another case" if case else "its id scope is another"
+    if parts[1] != "registrations":
+        return "`registrations` is spelled in another case"
+    return "its registration id is another than the one that the call names"
 
 
 def matching_keys(
@@ -95,7 +104,7 @@ def _own(token: SasToken, keys: SymmetricKeys) -> DeviceKeys | None:
 
 def _derived(token: SasToken, masters: SymmetricKeys, registration_id: RegistrationId) -> DeviceKeys | None:
     """Azure: tools derive from the id as typed, the docs say from its lower-case form; either is taken."""
-    for spelling in _spellings(registration_id):
+    for spelling in spellings(registration_id):
         primary = derive(masters.primary, spelling)
         if signed_by(token, primary):
             return DeviceKeys(primary, derive(masters.secondary, spelling), spelling)
@@ -112,59 +121,7 @@ def device_keys(keys: SymmetricKeys, spelling: str | None) -> DeviceKeys:
     return DeviceKeys(derive(keys.primary, spelling), derive(keys.secondary, spelling), spelling)
 
 
-def _spellings(registration_id: RegistrationId) -> tuple[str, ...]:
+def spellings(registration_id: RegistrationId) -> tuple[str, ...]:
     if registration_id.text == registration_id.key:
         return (registration_id.key,)
     return registration_id.text, registration_id.key
-
-
-def unproven(
-    token: SasToken, tried: Sequence[Enrollment], registration_id: RegistrationId
-) -> Unauthenticated:
-    """The refusal once no enrollment's key matched; names the usual mistake when the signature shows which it was."""
-    evidence = f"none of {len(tried)} enrollments with symmetric keys has the key that signed the token"
-    hint = "compare the device's key with the enrollment's; a group's device uses a derived key"
-    for enrollment in tried[:MOST_DIAGNOSED]:
-        if isinstance(enrollment.attestation, SymmetricKeys):
-            mistake = _mistake(token, enrollment, enrollment.attestation, registration_id)
-            if mistake:
-                evidence, hint = mistake
-                break
-    return Unauthenticated("Unauthorized", rule="sas-signature", hint=hint, evidence=evidence)
-
-
-def _mistake(
-    token: SasToken, enrollment: Enrollment, keys: SymmetricKeys, registration_id: RegistrationId
-) -> tuple[str, str] | None:
-    """(evidence, hint) for a key that is nearly right."""
-    group = enrollment.kind is EnrollmentKind.GROUP
-    whose = f"{'group' if group else 'individual enrollment'} {enrollment.id}"
-    for name, key in (("primary", keys.primary), ("secondary", keys.secondary)):
-        if group and signed_by(token, key):
-            return (
-                f"the token is signed with the {name} master key of {whose} itself",
-                "derive the device's key from the master key; the master key stays off devices",
-            )
-        for spelling in _spellings(registration_id):
-            device_key = derive(key, spelling)
-            if not group and signed_by(token, device_key):
-                return (
-                    f"the token is signed with a key derived from the {name} key of {whose}",
-                    "an individual enrollment's key is used as it is",
-                )
-            if group and signed_by(token, _text_of(device_key)):
-                return _undecoded(f"the key derived from the {name} key of {whose}")
-        if signed_by(token, _text_of(key)):
-            return _undecoded(f"the {name} key of {whose}")
-    return None
-
-
-def _text_of(key: Secret) -> Secret:
-    return Secret(b64encode(key.reveal()))
-
-
-def _undecoded(which: str) -> tuple[str, str]:
-    return (
-        f"the token is signed with the base64 text of {which}",
-        "decode the key from base64 before signing with it",
-    )

@@ -6,7 +6,7 @@ belongs to; then the other groups. A correct proof is always evaluated, whoever 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from accredit.domain.enrollment import (
     Enrollment,
@@ -22,20 +22,27 @@ from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Operation, Registration, Request
 from accredit.interfaces import Store
 from accredit.observe import log
-from accredit.policy import admission, chains, symmetric_keys
+from accredit.policy import admission, chains, symmetric_keys, wrong_keys
+from accredit.provisioning.explain import Trail
+
+Turn = Callable[[str], Awaitable[None]]
 
 
 async def attest(
-    store: Store, request: Request, previous: Registration | None, id_scope: str, now: int
+    store: Store, request: Request, trail: Trail, id_scope: str, now: int, turn: Turn
 ) -> Attested:
-    """Raises Unauthenticated, with the reason kept for the operator."""
+    """Raises Unauthenticated, with the reason kept for the operator.
+
+    `turn` is awaited before a search that nothing but the proof itself leads: neither an enrollment of the id nor the
+    group that owns its registration. What was tried is noted on the trail.
+    """
     evidence = request.evidence
     individual = await store.enrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, request.registration_id.key))
     match evidence:
         case SasToken():
-            return await _by_token(store, request, evidence, individual, previous, id_scope, now)
+            return await _by_token(store, request, evidence, individual, trail, id_scope, now, turn)
         case PresentedChain():
-            return await _by_chain(store, request, evidence, individual, now)
+            return await _by_chain(store, request, evidence, individual, trail, now, turn)
         case NothingShown():
             raise Unauthenticated(
                 "Unauthorized",
@@ -49,17 +56,22 @@ async def _by_token(
     request: Request,
     token: SasToken,
     individual: Enrollment | None,
-    previous: Registration | None,
+    trail: Trail,
     id_scope: str,
     now: int,
+    turn: Turn,
 ) -> Attested:
     registration_id = request.registration_id
     lives_long = symmetric_keys.check_terms(token, id_scope, registration_id, now)
     if individual is not None:
         candidates: Sequence[Enrollment] = (individual,)
     else:
-        candidates = await _groups(store, registration_id, previous)
+        candidates = await _groups(store, registration_id, trail)
+    trail.tried = candidates
     for enrollment in candidates:
+        if not trail.waited and not _leads(trail.previous, enrollment):
+            trail.waited = True
+            await turn(request.source)
         keys = symmetric_keys.matching_keys(token, enrollment, registration_id)
         if keys is not None:
             if lives_long:
@@ -69,28 +81,48 @@ async def _by_token(
             return Attested(registration_id, enrollment, keys)
     if individual is not None and not isinstance(individual.attestation, SymmetricKeys):
         raise _other_mechanism("a SAS token", individual)
-    raise symmetric_keys.unproven(token, candidates, registration_id)
+    # What may still explain it: groups that were not tried. They are in memory.
+    others = trail.groups if individual is None else await store.symmetric_groups()
+    raise wrong_keys.unproven(token, candidates, registration_id, others)
 
 
-async def _groups(
-    store: Store, registration_id: RegistrationId, previous: Registration | None
-) -> Sequence[Enrollment]:
+def _leads(previous: Registration | None, enrollment: Enrollment) -> bool:
+    """Whether the call itself names this enrollment: by its id, or by the registration that it owns."""
+    if enrollment.kind is EnrollmentKind.INDIVIDUAL:
+        return True
+    return previous is not None and previous.enrollment == enrollment.ref
+
+
+async def _groups(store: Store, registration_id: RegistrationId, trail: Trail) -> Sequence[Enrollment]:
     """Every symmetric-key group that may have this device, the one that owns the registration first."""
-    groups = admission.open_to(registration_id, await store.symmetric_groups())
+    every = trail.groups = await store.symmetric_groups()
+    groups = admission.open_to(registration_id, every)
+    previous = trail.previous
     if previous is None or len(groups) < 2:
         return groups
     return sorted(groups, key=lambda group: group.ref != previous.enrollment)
 
 
 async def _by_chain(
-    store: Store, request: Request, presented: PresentedChain, individual: Enrollment | None, now: int
+    store: Store,
+    request: Request,
+    presented: PresentedChain,
+    individual: Enrollment | None,
+    trail: Trail,
+    now: int,
+    turn: Turn,
 ) -> Attested:
     registration_id = request.registration_id
+    if individual is None and trail.previous is None and not trail.waited:
+        trail.waited = True
+        await turn(request.source)
     chain = chains.read(presented, registration_id, now)
     if individual is None:
-        groups = admission.open_to(registration_id, await store.groups_named(chain.issuer_sha256s))
+        every = trail.groups = await store.groups_named(chain.issuer_sha256s)
+        groups = trail.tried = admission.open_to(registration_id, every)
         group, proven = chains.proves_group(chain, groups, now)
         return Attested(registration_id, group, proven)
+    trail.tried = (individual,)
     if not isinstance(individual.attestation, LeafCertificates):
         raise _other_mechanism("a client certificate", individual)
     return Attested(registration_id, individual, chains.proves_individual(chain, individual.attestation))

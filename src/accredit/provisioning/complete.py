@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from accredit.domain.changes import (
     AssertAuthority,
     AssertEnrollment,
+    AssertRoom,
     Change,
     RecordCertificate,
     SaveHubDevice,
@@ -17,6 +18,7 @@ from accredit.domain.errors import AccreditError, Refused
 from accredit.domain.receipts import Bound
 from accredit.domain.registration import Registration, Status
 from accredit.interfaces import Store
+from accredit.policy import admission
 
 ROUNDS = 8
 """How often a step starts over when what it read was changed under it, before it gives up."""
@@ -50,6 +52,7 @@ async def complete(
         csr_field=csr_field,
     )
     unit: list[Change] = [AssertEnrollment(enrollment.ref, enrollment.etag)]
+    unit += admission.room(allocated.attested, previous)
     if certificate is not None:
         unit.append(AssertAuthority(certificate.authority, certificate.authority_version))
     unit += bound.recorded.changes
@@ -74,6 +77,13 @@ def lasting_refusal(change: Change) -> AccreditError | None:
             "The certificate's serial number or its key is already that of another device.",
             rule="certificate-not-unique",
             evidence=f"serial {change.record.issued.serial:X}",
+        )
+    if isinstance(change, AssertRoom):
+        return Refused(
+            "The enrollment group is full.",
+            rule="group-full",
+            hint="raise quota.maxRegistrations, or delete registrations that are not needed any more",
+            evidence=f"group {change.group.key} takes {change.most} registrations",
         )
     if isinstance(change, AssertAuthority):
         return Refused(

@@ -16,7 +16,7 @@ LEASE_S = 60
 class Means:
     """`patience_s` is how long a register call waits for its authority before it
     answers `assigning`, `ca_retry_s` how long an operation may stay open; `key_reuse` is refuse, warn or allow.
-    `owner` names this process in leases.
+    `pause_after_failures` in a row pause a proven device, 0 never does. `owner` names this process in leases.
     """
 
     store: Store
@@ -29,6 +29,7 @@ class Means:
     patience_s: float = 1.5
     ca_retry_s: int = 300
     key_reuse: str = "refuse"
+    pause_after_failures: int = 20
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     @property

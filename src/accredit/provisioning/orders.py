@@ -30,6 +30,7 @@ from accredit.domain.registration import (
 )
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.observe import log
+from accredit.policy import admission
 from accredit.policy.retry import AUTHORITY_RETRY
 from accredit.provisioning import names
 from accredit.provisioning.collect import collect
@@ -70,6 +71,7 @@ class Orders:
         unit: list[Change] = [
             AssertEnrollment(enrollment.ref, enrollment.etag),
             AssertAuthority(wanted.authority.name, wanted.authority.version),
+            *admission.room(allocated.attested, previous),
             SaveRegistration(registration, None if previous is None else previous.etag),
             OpenOperation(operation, None if open_one is None else open_one.id),
         ]

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from accredit.domain.changes import Change, SaveOperation, SaveRegistration
+from accredit.domain.changes import Change, EndSetbacks, SaveOperation, SaveRegistration
 from accredit.domain.credential import IssuedChain
 from accredit.domain.errors import AccreditError, Refused, UpstreamRejected
 from accredit.domain.registration import Allocated, Operation, OperationState, Status
@@ -35,6 +35,7 @@ from accredit.provisioning.intent import Intent, Superseded
 from accredit.provisioning.issue import certified
 from accredit.provisioning.means import Means, pause
 from accredit.provisioning.record import record
+from accredit.provisioning.refusals import failed_order
 from accredit.wire.refusals import on_the_wire
 from accredit.wire.rules import RULES
 from accredit.wire.service_api.certificates import serial_hex
@@ -187,7 +188,9 @@ class Pursuit:
         recorded = record(receipt, shared_key=means.shared_key)
         bound = await bind(recorded, means.hubs, now, names.etag(means.entropy))
         ended = replace(operation, state=OperationState.ASSIGNED, certificate_sha256=issued.sha256)
-        closing = (SaveOperation(ended, operation.fence),)
+        closing: list[Change] = [SaveOperation(ended, operation.fence)]
+        if await self._store.setbacks(operation.registration_id) is not None:
+            closing.append(EndSetbacks(operation.registration_id))
         etag = names.etag(means.entropy)
         await complete(self._store, bound, operation.csr_field, now, etag, closing)
 
@@ -222,6 +225,7 @@ class Pursuit:
             operation, state=OperationState.FAILED, error_code=code, error_message=refusal.message
         )
         unit: list[Change] = [SaveOperation(ended, operation.fence)]
+        unit += await failed_order(self._means, operation, refusal)
         previous = await self._store.registration(operation.registration_id)
         if previous is not None and previous.status is not Status.ASSIGNED:
             failed = replace(

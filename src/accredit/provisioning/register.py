@@ -10,7 +10,7 @@ import asyncio
 from contextlib import nullcontext
 from weakref import WeakValueDictionary
 
-from accredit.domain.changes import SaveHubDevice
+from accredit.domain.changes import AssertRoom, SaveHubDevice
 from accredit.domain.credential import Certified
 from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
 from accredit.domain.evidence import Attested
@@ -24,6 +24,7 @@ from accredit.domain.registration import (
     Request,
     Status,
 )
+from accredit.domain.trace import Asked
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.policy import admission
@@ -32,38 +33,44 @@ from accredit.provisioning.allocate import allocate
 from accredit.provisioning.attest import attest
 from accredit.provisioning.bind import bind
 from accredit.provisioning.complete import ROUNDS, complete, lasting_refusal
+from accredit.provisioning.explain import Trail
 from accredit.provisioning.issue import Wanted, settle, sign, unsigned
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders, Placed
 from accredit.provisioning.record import record
+from accredit.provisioning.refusals import Refusals
 from accredit.wire.service_api.certificates import serial_hex
 
 
 class Provisioning:
     """What the device-facing fronts talk to. Every method raises AccreditError and nothing else on purpose."""
 
-    def __init__(self, means: Means, orders: Orders) -> None:
+    def __init__(self, means: Means, orders: Orders, refusals: Refusals | None = None) -> None:
         self._means = means
         self._orders = orders
+        self._refusals = refusals if refusals is not None else Refusals(means)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.id_scope = means.id_scope
 
     async def register(self, request: Request) -> Answer:
         """One register call, to its answer; one log line says how it ended."""
+        trail = Trail()
         try:
-            outcome = await self._repeated(request)
+            outcome = await self._repeated(request, trail)
             return await self._within_patience(outcome) if isinstance(outcome, Placed) else outcome
         except Disabled as refusal:
-            self._log_refusal(request, refusal)
+            await self._refusals.refused(request, Asked.REGISTER, refusal, trail)
             operation_id = names.operation_id(self._means.entropy)
             return Assigning(operation_id, request.registration_id, answer.POLL_AFTER_S)
         except AccreditError as refusal:
-            self._log_refusal(request, refusal)
-            raise
+            told = await self._refusals.refused(request, Asked.REGISTER, refusal, trail)
+            if told is refusal:
+                raise
+            raise told from refusal
         except StoreUnavailable as failure:
             raise self._unavailable(request, failure) from failure
 
-    async def _repeated(self, request: Request) -> Assigned | Placed:
+    async def _repeated(self, request: Request, trail: Trail) -> Assigned | Placed:
         """The ceremony, until nothing that it read was changed under it.
 
         Who was overtaken goes on in turn, so that of many calls for one registration each comes through.
@@ -71,9 +78,11 @@ class Provisioning:
         for overtaken in range(ROUNDS):
             async with self._turn(request.registration_id) if overtaken else nullcontext():
                 try:
-                    return await self._ceremony(request)
+                    return await self._ceremony(request, trail)
                 except Stale as stale:
-                    if isinstance(stale.change, SaveHubDevice) and (refusal := lasting_refusal(stale.change)):
+                    if isinstance(stale.change, SaveHubDevice | AssertRoom) and (
+                        refusal := lasting_refusal(stale.change)
+                    ):
                         raise refusal from stale
         raise UpstreamUnavailable(
             "The registration is being changed by other requests.", rule="busy", retry_after_s=1
@@ -82,12 +91,16 @@ class Provisioning:
     def _turn(self, registration_id: RegistrationId) -> asyncio.Lock:
         return self._turns.setdefault(registration_id.key, asyncio.Lock())
 
-    async def _ceremony(self, request: Request) -> Assigned | Placed:
+    async def _ceremony(self, request: Request, trail: Trail) -> Assigned | Placed:
         means, now = self._means, self._means.now()
-        previous = await means.store.registration(request.registration_id)
-        attested = await attest(means.store, request, previous, means.id_scope, now)
+        trail.attested = trail.allocated = None
+        previous = trail.previous = await means.store.registration(request.registration_id)
+        attested = trail.attested = await attest(
+            means.store, request, trail, means.id_scope, now, self._refusals.turn
+        )
         admission.admit(attested, previous)
-        allocated = allocate(attested, previous, await means.hub_names())
+        await self._refusals.let_pass(attested, trail)
+        allocated = trail.allocated = allocate(attested, previous, await means.hub_names())
         settled, csr_field = await settle(
             allocated, request, means.store, means.authorities, now, means.key_reuse
         )
@@ -100,7 +113,10 @@ class Provisioning:
             issued = unsigned(allocated, settled, operation_id)
         recorded = record(issued, shared_key=means.shared_key)
         bound = await bind(recorded, means.hubs, now, names.etag(means.entropy))
-        closing = await self._orders.superseding(allocated) if csr_field else ()
+        closing = [
+            *(await self._orders.superseding(allocated) if csr_field else ()),
+            *self._refusals.passed(trail),
+        ]
         etag = names.etag(means.entropy)
         registration = await complete(means.store, bound, csr_field, now, etag, closing)
         certified = issued.credential if isinstance(issued.credential, Certified) else None
@@ -117,17 +133,21 @@ class Provisioning:
 
     async def status(self, request: Request, operation_id: str) -> Answer:
         """How far an operation is; it must be this device's own, which proves itself again."""
+        trail = Trail()
         try:
-            return await self._status(request, operation_id)
+            return await self._status(request, operation_id, trail)
         except AccreditError as refusal:
-            self._log_refusal(request, refusal)
-            raise
+            told = await self._refusals.refused(request, Asked.STATUS, refusal, trail)
+            if told is refusal:
+                raise
+            raise told from refusal
         except StoreUnavailable as failure:
             raise self._unavailable(request, failure) from failure
 
-    async def _status(self, request: Request, operation_id: str) -> Answer:
+    async def _status(self, request: Request, operation_id: str, trail: Trail) -> Answer:
         store = self._means.store
-        previous, attested = await self._known(request)
+        previous, attested = await self._known(request, trail)
+        self._refusals.limits.polling(request.registration_id)
         operation = await store.operation(operation_id)
         if operation is not None and operation.registration_id == request.registration_id:
             return await answer.of_operation(store, operation, attested)
@@ -144,14 +164,18 @@ class Provisioning:
 
     async def lookup(self, request: Request) -> Assigned | Ended:
         """The registration's state, without certificates (DPS: device registration status lookup)."""
+        trail = Trail()
         try:
             if request.csr_fields:
                 field = request.csr_fields[0][0]
                 raise Malformed(f"{field} has no place in a status lookup.", rule="csr-not-due")
-            previous, attested = await self._known(request)
+            previous, attested = await self._known(request, trail)
+            self._refusals.limits.polling(request.registration_id)
         except AccreditError as refusal:
-            self._log_refusal(request, refusal)
-            raise
+            told = await self._refusals.refused(request, Asked.LOOKUP, refusal, trail)
+            if told is refusal:
+                raise
+            raise told from refusal
         except StoreUnavailable as failure:
             raise self._unavailable(request, failure) from failure
         if previous is None:
@@ -160,11 +184,21 @@ class Provisioning:
             return await answer.assigned(self._means.store, previous, attested, None, None)
         return answer.ended(previous)
 
-    async def _known(self, request: Request) -> tuple[Registration | None, Attested]:
+    def unread(
+        self, refusal: AccreditError, *, registration_id: str, source: str, tracking_id: str
+    ) -> AccreditError:
+        """What a front could not read into a `Request`: logged, traced and charged here; returns what the peer is told."""
+        return self._refusals.unread(
+            refusal, registration_id=registration_id, source=source, tracking_id=tracking_id
+        )
+
+    async def _known(self, request: Request, trail: Trail) -> tuple[Registration | None, Attested]:
         """The registration and the proof of who asks for it; another enrollment's proof does not open it."""
         means = self._means
-        previous = await means.store.registration(request.registration_id)
-        attested = await attest(means.store, request, previous, means.id_scope, means.now())
+        previous = trail.previous = await means.store.registration(request.registration_id)
+        attested = trail.attested = await attest(
+            means.store, request, trail, means.id_scope, means.now(), self._refusals.turn
+        )
         admission.check_owner(attested, previous)
         return previous, attested
 
@@ -180,19 +214,6 @@ class Provisioning:
             hub=registration.hub,
             certificate=None if certified is None else serial_hex(certified.record.issued.serial),
             fresh=certified is not None and certified.fresh,
-            source=request.source,
-        )
-
-    def _log_refusal(self, request: Request, refusal: AccreditError) -> None:
-        log.info(
-            "registration",
-            trackingId=request.tracking_id,
-            registrationId=request.registration_id.text,
-            outcome="refused",
-            rule=refusal.rule,
-            reason=refusal.message,
-            evidence=refusal.evidence,
-            hint=refusal.hint,
             source=request.source,
         )
 

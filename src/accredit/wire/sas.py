@@ -24,6 +24,7 @@ MAX_TOKEN_CHARS = 4096
 
 _SCHEME = "sharedaccesssignature "
 _MAX_EXPIRY_DIGITS = 12
+_MILLISECONDS_DIGITS = 13
 _FIELDS = frozenset(("sr", "sig", "se", "skn"))
 
 
@@ -42,7 +43,8 @@ def parse(text: str) -> SasToken:
     if not resource:
         raise _malformed("has no sr")
     if not (expiry.isascii() and expiry.isdigit() and len(expiry) <= _MAX_EXPIRY_DIGITS):
-        raise _malformed("has no se in whole seconds")
+        milliseconds = expiry.isascii() and expiry.isdigit() and len(expiry) == _MILLISECONDS_DIGITS
+        raise _malformed("has no se in whole seconds" + (", but in milliseconds" if milliseconds else ""))
     return SasToken(
         resource=_decoded(resource),
         signed_text=f"{resource}\n{expiry}".encode(),

@@ -53,6 +53,8 @@ class Ceremony:
     answer: object = ASSIGNED
     asked: list = field(default_factory=list)
     id_scope: str = SCOPE
+    unreads: list = field(default_factory=list)
+    throttles: Throttled | None = None
 
     async def register(self, request):
         return self._said("register", request)
@@ -62,6 +64,10 @@ class Ceremony:
 
     async def lookup(self, request):
         return self._said("lookup", request)
+
+    def unread(self, refusal, *, registration_id, source, tracking_id):
+        self.unreads.append((refusal.rule, registration_id, tracking_id))
+        return refusal if self.throttles is None else self.throttles
 
     def _said(self, call, request):
         self.asked.append((call, request))
@@ -258,6 +264,15 @@ class TestAPIVersion:
         for call in (client.put(f"{BASE}/register"), client.get(f"{BASE}/operations/x"), client.post(BASE)):
             refusal(await call, 400, 400004)
         assert ceremony.asked == []
+
+    async def test_where_the_source_fails_too_often_it_is_told_when_to_come_back(self, client, ceremony):
+        ceremony.throttles = Throttled("Too many requests.", rule="source-throttled", retry_after_s=7)
+        client.params = {}
+        answer = await client.put(f"{BASE}/register")
+        assert refusal(answer, 429, 429001) == "Too many requests."
+        assert answer.headers["retry-after"] == "7"
+        ((rule, claimed, tracking_id),) = ceremony.unreads
+        assert (rule, claimed, tracking_id) == ("api-version", "dev-1", answer.headers["x-ms-request-id"])
 
     async def test_the_name_in_another_case(self, client):
         client.params = {"Api-Version": "2021-06-01"}
