@@ -85,6 +85,7 @@ ELSEWHERE = {
     "authorities/digicert/documents.py": "tests/unit/authorities/digicert/test_one.py",
     "wire/service_api/attestations.py": "tests/unit/wire/test_service_api_enrollments.py",
     "wire/service_api/authorities.py": "tests/unit/wire/test_service_api.py",
+    "wire/service_api/bulk.py": "tests/unit/administration/test_bulk.py",
     "wire/service_api/certificates.py": "tests/unit/wire/test_service_api.py",
     "wire/service_api/documents.py": "tests/unit/wire/test_service_api.py",
     "wire/service_api/enrollments.py": "tests/unit/wire/test_service_api_enrollments.py",

@@ -39,8 +39,6 @@ class Example:
 
 
 _ROOTS = {"certificates": [{"certificate": pki.root("Roots").pem}]}
-_BULK = {"mode": "create", "enrollments": []}
-
 EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/certificateAuthorities"): Example("/certificateAuthorities", 200),
     ("GET", "/certificateAuthorities/{name}"): Example("/certificateAuthorities/ca-1", 200),
@@ -52,7 +50,9 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 200),
     ("PUT", "/trustBundles/{name}"): Example("/trustBundles/roots-2", 200, _ROOTS),
     ("DELETE", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 204),
-    ("POST", "/enrollments"): Example("/enrollments", 400, _BULK),
+    ("POST", "/enrollments"): Example(
+        "/enrollments", 200, {"mode": "delete", "enrollments": [{"registrationId": "absent"}]}
+    ),
     ("POST", "/enrollments/query"): Example("/enrollments/query", 200),
     ("GET", "/enrollments/{id}"): Example("/enrollments/dev-1", 200),
     ("PUT", "/enrollments/{id}"): Example(
@@ -62,7 +62,9 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/enrollments/{id}/attestationmechanism"): Example(
         "/enrollments/dev-1/attestationmechanism", 200
     ),
-    ("POST", "/enrollmentGroups"): Example("/enrollmentGroups", 400, _BULK),
+    ("POST", "/enrollmentGroups"): Example(
+        "/enrollmentGroups", 200, {"mode": "delete", "enrollmentGroups": [{"enrollmentGroupId": "line-1"}]}
+    ),
     ("POST", "/enrollmentGroups/query"): Example("/enrollmentGroups/query", 200),
     ("GET", "/enrollmentGroups/{id}"): Example("/enrollmentGroups/line-1", 200),
     ("PUT", "/enrollmentGroups/{id}"): Example(

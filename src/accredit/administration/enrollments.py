@@ -42,9 +42,11 @@ class Enrollments:
     entropy: Entropy
     hubs: Hubs
 
-    async def put(self, sent: EnrollmentSent, condition: IfMatch, by: str) -> Enrollment:
-        """Create or replace, as `condition` allows."""
-        return await repeated(lambda: self._put(sent, condition, by))
+    async def put(
+        self, sent: EnrollmentSent, condition: IfMatch, by: str, *, must_exist: bool = False
+    ) -> Enrollment:
+        """Create or replace, as `condition` allows; with `must_exist` nothing is created."""
+        return await repeated(lambda: self._put(sent, condition, by, must_exist=must_exist))
 
     async def read(self, ref: EnrollmentRef) -> Enrollment:
         """Raises NotFound."""
@@ -79,8 +81,10 @@ class Enrollments:
 
         return await selected(listing, condition, paging)
 
-    async def _put(self, sent: EnrollmentSent, condition: IfMatch, by: str) -> Enrollment:
-        present = await self.store.enrollment(sent.ref)
+    async def _put(
+        self, sent: EnrollmentSent, condition: IfMatch, by: str, *, must_exist: bool
+    ) -> Enrollment:
+        present = await (self.read(sent.ref) if must_exist else self.store.enrollment(sent.ref))
         check_put(condition, present.etag if present else None, _noun(sent.ref))
         authority = await self._authority(sent)
         await self._check_capacity(sent)

@@ -251,11 +251,6 @@ class TestCalls:
         assert answer.status_code == 200
         assert set(answer.json()["symmetricKey"]) == {"primaryKey", "secondaryKey"}
 
-    async def test_bulk_is_refused_in_words(self, side: ServiceSide) -> None:
-        answer = await side.call("POST", "/enrollments", {"mode": "create", "enrollments": []})
-        assert answer.status_code == 400
-        assert "Bulk operations are not supported by this version" in answer.json()["message"]
-
     async def test_a_body_without_an_end(self, side: ServiceSide) -> None:
         async def chunks() -> AsyncIterator[bytes]:
             sent = 0

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from accredit.administration.bulk import in_bulk
 from accredit.administration.enrollments import Enrollments, warning_about
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
-from accredit.domain.errors import Malformed
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
+from accredit.observe import log
 from accredit.wire.service_api.attestations import attestation_document
+from accredit.wire.service_api.bulk import bulk_document, read_bulk
 from accredit.wire.service_api.enrollments import enrollment_document, read_enrollment
 from accredit.wire.service_api.queries import read_query
 from accredit.wire.service_api.selectable import enrollment_fields
@@ -53,8 +55,15 @@ class EnrollmentCalls:
         rows = [enrollment_document(row) for row in found.rows]
         return page(rows, found.cursor, wanted, "enrollment" if individual else "enrollmentGroup")
 
-    async def bulk(self, _request: Request, _by: str) -> Response:
-        raise Malformed("Bulk operations are not supported by this version.", rule="bulk-unsupported")
+    async def bulk(self, request: Request, by: str) -> Response:
+        sent = read_bulk(await body_of(request), self.kind)
+        failed = await in_bulk(self.enrollments, sent, by)
+        for item, error in failed:
+            log.info(
+                "bulk-item-refused", by=by, mode=sent.mode.value, id=item.id.text, rule=error.rule,
+                reason=error.message, evidence=error.evidence,
+            )  # fmt: skip
+        return document(bulk_document(failed))
 
     def _id(self, request: Request) -> RegistrationId | GroupId:
         kind = RegistrationId if self.kind is EnrollmentKind.INDIVIDUAL else GroupId

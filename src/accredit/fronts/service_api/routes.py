@@ -31,6 +31,8 @@ from accredit.wire.service_api.schemas import (
     AttestationShown,
     AuthorityShown,
     AuthorityTaken,
+    BulkShown,
+    BulkTaken,
     CertificateShown,
     EnrollmentGroupShown,
     IndividualEnrollmentShown,
@@ -112,7 +114,7 @@ def _enrollments(base: str, calls: EnrollmentCalls) -> tuple[Endpoint, ...]:
     return (
         Endpoint(
             "POST", base, Call.BULK_ENROLLMENTS, calls.bulk,
-            Described(f"Change up to 10 {noun}s."),
+            Described(f"Create, update or delete up to 10 {noun}s.", answers=BulkShown, takes=BulkTaken),
         ),
         Endpoint(
             "POST", f"{base}/query", Call.QUERY_ENROLLMENTS, calls.query,

@@ -93,6 +93,30 @@ class EnrollmentGroupShown(_EnrollmentShown, kw_only=True, rename="camel"):
     id_pattern: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class BulkTaken(msgspec.Struct, rename="camel"):
+    """BulkEnrollmentOperation of DPS: `enrollments` or `enrollmentGroups`, at most ten."""
+
+    mode: str
+    enrollments: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    enrollment_groups: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class BulkErrorShown(msgspec.Struct, rename="camel"):
+    """What became of one document, and why."""
+
+    error_code: int
+    error_status: str
+    registration_id: str | msgspec.UnsetType = msgspec.UNSET
+    enrollment_group_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class BulkShown(msgspec.Struct, rename="camel"):
+    """BulkEnrollmentOperationResult of DPS."""
+
+    is_successful: bool
+    errors: list[BulkErrorShown]
+
+
 class AuthorityShown(msgspec.Struct, rename="camel"):
     """A certificate authority; the settings of its type stand beside these members."""
 
