@@ -363,6 +363,10 @@ class Hub(Protocol):
         """The changes that remove the registration's device from the hub; that it is not there is no error."""
         ...
 
+    def released(self, device_id: DeviceId) -> None:
+        """Told once a release stands: the connection that the device has there ends."""
+        ...
+
 
 class RemoteHub(Protocol):
     """A hub outside this service's database. Every call may run twice: what was done is done again without harm.
@@ -399,8 +403,8 @@ class Hubs(Protocol):
 class HubAddresses(Protocol):
     """The embedded hubs as devices and callers address them."""
 
-    async def at(self, host: str) -> HubAddress | None:
-        """The hub that a host name of this service means, without regard to case and without a port."""
+    async def at(self, host: str | None) -> HubAddress | None:
+        """The hub that a host name of this service means, without regard to case; None is the first hub's."""
         ...
 
 
@@ -412,9 +416,9 @@ class TelemetryLog(Protocol):
         ...
 
     async def read(
-        self, device_id: DeviceId | None, after: int, limit: int
+        self, device_id: DeviceId | None, after: int, limit: int, hub: tuple[str, str] | None = None
     ) -> Sequence[tuple[int, Telemetry]]:
-        """Messages with a sequence number above `after`, in order. A page may be short: only an empty one is the end."""
+        """Of all devices or one, of all hubs or the one that carries one of two names: messages with a sequence number above `after`, in order. A page may be short: only an empty one is the end."""
         ...
 
     async def arrival(self, after: int) -> int:

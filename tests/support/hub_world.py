@@ -12,9 +12,11 @@ from accredit.domain.credential import CertificateRecord, IssuedChain
 from accredit.domain.device import BindingState, HubDevice
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.linked_hub import FIRST_HUB, HubAddress
 from accredit.domain.secret import Secret
 from accredit.hub.identities import Identities
 from accredit.interfaces import Store
+from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
 from accredit.wire import sas
@@ -23,6 +25,7 @@ from support.hand_clock import HandClock
 
 HOST = "hub.example"
 HOSTS = (HOST, "localhost")
+HUB = HubAddress(FIRST_HUB, HOST, frozenset(HOSTS))
 KEYS = DeviceKeys(Secret(b"primary key of lamp 1"), Secret(b"secondary key of lamp 1"))
 LAMP = DeviceId("lamp-1")
 
@@ -41,7 +44,9 @@ class HubWorld:
         return int(self.clock.now())
 
     def identities(self, *, allow_both: bool = False, store: Store | None = None) -> Identities:
-        return Identities(store or self.store, self.clock, HOSTS, allow_bootstrap_with_certificate=allow_both)
+        store = store or self.store
+        hubs = ConfiguredHubs(self.store, HOSTS)
+        return Identities(store, self.clock, hubs, allow_bootstrap_with_certificate=allow_both)
 
     async def enroll(
         self,
@@ -50,11 +55,14 @@ class HubWorld:
         keys: DeviceKeys | None = KEYS,
         bootstrap: pki.Entity | None = None,
         enabled: bool = True,
+        hub: str = FIRST_HUB,
+        registration_id: str | None = "",
     ) -> None:
-        """A device without an issued certificate."""
+        """A device without an issued certificate, of the registration of its own name; with None, of none."""
+        owner = None if registration_id is None else RegistrationId.parse(registration_id or device_id.text)
         device = HubDevice(
             device_id=device_id,
-            registration_id=RegistrationId.parse(device_id.text),
+            registration_id=owner,
             generation_id=f"generation of {device_id}",
             etag="etag",
             created_at=self.now,
@@ -62,6 +70,7 @@ class HubWorld:
             enabled=enabled,
             keys=keys,
             thumbprint=hashlib.sha256(bootstrap.der).digest() if bootstrap else None,
+            hub=hub,
         )
         await self.store.commit([SaveHubDevice(device)])
 

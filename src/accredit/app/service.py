@@ -120,7 +120,8 @@ async def _serving(
     parts.push_async_callback(telemetry.close)
     authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
     parts.push_async_callback(authorities.close)
-    hubs = ConfiguredHubs(store, config.host)
+    sessions = Sessions()
+    hubs = ConfiguredHubs(store, config.host, cut=sessions.released)
     means = Means(
         store=store,
         authorities=authorities,
@@ -141,11 +142,10 @@ async def _serving(
     releases.start()
     provisioning = Provisioning(means, orders)
     devices = HubConversations(
-        Identities(store, clock, config.host, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
-        Sessions(),
+        Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
+        sessions,
         telemetry,
         clock,
-        config.host,
     )
     parts.push_async_callback(devices.close)
     administrators = administration(

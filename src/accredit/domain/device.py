@@ -105,7 +105,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """One device-to-cloud message. `properties` are the application's; `system` has the system property names."""
+    """One device-to-cloud message. `properties` are the application's; `system` has the system property names.
+
+    `hub` is the name of the hub that took it; empty in what was kept before there was more than one.
+    """
 
     device_id: DeviceId
     body: bytes
@@ -113,3 +116,4 @@ class Telemetry:
     system: dict[str, str]
     auth_method: str
     enqueued_at: float
+    hub: str = ""

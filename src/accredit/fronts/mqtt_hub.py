@@ -10,7 +10,6 @@ Azure: "Communicate with an IoT hub using the MQTT protocol".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,6 +46,7 @@ _SHOWN_CHARS = 200
 class _Claim:
     """What a CONNECT says of itself, unproven."""
 
+    host: str
     device_id: DeviceId
     token: SasToken | None
 
@@ -60,7 +60,6 @@ class HubConversations:
         sessions: Sessions,
         telemetry: TelemetryLog,
         clock: Clock,
-        host_names: Collection[str],
         in_flight: InFlight | None = None,
     ) -> None:
         self.identities = identities
@@ -68,7 +67,6 @@ class HubConversations:
         self.telemetry = telemetry
         self.clock = clock
         self.in_flight = in_flight if in_flight is not None else InFlight()
-        self._host_names = frozenset(name.lower() for name in host_names)
 
     async def open(self, connect: mqtt.Connect, link: MqttLink) -> HubConversation | int:
         """The conversation, or the CONNACK code of the refusal: 3 where trying again helps."""
@@ -95,28 +93,33 @@ class HubConversations:
 
     async def _opened(self, connect: mqtt.Connect, link: MqttLink) -> HubConversation:
         claim = self._claim(connect)
-        admission = await self.identities.authenticate(claim.device_id, link.peer_chain, claim.token)
+        admission = await self._admitted(claim, link)
         if connect.will is not None:
             _will_message(connect.will, admission, self.clock.now())
-        session = self.sessions.open(claim.device_id, link.close)
+        session = self.sessions.open(claim.device_id, link.close, admission.hub.key)
         try:
             # Whoever was cut or replaced between the judgement and the session's entry is found by judging again.
-            admission = await self.identities.authenticate(claim.device_id, link.peer_chain, claim.token)
+            admission = await self._admitted(claim, link)
         except BaseException:
             self.sessions.end(session)
             raise
         log.info(
-            "hub-connected", deviceId=claim.device_id.text, auth=admission.method.name, source=link.source
+            "hub-connected",
+            hub=admission.hub.name,
+            deviceId=claim.device_id.text,
+            auth=admission.method.name,
+            source=link.source,
         )
         return HubConversation(self, link, admission, session, connect.will)
+
+    async def _admitted(self, claim: _Claim, link: MqttLink) -> Admission:
+        return await self.identities.authenticate(claim.device_id, link.peer_chain, claim.token, claim.host)
 
     def _claim(self, connect: mqtt.Connect) -> _Claim:
         """Raises AccreditError for a CONNECT that no device of this hub can have sent."""
         name = topics.parse_hub_user_name(connect.user_name or "")
         if name is None:
             raise _refusal("hub-user-name", f"the user name is {(connect.user_name or '')[:_SHOWN_CHARS]!r}")
-        if name.host.lower() not in self._host_names:
-            raise _refusal("hub-host-name", f"the user name is for the host {name.host[:_SHOWN_CHARS]!r}")
         whose = name.device_id if name.module_id is None else f"{name.device_id}/{name.module_id}"
         if whose != connect.client_id:
             raise _refusal("hub-client-id", f"the user name is for {whose[:_SHOWN_CHARS]!r}")
@@ -126,7 +129,7 @@ class HubConversations:
             device_id = DeviceId.parse(name.device_id)
         except Malformed as error:
             raise _refusal("hub-device-unknown", error.message) from error
-        return _Claim(device_id, _token(connect.password))
+        return _Claim(name.host, device_id, _token(connect.password))
 
 
 class HubConversation:

@@ -10,7 +10,7 @@ being bound, not by who signed it (Azure's self-signed thumbprint rule, with SHA
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,8 +23,8 @@ from accredit.domain.device import Binding, BindingState, HubDevice
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import SasToken
 from accredit.domain.ids import DeviceId
-from accredit.domain.linked_hub import FIRST_HUB
-from accredit.interfaces import Clock, Stale, Store, StoreUnavailable
+from accredit.domain.linked_hub import HubAddress
+from accredit.interfaces import Clock, HubAddresses, Stale, Store, StoreUnavailable
 from accredit.policy import access, symmetric_keys
 
 _ATTEMPTS = 3
@@ -45,12 +45,13 @@ class AuthMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The receipt: this connection is the device. From `ends_at` (Unix seconds) on it no longer is."""
+    """The receipt: this connection is the device, at this hub. From `ends_at` (Unix seconds) on it no longer is."""
 
     device_id: DeviceId
     generation_id: str
     method: AuthMethod
     ends_at: int
+    hub: HubAddress
 
 
 class Identities:
@@ -60,35 +61,45 @@ class Identities:
         self,
         store: Store,
         clock: Clock,
-        host_names: Collection[str],
+        addresses: HubAddresses,
         *,
         allow_bootstrap_with_certificate: bool = False,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._host_names = host_names
+        self._addresses = addresses
         self._allow_both = allow_bootstrap_with_certificate
 
     async def authenticate(
-        self, device_id: DeviceId, peer_chain: Sequence[bytes], token: SasToken | None
+        self,
+        device_id: DeviceId,
+        peer_chain: Sequence[bytes],
+        token: SasToken | None,
+        host: str | None = None,
     ) -> Admission:
         """Raise Unauthenticated, or StoreUnavailable when it can't be told now.
 
+        `host` is the host name that the device named its hub by; None, where a wire does not say, means the first hub.
         The first use of a pending certificate is durable when this returns.
         """
         for _ in range(_ATTEMPTS):
+            hub = await self._addresses.at(host)
+            if hub is None:
+                raise _refusal(
+                    "hub-host-name", device_id, f"no hub of this service is {(host or '')[:200]!r}"
+                )
             try:
-                return await self._judge(device_id, peer_chain, token)
+                return await self._judge(hub, device_id, peer_chain, token)
             except Stale:
                 # Between reading and committing the certificate's state changed: judge the new one.
                 continue
         raise StoreUnavailable(f"the certificates of {device_id} change faster than they can be judged")
 
     async def _judge(
-        self, device_id: DeviceId, peer_chain: Sequence[bytes], token: SasToken | None
+        self, hub: HubAddress, device_id: DeviceId, peer_chain: Sequence[bytes], token: SasToken | None
     ) -> Admission:
         now = int(self._clock.now())
-        device = await self._store.hub_device(FIRST_HUB, device_id)
+        device = await self._store.hub_device(hub.key, device_id)
         if device is None:
             raise _refusal("hub-device-unknown", device_id, "no such device at this hub")
         if not device.enabled:
@@ -98,23 +109,29 @@ class Identities:
         shown = hashlib.sha256(peer_chain[0]).digest() if peer_chain else None
         bound = next((binding for binding in bindings if binding.sha256 == shown), None)
         if bound is not None and bound.good(now):
-            return await self._by_issued_certificate(device, bound, now)
+            return await self._by_issued_certificate(hub, device, bound, now)
         certified = any(binding.good(now) for binding in bindings)
         if token is not None:
-            return await self._by_token(device, token, now, certified=certified)
+            return await self._by_token(hub, device, token, now, certified=certified)
         if not peer_chain:
             raise _refusal("hub-no-credential", device_id, "neither a client certificate nor a token")
-        return await self._by_bootstrap_certificate(device, peer_chain[0], bound, now, certified=certified)
+        return await self._by_bootstrap_certificate(
+            hub, device, peer_chain[0], bound, now, certified=certified
+        )
 
-    async def _by_issued_certificate(self, device: HubDevice, bound: Binding, now: int) -> Admission:
+    async def _by_issued_certificate(
+        self, hub: HubAddress, device: HubDevice, bound: Binding, now: int
+    ) -> Admission:
         if bound.state is BindingState.PENDING:
             await self._store.commit([UseCertificate(device.device_id, bound.sha256, now)])
         # notAfter is the last second in which the certificate is good (RFC 5280 4.1.2.5).
-        return _admission(device, AuthMethod.ISSUED_CERTIFICATE, bound.not_after + 1)
+        return _admission(hub, device, AuthMethod.ISSUED_CERTIFICATE, bound.not_after + 1)
 
-    async def _by_token(self, device: HubDevice, token: SasToken, now: int, *, certified: bool) -> Admission:
+    async def _by_token(
+        self, hub: HubAddress, device: HubDevice, token: SasToken, now: int, *, certified: bool
+    ) -> Admission:
         if token.policy:
-            return await self._by_hub_policy(device, token, now)
+            return await self._by_hub_policy(hub, device, token, now)
         keys = device.keys
         if keys is None:
             raise _refusal("hub-no-key", device.device_id, "a token, but the device has no symmetric key")
@@ -122,32 +139,39 @@ class Identities:
             raise _refusal("sas-signature", device.device_id, "neither key of the device signed the token")
         if token.expires_at <= now:
             raise _refusal("sas-expired", device.device_id, f"se {token.expires_at}, now {now}")
-        if not (self._scoped(token, device.device_id) and _ends_in(token.resource, device.device_id)):
+        if not (_scoped(token, hub, device.device_id) and _ends_in(token.resource, device.device_id)):
             raise _refusal("sas-scope", device.device_id, f"sr {token.resource[:200]!r}")
         if certified and not self._allow_both:
             raise _refusal(
                 "hub-sas-superseded", device.device_id, "a key was shown while an issued certificate is good"
             )
-        return _admission(device, AuthMethod.DEVICE_KEY, token.expires_at)
+        return _admission(hub, device, AuthMethod.DEVICE_KEY, token.expires_at)
 
-    async def _by_hub_policy(self, device: HubDevice, token: SasToken, now: int) -> Admission:
+    async def _by_hub_policy(
+        self, hub: HubAddress, device: HubDevice, token: SasToken, now: int
+    ) -> Admission:
         policy = await self._store.policy(Realm.HUB, token.policy or "")
         path = f"/devices/{device.device_id}"
-        access.authorize(
-            token, policy, self._host_names, Right.DEVICE_CONNECT, now, realm=Realm.HUB, path=path
-        )
+        access.authorize(token, policy, hub.host_names, Right.DEVICE_CONNECT, now, realm=Realm.HUB, path=path)
         # A scope that names a device names it exactly: device ids differ by case.
         if "/devices/" in token.resource.lower() and not _ends_in(token.resource, device.device_id):
             raise _refusal("sas-scope", device.device_id, f"sr {token.resource[:200]!r}")
-        return _admission(device, AuthMethod.HUB_POLICY, token.expires_at)
+        return _admission(hub, device, AuthMethod.HUB_POLICY, token.expires_at)
 
     async def _by_bootstrap_certificate(
-        self, device: HubDevice, leaf: bytes, bound: Binding | None, now: int, *, certified: bool
+        self,
+        hub: HubAddress,
+        device: HubDevice,
+        leaf: bytes,
+        bound: Binding | None,
+        now: int,
+        *,
+        certified: bool,
     ) -> Admission:
         if bound is not None:
             raise _not_good(bound, now)
         if not _is_enrolled(device, leaf):
-            raise await self._stranger(device.device_id, leaf)
+            raise await self._stranger(device, leaf)
         if certified and not self._allow_both:
             raise _refusal(
                 "hub-bootstrap-certificate-superseded",
@@ -163,17 +187,20 @@ class Identities:
                 device.device_id,
                 f"good from {first} to {last}, now {now}",
             )
-        return _admission(device, AuthMethod.BOOTSTRAP_CERTIFICATE, last + 1)
+        return _admission(hub, device, AuthMethod.BOOTSTRAP_CERTIFICATE, last + 1)
 
-    async def _stranger(self, device_id: DeviceId, leaf: bytes) -> Unauthenticated:
+    async def _stranger(self, device: HubDevice, leaf: bytes) -> Unauthenticated:
         """Why a certificate that is neither bound here nor enrolled opens nothing."""
-        sha256 = hashlib.sha256(leaf).digest()
+        device_id, sha256 = device.device_id, hashlib.sha256(leaf).digest()
         record = await self._store.certificate(sha256)
         if record is None:
             seen = f"subject {_subject(leaf)!r}, SHA-256 {sha256.hex()}, never issued here"
             return _refusal("hub-certificate-not-bound", device_id, seen)
-        seen = f"SHA-256 {sha256.hex()}, issued to {record.device_id}, status {record.status}"
-        if record.device_id != device_id:
+        seen = (
+            f"SHA-256 {sha256.hex()}, issued to {record.device_id} of the registration {record.registration_id}, "
+            f"status {record.status}"
+        )
+        if (record.device_id, record.registration_id) != (device_id, device.registration_id):
             return _refusal("hub-certificate-of-another-device", device_id, seen)
         if record.status is CertificateStatus.UNBOUND:
             return _refusal("hub-certificate-not-bound", device_id, seen)
@@ -182,15 +209,16 @@ class Identities:
             "hub-certificate-retired" if retired else "hub-certificate-superseded", device_id, seen
         )
 
-    def _scoped(self, token: SasToken, device_id: DeviceId) -> bool:
-        return access.covers(token.resource, self._host_names, f"/devices/{device_id}")
-
 
 def _is_enrolled(device: HubDevice, leaf: bytes) -> bool:
     """Whether this is one of the certificates that the identity itself names (Azure: by SHA-256, or by SHA-1)."""
     # SHA-1 names here what an operator wrote down: a second certificate of that digest, for a device's own, is out of reach.
     digests = (hashlib.sha256(leaf).digest(), hashlib.sha1(leaf, usedforsecurity=False).digest())
     return device.thumbprint in digests or device.secondary_thumbprint in digests
+
+
+def _scoped(token: SasToken, hub: HubAddress, device_id: DeviceId) -> bool:
+    return access.covers(token.resource, hub.host_names, f"/devices/{device_id}")
 
 
 def _ends_in(resource: str, device_id: DeviceId) -> bool:
@@ -211,8 +239,8 @@ def _not_good(bound: Binding, now: int) -> Unauthenticated:
             return _refusal(rule, bound.device_id, seen)
 
 
-def _admission(device: HubDevice, method: AuthMethod, ends_at: int) -> Admission:
-    return Admission(device.device_id, device.generation_id, method, ends_at)
+def _admission(hub: HubAddress, device: HubDevice, method: AuthMethod, ends_at: int) -> Admission:
+    return Admission(device.device_id, device.generation_id, method, ends_at, hub)
 
 
 def _refusal(rule: str, device_id: DeviceId, evidence: str) -> Unauthenticated:

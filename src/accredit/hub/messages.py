@@ -52,4 +52,5 @@ def telemetry(
         system={**system, **known},
         auth_method=admission.method.value,
         enqueued_at=now,
+        hub=admission.hub.name,
     )

@@ -1,4 +1,4 @@
-"""Who is connected to this hub, one live session for each device.
+"""Who is connected to the embedded hubs, one live session for each device of each hub.
 
 A new session takes the place of the old one, which is closed before the new one's first packet is processed (Azure:
 400027 ConnectionForcefullyClosedOnNewConnection). Sessions are of this process; nothing here judges a credential.
@@ -11,18 +11,21 @@ from dataclasses import dataclass
 
 from accredit.domain.errors import Throttled
 from accredit.domain.ids import DeviceId
+from accredit.domain.linked_hub import FIRST_HUB
 
 TAKEN_OVER = "the device connected again"
+RELEASED = "the device was moved to another hub"
 
 _RETRY_AFTER_S = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """One connection of a device. `close` ends the connection with a reason for the log; it may be called late."""
+    """One connection of a device at the hub of this key. `close` ends it with a reason for the log; it may be called late."""
 
     device_id: DeviceId
     close: Callable[[str], None]
+    hub: str = FIRST_HUB
 
 
 class Sessions:
@@ -30,17 +33,17 @@ class Sessions:
 
     def __init__(self, max_sessions: int = 100_000) -> None:
         self._max_sessions = max_sessions
-        self._live: dict[DeviceId, Session] = {}
+        self._live: dict[tuple[str, DeviceId], Session] = {}
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def connected(self, device_id: DeviceId) -> bool:
-        return device_id in self._live
+    def connected(self, device_id: DeviceId, hub: str = FIRST_HUB) -> bool:
+        return (hub, device_id) in self._live
 
-    def open(self, device_id: DeviceId, close: Callable[[str], None]) -> Session:
+    def open(self, device_id: DeviceId, close: Callable[[str], None], hub: str = FIRST_HUB) -> Session:
         """Enter a session, and close the one that it replaces. Raises Throttled when the hub is full."""
-        replaced = self._live.get(device_id)
+        replaced = self._live.get((hub, device_id))
         if replaced is None and len(self._live) >= self._max_sessions:
             raise Throttled(
                 "The hub has no room for another connection.",
@@ -48,26 +51,31 @@ class Sessions:
                 retry_after_s=_RETRY_AFTER_S,
                 evidence=f"{self._max_sessions} devices are connected",
             )
-        session = Session(device_id, close)
+        session = Session(device_id, close, hub)
         # The new session is entered first: closing the old one may end it at once, and must not end this one.
-        self._live[device_id] = session
+        self._live[hub, device_id] = session
         if replaced is not None:
             replaced.close(TAKEN_OVER)
         return session
 
     def end(self, session: Session) -> None:
         """The connection is gone; nothing happens when another session has taken its place."""
-        if self._live.get(session.device_id) is session:
-            del self._live[session.device_id]
+        place = (session.hub, session.device_id)
+        if self._live.get(place) is session:
+            del self._live[place]
 
-    def cut(self, device_id: DeviceId, reason: str) -> bool:
+    def cut(self, device_id: DeviceId, reason: str, hub: str = FIRST_HUB) -> bool:
         """Close the device's connection, if it has one."""
-        session = self._live.pop(device_id, None)
+        session = self._live.pop((hub, device_id), None)
         if session is None:
             return False
         session.close(reason)
         return True
 
+    def released(self, hub: str, device_id: DeviceId) -> None:
+        """The device is no longer one of this hub."""
+        self.cut(device_id, RELEASED, hub)
+
     def cut_all(self, reason: str) -> None:
-        for device_id in list(self._live):
-            self.cut(device_id, reason)
+        for hub, device_id in list(self._live):
+            self.cut(device_id, reason, hub)

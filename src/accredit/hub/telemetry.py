@@ -79,13 +79,13 @@ class SqliteTelemetry:
         return await settled
 
     async def read(
-        self, device_id: DeviceId | None, after: int, limit: int
+        self, device_id: DeviceId | None, after: int, limit: int, hub: tuple[str, str] | None = None
     ) -> Sequence[tuple[int, Telemetry]]:
         """Messages above `after`, in order. A page ends at `limit` or at about 4 MiB: only an empty one is the end."""
         if self._closing:
             raise StoreUnavailable("telemetry is closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reads, self._reader.read, device_id, after, limit)
+        return await loop.run_in_executor(self._reads, self._reader.read, device_id, after, limit, hub)
 
     async def arrival(self, after: int) -> int:
         """Return the newest sequence number once it is above `after`, or once the log is closed."""

@@ -18,10 +18,10 @@ from accredit.domain.device import Telemetry
 from accredit.domain.ids import DeviceId
 from accredit.interfaces import StoreUnavailable
 
-Row = tuple[str, float, int, str, str, str, bytes]
-"""A message as it is stored: device id, instant, size, auth method, properties, system properties, body."""
+Row = tuple[str, float, int, str, str, str, bytes, str]
+"""A message as it is stored: device id, instant, size, auth method, properties, system properties, body, hub."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE messages (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -31,25 +31,26 @@ CREATE TABLE messages (
   auth_method TEXT NOT NULL,
   properties TEXT NOT NULL,
   system TEXT NOT NULL,
-  body BLOB NOT NULL
+  body BLOB NOT NULL,
+  hub TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX messages_of_device ON messages (device_id, sequence);
 """
+_WITH_HUB = "ALTER TABLE messages ADD COLUMN hub TEXT NOT NULL DEFAULT '';"
+"""From version 1, whose messages were all of one hub."""
 _INSERT = """
-INSERT INTO messages (sequence, device_id, enqueued_at, size, auth_method, properties, system, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO messages (sequence, device_id, enqueued_at, size, auth_method, properties, system, body, hub)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _OLDEST = "SELECT sequence, size, enqueued_at FROM messages ORDER BY sequence LIMIT ?"
 _DELETE_THROUGH = "DELETE FROM messages WHERE sequence <= ?"
 _LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'messages'"
 _READ = """
-SELECT sequence, device_id, enqueued_at, size, auth_method, properties, system, body
-FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?
-"""
-_READ_DEVICE = """
-SELECT sequence, device_id, enqueued_at, size, auth_method, properties, system, body
-FROM messages WHERE device_id = ? AND sequence > ? ORDER BY sequence LIMIT ?
-"""
+SELECT sequence, device_id, enqueued_at, size, auth_method, properties, system, body, hub
+FROM messages WHERE sequence > ?"""
+_OF_DEVICE = " AND device_id = ?"
+_OF_HUB = " AND hub IN (?, ?)"
+_IN_ORDER = " ORDER BY sequence LIMIT ?"
 
 _BATCH_ROWS = 4_096
 _BATCHES_PER_FILE = 64
@@ -65,7 +66,16 @@ def row(message: Telemetry) -> Row:
     system = msgspec.json.encode(message.system).decode()
     size = len(message.body) + len(properties) + len(system) + len(message.auth_method)
     device_id = message.device_id.text
-    return device_id, message.enqueued_at, size, message.auth_method, properties, system, message.body
+    return (
+        device_id,
+        message.enqueued_at,
+        size,
+        message.auth_method,
+        properties,
+        system,
+        message.body,
+        message.hub,
+    )
 
 
 def _connection(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
@@ -107,9 +117,10 @@ class TelemetryFile:
 
     def _prepare(self, path: Path) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
+        step = {0: _SCHEMA, 1: _WITH_HUB}.get(version)
+        if step is not None:
             self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
         elif version != SCHEMA_VERSION:
             self._connection.close()
@@ -189,16 +200,24 @@ class TelemetryReader:
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the telemetry file {path} can't be opened: {error}") from error
 
-    def read(self, device_id: DeviceId | None, after: int, limit: int) -> list[tuple[int, Telemetry]]:
-        """At most `limit` messages above `after`, and no more than about 4 MiB of them, but at least one if any."""
+    def read(
+        self, device_id: DeviceId | None, after: int, limit: int, hub: tuple[str, str] | None = None
+    ) -> list[tuple[int, Telemetry]]:
+        """At most `limit` messages above `after`, and no more than about 4 MiB of them, but at least one if any.
+
+        `hub` has the two names that a hub's messages may carry.
+        """
+        text = _READ
+        values: list[int | str] = [after]
+        if device_id is not None:
+            text, values = text + _OF_DEVICE, [*values, device_id.text]
+        if hub is not None:
+            text, values = text + _OF_HUB, [*values, *hub]
         found: list[tuple[int, Telemetry]] = []
         total = 0
         try:
-            if device_id is None:
-                rows = self._connection.execute(_READ, (after, limit))
-            else:
-                rows = self._connection.execute(_READ_DEVICE, (device_id.text, after, limit))
-            for sequence, device, enqueued_at, size, auth_method, properties, system, body in rows:
+            rows = self._connection.execute(text + _IN_ORDER, (*values, limit))
+            for sequence, device, enqueued_at, size, auth_method, properties, system, body, at in rows:
                 message = Telemetry(
                     device_id=DeviceId(device),
                     body=body,
@@ -206,6 +225,7 @@ class TelemetryReader:
                     system=_texts.decode(system),
                     auth_method=auth_method,
                     enqueued_at=enqueued_at,
+                    hub=at,
                 )
                 found.append((sequence, message))
                 total += size

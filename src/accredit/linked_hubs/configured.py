@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.interfaces import Hub, RemoteHub, Store
 from accredit.linked_hubs.embedded import EmbeddedHub
 
 MakeRemote = Callable[[LinkedHub], RemoteHub]
+Cut = Callable[[str, DeviceId], None]
+"""Ends the connection that a device has at the embedded hub of this key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,15 @@ class ConfiguredHubs:
     """`host_names` are the service's own, the first of which names the first hub. Without `remote`, which makes what
     speaks to a hub elsewhere, only embedded hubs count as linked."""
 
-    def __init__(self, store: Store, host_names: Sequence[str], remote: MakeRemote | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        host_names: Sequence[str],
+        remote: MakeRemote | None = None,
+        cut: Cut | None = None,
+    ) -> None:
         self._store = store
+        self._cut = cut
         self._host_names = host_names
         self._remote = remote
         self._view: _View | None = None
@@ -42,8 +52,9 @@ class ConfiguredHubs:
     async def get(self, name: str) -> Hub | RemoteHub | None:
         return (await self._current()).hubs.get(name.lower())
 
-    async def at(self, host: str) -> HubAddress | None:
-        return (await self._current()).addresses.get(host.lower())
+    async def at(self, host: str | None) -> HubAddress | None:
+        name = self._host_names[0] if host is None else host
+        return (await self._current()).addresses.get(name.lower())
 
     async def _current(self) -> _View:
         # The store gives the same value until its own commits have changed it.
@@ -61,7 +72,7 @@ class ConfiguredHubs:
         for hub in linked:
             name = hub.name.lower()
             if hub.kind is HubKind.EMBEDDED:
-                hubs[name] = EmbeddedHub(hub.name, self._store, hub.key)
+                hubs[name] = EmbeddedHub(hub.name, self._store, hub.key, self._cut)
             elif before is not None and known.get(hub.key) == hub:
                 # It has tokens and connections that are worth keeping.
                 hubs[name] = before.hubs[name]

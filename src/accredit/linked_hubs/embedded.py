@@ -7,7 +7,7 @@ committed without them. What the changes mean for connections is judged in `hub/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
@@ -25,8 +25,16 @@ class EmbeddedHub:
 
     kind: Literal[HubKind.EMBEDDED] = HubKind.EMBEDDED
 
-    def __init__(self, name: str, store: Store, key: str = FIRST_HUB) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        key: str = FIRST_HUB,
+        cut: Callable[[str, DeviceId], None] | None = None,
+    ) -> None:
+        """`cut` ends the connection that a device has at the hub of this key."""
         self.name = name
+        self._cut = cut
         self._store = store
         self._key = key
 
@@ -55,6 +63,10 @@ class EmbeddedHub:
 
     def release(self, device_id: DeviceId, registration_id: RegistrationId) -> Sequence[Change]:
         return (DeleteHubDevice(self._key, device_id, registration_id=registration_id),)
+
+    def released(self, device_id: DeviceId) -> None:
+        if self._cut is not None:
+            self._cut(self._key, device_id)
 
     def _identity(self, issued: Issued, now: int, token: str, data: DeviceData) -> HubDevice:
         allocated = issued.allocated

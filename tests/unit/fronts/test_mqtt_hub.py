@@ -23,7 +23,7 @@ from accredit.hub.telemetry import SqliteTelemetry
 from accredit.interfaces import StoreUnavailable
 from accredit.wire import mqtt, topics
 from support.hub_device import HubDevice
-from support.hub_world import HOSTS, LAMP, HubWorld, hub_world
+from support.hub_world import LAMP, HubWorld, hub_world
 
 EVENTS = "devices/lamp-1/messages/events/"
 KIB = 1024
@@ -54,7 +54,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     path = tmp_path / "telemetry.db"
     telemetry = SqliteTelemetry(path, world.clock, busy_timeout_s=0)
     sessions = Sessions()
-    conversations = HubConversations(world.identities(), sessions, telemetry, world.clock, HOSTS)
+    conversations = HubConversations(world.identities(), sessions, telemetry, world.clock)
     await world.enroll()
     yield Hub(world, telemetry, sessions, conversations, path)
     await conversations.close()
@@ -161,12 +161,12 @@ class TestConnect:
                 raise StoreUnavailable("the disk is full")
 
         identities = hub.world.identities(store=Down())
-        down = HubConversations(identities, hub.sessions, hub.telemetry, hub.world.clock, HOSTS)
+        down = HubConversations(identities, hub.sessions, hub.telemetry, hub.world.clock)
         assert await HubDevice(down).connects(hub.world.token()) == 3
 
     async def test_a_full_hub_is_temporary_too(self, hub: Hub) -> None:
         full = HubConversations(
-            hub.world.identities(), Sessions(max_sessions=0), hub.telemetry, hub.world.clock, HOSTS
+            hub.world.identities(), Sessions(max_sessions=0), hub.telemetry, hub.world.clock
         )
         assert await HubDevice(full).connects(hub.world.token()) == 3
 
@@ -411,9 +411,7 @@ class TestEndOfSession:
                     await hub.world.issue()
                 return await identities.authenticate(*args)
 
-        conversations = HubConversations(
-            CertifiedMeanwhile(), hub.sessions, hub.telemetry, hub.world.clock, HOSTS
-        )
+        conversations = HubConversations(CertifiedMeanwhile(), hub.sessions, hub.telemetry, hub.world.clock)
         assert await HubDevice(conversations).connects(hub.world.token()) == 5
         assert rules(logged) == ["hub-sas-superseded"]
         assert len(hub.sessions) == 0
@@ -475,7 +473,7 @@ def test_no_connect_breaks_the_front(name: str, password: bytes | None) -> None:
 
     async def attempt() -> None:
         nowhere: Any = None
-        conversations = HubConversations(Nobody(), Sessions(), nowhere, nowhere, HOSTS)
+        conversations = HubConversations(Nobody(), Sessions(), nowhere, nowhere)
         user_name = f"hub.example/{name}"
         parsed = topics.parse_hub_user_name(user_name)
         client_id = parsed.device_id if parsed else "x"

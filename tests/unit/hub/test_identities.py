@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accredit.domain.access import Realm, Right
-from accredit.domain.changes import Change, UseCertificate
-from accredit.domain.device import BindingState
+from accredit.domain.changes import Change, ReplaceHubDevice, SaveLinkedHub, UseCertificate
+from accredit.domain.device import BindingState, HubDevice
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import DeviceKeys, SasToken
 from accredit.domain.ids import DeviceId
@@ -22,8 +22,10 @@ from accredit.hub.identities import Admission, AuthMethod
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.wire import sas
 from support import pki
-from support.hub_world import HOST, KEYS, LAMP, HubWorld, hub_world
+from support.hub_world import HOST, HUB, KEYS, LAMP, HubWorld, hub_world
+from support.linked import embedded
 
+OTHER_KEYS = DeviceKeys(Secret(b"primary key elsewhere"), Secret(b"secondary key elsewhere"))
 PENDING, ACTIVE, RETIRED = BindingState.PENDING, BindingState.ACTIVE, BindingState.RETIRED
 
 
@@ -75,7 +77,7 @@ class TestIssuedCertificate:
         certificate = await world.issue()
         admission = await by_certificate(world, certificate)
         assert admission == Admission(
-            LAMP, "generation of lamp-1", AuthMethod.ISSUED_CERTIFICATE, pki.NOW + pki.DAY + 1
+            LAMP, "generation of lamp-1", AuthMethod.ISSUED_CERTIFICATE, pki.NOW + pki.DAY + 1, HUB
         )
         assert await world.states() == {sha256(certificate): ACTIVE}
         assert await by_certificate(world, certificate) == admission
@@ -181,7 +183,9 @@ class TestDeviceKey:
     async def test_either_key_opens_until_the_token_ends(self, world: HubWorld, key: Secret) -> None:
         await world.enroll()
         admission = await by_token(world, world.token(key=key, expires_at=world.now + 60))
-        assert admission == Admission(LAMP, "generation of lamp-1", AuthMethod.DEVICE_KEY, world.now + 60)
+        assert admission == Admission(
+            LAMP, "generation of lamp-1", AuthMethod.DEVICE_KEY, world.now + 60, HUB
+        )
 
     @pytest.mark.parametrize(
         "resource",
@@ -438,3 +442,79 @@ def crowd(tmp_path: Any) -> Any:
 
         yield attempt
         runner.run(world.store.close())
+
+
+SECOND = "second.example"
+
+
+class TestSeveralHubs:
+    """The same device id at two hubs, for two registrations: neither opens the other's hub with anything."""
+
+    @pytest.fixture
+    async def both(self, world: HubWorld) -> HubWorld:
+        await world.store.commit([SaveLinkedHub(embedded(SECOND), None)])
+        await world.enroll()
+        await world.enroll(keys=OTHER_KEYS, hub=SECOND, registration_id="another")
+        return world
+
+    async def test_a_key_opens_its_own_hub_alone(self, both: HubWorld) -> None:
+        here = both.token()
+        there = both.token(f"{SECOND}/devices/{LAMP}", key=OTHER_KEYS.primary)
+        assert (await at(both, None, here)).hub == HUB
+        admission = await at(both, SECOND.upper(), there)
+        assert (admission.hub.key, admission.hub.host_names) == (SECOND, {SECOND})
+        for host, token in ((None, there), (SECOND, here)):
+            assert await refused(at(both, host, token)) == "sas-signature"
+
+    async def test_the_same_key_needs_the_hub_s_own_scope(self, both: HubWorld) -> None:
+        """Keys of a group's device are the same wherever it is, so the scope must tell the hubs apart."""
+        await both.enroll(keys=KEYS, hub=SECOND, registration_id="another")
+        assert await refused(at(both, SECOND, both.token())) == "sas-scope"
+        assert await refused(at(both, None, both.token(f"{SECOND}/devices/{LAMP}"))) == "sas-scope"
+
+    async def test_a_certificate_opens_the_hub_of_its_registration_alone(self, both: HubWorld) -> None:
+        certificate = await both.issue()
+        assert await refused(at(both, SECOND, certificate=certificate)) == "hub-certificate-of-another-device"
+        assert (await both.states())[sha256(certificate)] is PENDING, "a refusal uses nothing"
+        assert (await at(both, None, certificate=certificate)).hub == HUB
+        assert await refused(at(both, SECOND, certificate=certificate)) == "hub-certificate-of-another-device"
+
+    async def test_one_s_certificate_does_not_close_the_other_s_key(self, both: HubWorld) -> None:
+        await both.issue()
+        there = both.token(f"{SECOND}/devices/{LAMP}", key=OTHER_KEYS.primary)
+        assert (await at(both, SECOND, there)).method is AuthMethod.DEVICE_KEY
+        assert await refused(at(both, None, both.token())) == "hub-sas-superseded"
+
+    async def test_a_hub_that_is_not_linked(self, both: HubWorld) -> None:
+        assert await refused(at(both, "third.example", both.token())) == "hub-host-name"
+
+
+class TestMadeByHand:
+    async def test_its_key_opens_the_hub(self, world: HubWorld) -> None:
+        await world.enroll(registration_id=None)
+        assert (await by_token(world, world.token())).method is AuthMethod.DEVICE_KEY
+
+    async def test_no_registration_s_certificate_does(self, world: HubWorld) -> None:
+        certificate = await world.issue()
+        await world.enroll(registration_id=None, keys=None)
+        assert await refused(by_certificate(world, certificate)) == "hub-certificate-of-another-device"
+
+    @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+    @pytest.mark.parametrize("member", ["thumbprint", "secondary_thumbprint"])
+    async def test_either_thumbprint_opens_the_hub(
+        self, world: HubWorld, algorithm: str, member: str
+    ) -> None:
+        own, other = pki.root("own"), pki.root("other")
+        digest = hashlib.new(algorithm, own.der).digest()
+        device = HubDevice(LAMP, None, "g", "e", world.now, world.now, **{member: digest})
+        await world.store.commit([ReplaceHubDevice(device, None)])
+        assert (await by_certificate(world, own)).method is AuthMethod.BOOTSTRAP_CERTIFICATE
+        assert await refused(by_certificate(world, other)) == "hub-certificate-not-bound"
+
+
+async def at(
+    world: HubWorld, host: str | None, token: str | None = None, *, certificate: pki.Entity | None = None
+) -> Admission:
+    shown = None if token is None else sas.parse(token)
+    chain = () if certificate is None else certificate.chain
+    return await world.identities().authenticate(LAMP, chain, shown, host)

@@ -8,10 +8,12 @@ import pytest
 
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
+from accredit.domain.linked_hub import HubAddress
 from accredit.hub.identities import Admission, AuthMethod
 from accredit.hub.messages import MAX_MESSAGE_BYTES, telemetry
 
-ADMISSION = Admission(DeviceId("lamp-1"), "generation-1", AuthMethod.ISSUED_CERTIFICATE, 2_000_000_000)
+HUB = HubAddress("b.example", "B.example", frozenset({"b.example"}))
+ADMISSION = Admission(DeviceId("lamp-1"), "generation-1", AuthMethod.ISSUED_CERTIFICATE, 2_000_000_000, HUB)
 NOW = 1_800_000_000.25
 
 
@@ -20,6 +22,7 @@ def test_the_hub_adds_what_it_knows_of_the_connection() -> None:
     assert message.device_id == DeviceId("lamp-1")
     assert message.properties == {"room": "5"}
     assert message.enqueued_at == NOW
+    assert message.hub == "B.example"
     assert message.system == {
         "content-type": "text/plain",
         "iothub-connection-device-id": "lamp-1",

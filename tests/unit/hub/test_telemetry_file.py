@@ -163,6 +163,34 @@ def test_a_file_of_another_format_is_refused(path: Path, file: TelemetryFile) ->
         TelemetryFile(path, max_age_s=1, max_bytes=MIB)
 
 
+def test_a_file_of_the_first_version_is_taken_over(path: Path) -> None:
+    """Its messages were all of the one hub there was."""
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "CREATE TABLE messages (sequence INTEGER PRIMARY KEY AUTOINCREMENT, device_id TEXT NOT NULL, "
+        "enqueued_at REAL NOT NULL, size INTEGER NOT NULL, auth_method TEXT NOT NULL, properties TEXT NOT NULL, "
+        "system TEXT NOT NULL, body BLOB NOT NULL) STRICT; "
+        "CREATE INDEX messages_of_device ON messages (device_id, sequence); "
+        "INSERT INTO messages VALUES (1, 'lamp-1', 1.5, 3, '{}', '{}', '{}', x'6f6c64'); "
+        "PRAGMA user_version = 1;"
+    )
+    connection.close()
+    for _ in range(2):
+        TelemetryFile(path, max_age_s=1e12, max_bytes=MIB).close()
+    reader = TelemetryReader(path)
+    ((sequence, old),) = reader.read(None, 0, 10)
+    assert (sequence, old.body, old.hub) == (1, b"old", "")
+    reader.close()
+
+
+def test_the_messages_of_one_hub(file: TelemetryFile, reader: TelemetryReader) -> None:
+    hubs = ["", "a.example", "b.example", "a.example"]
+    file.append([row(replace(message(b"x"), hub=hub)) for hub in hubs], NOW)
+    assert [sequence for sequence, _ in reader.read(None, 0, 9, ("a.example", ""))] == [1, 2, 4]
+    assert [sequence for sequence, _ in reader.read(None, 2, 9, ("a.example", "a.example"))] == [4]
+    assert [sequence for sequence, _ in reader.read(None, 0, 9, ("c.example", "c.example"))] == []
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="can't be opened"):
         TelemetryFile(tmp_path / "no" / "telemetry.db", max_age_s=1, max_bytes=MIB)
@@ -184,7 +212,7 @@ def test_every_message_comes_back_as_it_was(
 ) -> None:
     path = tmp_path_factory.mktemp("telemetry") / "one.db"
     file, reader = TelemetryFile(path, max_age_s=100, max_bytes=MIB), TelemetryReader(path)
-    sent = replace(message(body), properties=properties, system=system)
+    sent = replace(message(body), properties=properties, system=system, hub="b.example")
     file.append([row(sent)], NOW)
     assert reader.read(None, 0, 1) == [(1, sent)]
     reader.close()
