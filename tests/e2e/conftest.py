@@ -10,7 +10,9 @@ import pytest
 
 from support.device_key import DeviceKey
 from support.digicert_process import DigiCertProcess
+from support.enrolling import symmetric_individual
 from support.node_client import NodeClient
+from support.raw_device import DpsDevice, HubDevice
 from support.running_service import RunningService
 
 _numbers = count(1)
@@ -54,6 +56,21 @@ def outside_service(folder: Path, digicert: DigiCertProcess) -> RunningService:
         folder,
         environment={"ACCREDIT_DIGICERT_URL": digicert.url, "ACCREDIT_PATIENCE_MS": str(PATIENCE_MS)},
     )
+
+
+@pytest.fixture
+def healthy(service: RunningService, name: str) -> Iterator[None]:
+    """A device that is connected all the while, and works before and after."""
+    good = f"healthy-{name}"
+    secret = symmetric_individual(service, good)
+    with DpsDevice(service, good, key=secret) as device:
+        assert device.registers().status == 200
+    with HubDevice(service, good, key=secret) as hub:
+        hub.sends()
+        yield
+        hub.sends()
+    with DpsDevice(service, good, key=secret) as device:
+        assert device.registers().status == 200
 
 
 @pytest.fixture

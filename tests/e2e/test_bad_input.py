@@ -1,4 +1,4 @@
-"""What strangers send to the open ports: each is closed or answered as its protocol says, and a good device beside it notices nothing.
+"""What strangers send where MQTT is spoken, on 8883 and inside WebSocket: each is closed or answered as its protocol says, and a good device beside it notices nothing.
 
 Nothing of it may leave a traceback in the log: the `service` fixture looks for one at the end.
 """
@@ -6,7 +6,6 @@ Nothing of it may leave a traceback in the log: the `service` fixture looks for 
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -14,27 +13,21 @@ from collections.abc import Iterator
 import pytest
 
 from accredit.wire import mqtt, topics
+from support.channels import MQTT_CHANNELS, Open, tls_socket
 from support.enrolling import symmetric_individual
-from support.raw_device import DpsDevice, HubDevice, MqttDevice, tls_socket
+from support.raw_device import DpsDevice, HubDevice, MqttDevice
 from support.running_service import RunningService
+
+pytestmark = pytest.mark.usefixtures("healthy")
 
 CONNECT = mqtt.Connect("x", "0ne/registrations/x/api-version=2019-03-31", b"x")
 KIB = 1024
 
 
-@pytest.fixture(autouse=True)
-def healthy(service: RunningService, name: str) -> Iterator[None]:
-    """A device that is connected all the while, and works before and after."""
-    good = f"healthy-{name}"
-    secret = symmetric_individual(service, good)
-    with DpsDevice(service, good, key=secret) as device:
-        assert device.registers().status == 200
-    with HubDevice(service, good, key=secret) as hub:
-        hub.sends()
-        yield
-        hub.sends()
-    with DpsDevice(service, good, key=secret) as device:
-        assert device.registers().status == 200
+@pytest.fixture(params=MQTT_CHANNELS.values(), ids=MQTT_CHANNELS.keys())
+def over(request: pytest.FixtureRequest) -> Open:
+    """Each way to reach the front that speaks MQTT."""
+    return request.param
 
 
 def field(text: str) -> bytes:
@@ -65,16 +58,16 @@ class TestBeforeAConnection:
             "PUBLISH", "SUBSCRIBE", "a CONNECT cut short", "a reserved flag", "another name", "a CONNECT of 32 KiB",
         ],
     )  # fmt: skip
-    def test_the_connection_ends(self, service: RunningService, data: bytes) -> None:
-        with MqttDevice(service) as device:
+    def test_the_connection_ends(self, service: RunningService, over: Open, data: bytes) -> None:
+        with MqttDevice(service, over=over) as device:
             device.say_bytes(data)
             assert device.is_closed()
 
     @pytest.mark.parametrize(("level", "code"), [(3, 1), (5, 1)])
     def test_another_level_is_answered_and_closed(
-        self, service: RunningService, level: int, code: int
+        self, service: RunningService, over: Open, level: int, code: int
     ) -> None:
-        with MqttDevice(service) as device:
+        with MqttDevice(service, over=over) as device:
             assert device.connects(mqtt.Connect("x", "y", level=level)) == code
             assert device.is_closed()
 
@@ -90,9 +83,9 @@ class TestBeforeAConnection:
         ids=["no client id", "no user name", "an odd user name", "another scope", "another hub"],
     )
     def test_a_connect_for_nobody_here_is_answered_and_closed(
-        self, service: RunningService, connect: mqtt.Connect, code: int
+        self, service: RunningService, over: Open, connect: mqtt.Connect, code: int
     ) -> None:
-        with MqttDevice(service) as device:
+        with MqttDevice(service, over=over) as device:
             assert device.connects(connect) == code
             assert device.is_closed()
 
@@ -120,8 +113,8 @@ class TestBeforeAConnection:
 
 
 @pytest.fixture
-def connected(service: RunningService, name: str) -> Iterator[DpsDevice]:
-    with DpsDevice(service, name, key=symmetric_individual(service, name)) as device:
+def connected(service: RunningService, name: str, over: Open) -> Iterator[DpsDevice]:
+    with DpsDevice(service, name, key=symmetric_individual(service, name), over=over) as device:
         yield device
 
 
@@ -163,20 +156,6 @@ class TestOnAConnection:
         assert connected.hears() == mqtt.SubAck(9, (mqtt.FAILURE,))
         assert connected.registers().status == 200
 
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"[]", b"{", b"\xff", b'{"registrationId": 7}', b'{"registrationId": "another"}',
-            b'{"payload": ' + b"[" * 100_000,
-        ],
-        ids=["an array", "half an object", "not UTF-8", "a number for an id", "another id", "deep nesting"],
-    )  # fmt: skip
-    def test_a_body_that_is_none_is_answered(self, connected: DpsDevice, body: bytes) -> None:
-        answer = connected.asks(topics.Register("1"), body)
-        assert (answer.status, answer.error_code // 1000) == (400, 400)
-        assert answer.document["trackingId"]
-        assert connected.registers().status == 200
-
     def test_a_ping_is_answered(self, connected: DpsDevice) -> None:
         connected.say(mqtt.PingReq())
         assert connected.hears() == mqtt.PingResp()
@@ -190,11 +169,11 @@ class TestOnAConnection:
 
 class TestAtTheHub:
     @pytest.fixture
-    def device(self, service: RunningService, name: str) -> Iterator[HubDevice]:
+    def device(self, service: RunningService, name: str, over: Open) -> Iterator[HubDevice]:
         secret = symmetric_individual(service, name)
         with DpsDevice(service, name, key=secret) as device:
             device.registers()
-        with HubDevice(service, name, key=secret) as hub:
+        with HubDevice(service, name, key=secret, over=over) as hub:
             assert hub.code == 0
             yield hub
 
@@ -225,72 +204,6 @@ class TestAtTheHub:
         device.sends(b"x" * 255 * KIB)
         (row,) = device.service.telemetry(device.device_id)
         assert len(row["body"]) == 255 * KIB
-
-
-def answers(service: RunningService, data: bytes) -> list[int]:
-    """The status of each answer on one connection, read to its end."""
-    with tls_socket(service, service.https_port) as connection:
-        with contextlib.suppress(ConnectionError, ssl.SSLError):  # it may be refused before all is sent
-            connection.sendall(data)
-        received = b""
-        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
-            while chunk := connection.recv(65_536):
-                received += chunk
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
-
-
-class TestHTTP:
-    @pytest.mark.parametrize(
-        ("data", "status"),
-        [
-            (b"nonsense\r\n\r\n", 400),
-            (mqtt.encode(CONNECT) + b"\r\n\r\n", 400),
-            (b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n", 400),
-            (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 64 * KIB + b"\r\n\r\n", 431),
-            (b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
-            (b"GET /" + b"y" * 64 * KIB + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
-            (b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", 413),
-            (b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
-            (b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-            (b"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
-        ],
-        ids=[
-            "no HTTP", "MQTT", "another version", "a field of 64 KiB", "200 fields", "a path of 64 KiB",
-            "a body of 95 MiB", "a negative length", "two lengths", "a chunk that is none",
-        ],
-    )  # fmt: skip
-    def test_is_refused_by_its_status_and_closed(
-        self, service: RunningService, data: bytes, status: int
-    ) -> None:
-        assert answers(service, data) == [status]
-
-    def test_a_chunked_body_without_end_is_cut(self, service: RunningService) -> None:
-        head = b"PUT /x/registrations/y/register HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-        chunk = b"10000\r\n" + bytes(65_536) + b"\r\n"
-        assert answers(service, head + chunk * 40)[0] in {400, 401, 413}
-
-    def test_requests_ahead_are_answered_in_turn(self, service: RunningService) -> None:
-        one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-        last = b"GET /absent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        assert answers(service, one * 3 + last) == [200, 200, 200, 404]
-
-    @pytest.mark.parametrize("offered", ["", "Sec-WebSocket-Protocol: stomp\r\n"])
-    def test_a_websocket_for_no_protocol_of_ours(self, service: RunningService, offered: str) -> None:
-        request = (
-            "GET /$iothub/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offered}\r\n"
-        )
-        (status,) = answers(service, request.encode())
-        assert 400 <= status < 500
-
-    def test_a_websocket_frame_that_is_none(self, service: RunningService) -> None:
-        request = (
-            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
-        )
-        unmasked = b"\x82\x02\xc0\x00"
-        assert answers(service, request + unmasked) == [101]
 
 
 @pytest.mark.slow

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from accredit.domain.access import Realm
+from support.channels import tls_socket
 from support.enrolling import symmetric_group, symmetric_individual
 from support.http_transcript import HTTPAnswer, read_answers
-from support.raw_device import sas_token, tls_socket
+from support.raw_device import sas_token
 from support.running_service import RunningService
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hmac
-import socket
 import ssl
 import time
 from base64 import b64decode, b64encode
@@ -18,9 +17,10 @@ from urllib.parse import quote
 import msgspec
 
 from accredit.wire import mqtt, topics
+from support import channels
+from support.channels import PATIENCE_S, Open
 from support.running_service import RunningService
 
-PATIENCE_S = 20.0
 API_VERSION = "2021-11-01-preview"
 
 
@@ -32,23 +32,6 @@ def sas_token(resource: str, key: str, ttl_s: int = 3600) -> str:
     return f"SharedAccessSignature sr={resource}&sig={quote(b64encode(digest), safe='')}&se={expires_at}"
 
 
-def tls_socket(
-    service: RunningService,
-    port: int,
-    certificate: tuple[Path, Path] | None = None,
-    patience_s: float = PATIENCE_S,
-) -> ssl.SSLSocket:
-    context = ssl.create_default_context(cafile=str(service.trust_root))
-    if certificate is not None:
-        context.load_cert_chain(*certificate)
-    plain = socket.create_connection((service.host, port), timeout=patience_s)
-    try:
-        return context.wrap_socket(plain, server_hostname=service.host)
-    except BaseException:
-        plain.close()
-        raise
-
-
 class MqttDevice:
     """One connection, from TLS on."""
 
@@ -57,9 +40,10 @@ class MqttDevice:
         service: RunningService,
         certificate: tuple[Path, Path] | None = None,
         patience_s: float = PATIENCE_S,
+        over: Open = channels.mqtt,
     ) -> None:
         self.service = service
-        self._socket = tls_socket(service, service.mqtt_port, certificate, patience_s)
+        self._socket = over(service, certificate, patience_s)
         self._decoder = mqtt.Decoder(max_packet_bytes=1 << 20)
         self._heard: list[mqtt.Packet] = []
         self._packet_id = 0
@@ -133,19 +117,20 @@ class DpsDevice(MqttDevice):
         key: str | None = None,
         token: str | None = None,
         certificate: tuple[Path, Path] | None = None,
-        api_version: str = API_VERSION,
+        api_version: str | None = API_VERSION,
+        user_name: str | None = None,
+        over: Open = channels.mqtt,
     ) -> None:
         """Proves itself by a token of this key, by this token, or by the certificate alone."""
-        super().__init__(service, certificate)
+        super().__init__(service, certificate, over=over)
         self.registration_id = registration_id
         name = topics.DpsUserName(service.id_scope, registration_id, api_version, "raw%2F1")
         resource = f"{service.id_scope}/registrations/{registration_id}"
         if key is not None:
             token = sas_token(resource, key)
         password = None if token is None else token.encode()
-        code = self.connects(
-            mqtt.Connect(registration_id, topics.format_dps_user_name(name), password, clean_session=True)
-        )
+        user_name = user_name or topics.format_dps_user_name(name)
+        code = self.connects(mqtt.Connect(registration_id, user_name, password, clean_session=True))
         assert code == 0, code
         self.say(mqtt.Subscribe(self.next_packet_id(), ((topics.DPS_RESPONSES, 1),)))
         granted = self.hears()
@@ -184,8 +169,9 @@ class HubDevice(MqttDevice):
         *,
         key: str | None = None,
         certificate: tuple[Path, Path] | None = None,
+        over: Open = channels.mqtt,
     ) -> None:
-        super().__init__(service, certificate)
+        super().__init__(service, certificate, over=over)
         self.device_id = device_id
         name = topics.HubUserName(service.host, device_id, parameters={"api-version": "2021-04-12"})
         password = None if key is None else sas_token(f"{service.host}/devices/{device_id}", key).encode()

@@ -309,6 +309,17 @@ class TestBody:
             assert "body" in message(received)
             assert it.application.disconnects == 1
 
+    async def test_a_body_that_keeps_trickling_does_not_put_the_deadline_off(self) -> None:
+        async with service(body_s=0.05) as it:
+            reader, writer = await connected(it.port)
+            writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+            ended = asyncio.create_task(reader.read())
+            while not ended.done():
+                writer.write(b"x")
+                await asyncio.wait([ended], timeout=0.005)
+            assert statuses(await ended) == [408]
+            await closed(writer)
+
     async def test_one_whose_sender_leaves_reaches_nobody(self) -> None:
         async with service() as it:
             _, writer = await connected(it.port)
