@@ -22,10 +22,9 @@ class SdkFigures:
     p99_ms: float
 
 
-def register_times(service: Measured) -> SdkFigures:
-    """In a process of its own, one device after the other. The SDK insists on port 8883, so the service must have it."""
-    group_key = secrets.token_bytes(32)
-    name = f"sdk-{secrets.token_hex(4)}"
+def enroll_group(service: Measured, name: str, group_key: bytes) -> str:
+    """A group of this key whose devices get certificates; the group's whole name."""
+    name = f"{name}-{secrets.token_hex(4)}"
     keys = {"primaryKey": group_key_text(group_key), "secondaryKey": group_key_text(secrets.token_bytes(32))}
     service.api().call(
         "PUT",
@@ -36,6 +35,13 @@ def register_times(service: Measured) -> SdkFigures:
             "clientCertificateIssuancePolicy": {"certificateAuthorityName": "builtin"},
         },
     )
+    return name
+
+
+def register_times(service: Measured) -> SdkFigures:
+    """In a process of its own, one device after the other. The SDK insists on port 8883, so the service must have it."""
+    group_key = secrets.token_bytes(32)
+    name = enroll_group(service, "sdk", group_key)
     devices = [Device.make(f"{name}-{number}", group_key) for number in range(ROUNDS)]
     facts = {
         "host": service.host,

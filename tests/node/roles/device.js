@@ -7,6 +7,10 @@
 // contentType?, contentEncoding?, properties?}.
 'use strict';
 
+// The devices of one process share no connection.
+const https = require('node:https');
+https.globalAgent = new https.Agent({ keepAlive: false });
+
 const { Client, Message } = require('azure-iot-device');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
 const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
