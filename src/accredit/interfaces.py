@@ -19,6 +19,7 @@ from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
+from accredit.domain.tpm import TpmProof
 from accredit.domain.trace import DecisionTrace
 from accredit.domain.trust_bundle import TrustBundle
 
@@ -139,6 +140,10 @@ class Store(Protocol):
     async def registrations(
         self, enrollment: EnrollmentRef | None, cursor: str | None, limit: int
     ) -> Page[Registration]: ...
+
+    async def tpm_proof(self, registration_id: RegistrationId) -> TpmProof | None:
+        """What the registration's TPM proved last."""
+        ...
 
     async def registrations_between(
         self, low: str, high: str, cursor: str | None, limit: int

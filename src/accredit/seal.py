@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 import secrets
 import stat
@@ -102,9 +103,13 @@ class Sealer:
                 f"What is sealed at {table}.{column} of {key!r} was changed, or belongs somewhere else."
             ) from None
 
-    def derive(self, label: str, size: int = 32) -> Secret:
-        """Return a key for another use, made from the sealing master key and `label` (RFC 5869)."""
-        return Secret(_expand(self._first, "accredit/derive/" + label, size))
+    def derive(self, purpose: str, context: bytes) -> Secret:
+        """Return 32 bytes for another use: the HMAC-SHA256 of `context` under a key of the purpose's own (RFC 5869).
+
+        They are the sealing master key's: when another one seals, other bytes are derived.
+        """
+        key = _expand(self._first, "accredit/derive/" + purpose, KEY_BYTES)
+        return Secret(hmac.digest(key, context, "sha256"))
 
 
 def _expand(key: Secret, label: str, size: int) -> bytes:

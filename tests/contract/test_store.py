@@ -18,6 +18,7 @@ from accredit.domain.enrollment import (
     LeafCertificates,
     ReprovisionPolicy,
     SigningCertificates,
+    TpmKeys,
 )
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
@@ -26,6 +27,7 @@ from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import OperationState, Status
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.interfaces import HubUsers, Page, Stale, Store, StoreUnavailable
 from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
@@ -285,6 +287,17 @@ class TestEnrollments:
         await store.commit([c.SaveEnrollment(some.enrollment(attestation=attestation), None)])
         assert (await store.enrollment(individual("pump-1"))).attestation == attestation
 
+    @pytest.mark.parametrize(
+        "attestation",
+        [TpmKeys(TpmKey(b"ek" * 200)), TpmKeys(TpmKey(b"ek" * 200), TpmKey(b"srk" * 100))],
+        ids=["the EK", "both keys"],
+    )
+    async def test_tpm_keys(self, store, attestation):
+        await store.commit([c.SaveEnrollment(some.enrollment(attestation=attestation), None)])
+        assert (await store.enrollment(individual("pump-1"))).attestation == attestation
+        await store.commit([c.SaveEnrollment(some.enrollment(etag="e2"), "e1")])
+        assert await store.enrollment(individual("pump-1")) == some.enrollment(etag="e2")
+
     async def test_a_group_and_an_individual_may_share_a_name(self, store):
         group, single = some.group("Pump-1", "g1"), some.enrollment("pump-1", "i1")
         await store.commit([c.SaveEnrollment(group, None), c.SaveEnrollment(single, None)])
@@ -392,6 +405,38 @@ class TestEnrollments:
         await store.commit([c.DeleteEnrollment(FLEET, "e1")])
         assert await store.registration(PUMP) == theirs
         assert (await store.operation("o1")).state is OperationState.OPEN
+
+
+class TestTpmProofs:
+    PROOF = TpmProof(TpmKey(b"srk"), 7)
+
+    async def test_the_last_one_stands(self, store):
+        assert await store.tpm_proof(PUMP) is None
+        await store.commit([c.SaveRegistration(some.registration(), None), c.SaveTpmProof(PUMP, self.PROOF)])
+        assert await store.tpm_proof(RegistrationId.parse("pump-1")) == self.PROOF
+        later = TpmProof(TpmKey(b"another srk"), 9)
+        await store.commit([c.SaveTpmProof(PUMP, later)])
+        assert await store.tpm_proof(PUMP) == later
+
+    async def test_it_goes_with_the_registration(self, store):
+        await store.commit([c.SaveRegistration(some.registration(), None), c.SaveTpmProof(PUMP, self.PROOF)])
+        await stale(store, c.DeleteRegistration(PUMP, "r0"))
+        assert await store.tpm_proof(PUMP) == self.PROOF
+        await store.commit([c.DeleteRegistration(PUMP, "r1")])
+        assert await store.tpm_proof(PUMP) is None
+
+    async def test_it_goes_with_the_individual_enrollment(self, store):
+        single = some.enrollment("Pump-1")
+        mine = some.registration("Pump-1", enrollment=single.ref)
+        await store.commit(
+            [
+                c.SaveEnrollment(single, None),
+                c.SaveRegistration(mine, None),
+                c.SaveTpmProof(PUMP, self.PROOF),
+            ]
+        )
+        await store.commit([c.DeleteEnrollment(single.ref, "e1")])
+        assert await store.tpm_proof(PUMP) is None
 
 
 class TestRegistrations:

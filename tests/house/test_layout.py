@@ -55,6 +55,7 @@ ELSEWHERE = {
     "domain/release.py": "values without behaviour; tests/contract holds the store against them",
     "domain/quota.py": "values and their accessor; tests/unit/provisioning/test_refusals.py",
     "domain/receipts.py": "values without behaviour; tests/house/test_receipts.py",
+    "domain/tpm.py": "tests/unit/wire/test_tpm.py",
     "domain/trust_bundle.py": "values without behaviour; tests/unit/administration/test_trust_bundles.py",
     "domain/registration.py": "values without behaviour; tests/unit/wire/test_dps.py",
     "fronts/health.py": "tests/unit/fronts/test_https.py and tests/docs (troubleshoot)",
@@ -95,6 +96,8 @@ ELSEWHERE = {
     "wire/service_api/policies.py": "tests/unit/administration/test_policies.py",
     "wire/service_api/queries.py": "tests/unit/wire/test_service_api.py",
     "wire/service_api/openapi.py": "tests/unit/fronts/test_openapi.py",
+    "wire/service_api/tpm.py": "tests/unit/wire/test_service_api_enrollments.py",
+    "wire/tpm_documents.py": "tests/unit/wire/test_dps.py",
     "wire/service_api/registrations.py": "tests/unit/wire/test_service_api.py",
     "wire/service_api/schemas.py": "tests/unit/fronts/test_openapi.py holds every answer against them",
 }

@@ -54,6 +54,7 @@ from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Provisioning
+from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer
 from accredit.stores import schema
@@ -70,6 +71,7 @@ HUB = "hub.example"
 BUILTIN = "builtin"
 OUTSIDE = "outside"
 KEYS = SymmetricKeys(Secret(b"p" * 32), Secret(b"s" * 32))
+SEALER = Sealer([Secret(b"m" * 32)])
 PATIENT_S = 60.0
 """Longer than any operation of a test takes in real time."""
 
@@ -107,6 +109,7 @@ class World:
             hubs=hubs,
             clock=self.clock,
             entropy=self.entropy,
+            challenges=Challenges(ID_SCOPE, SEALER.derive, self.entropy),
             id_scope=ID_SCOPE,
             owner=self.entropy.token(8).hex(),
             patience_s=self.patience_s,
@@ -419,7 +422,7 @@ async def opened(folder: Path, **more: Any) -> AsyncIterator[World]:
     """A world with both authorities and no enrollment."""
     path = folder / "state.db"
     path.write_bytes(_migrated())
-    disk = await SqliteStore.open(path, Sealer([Secret(b"m" * 32)]))
+    disk = await SqliteStore.open(path, SEALER)
     clock = HandClock()
     world = World(disk, clock, ScriptedCA(clock), **more)
     try:

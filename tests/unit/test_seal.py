@@ -84,11 +84,18 @@ class TestKeys:
         with pytest.raises(SealError, match="32 bytes, not 31"):
             Sealer([Secret(b"x" * 31)])
 
-    def test_derived_keys_depend_on_label_and_key(self):
-        assert sealer.derive("heads") == Sealer([ONE, TWO]).derive("heads")
-        derived = {sealer.derive("heads"), sealer.derive("tails"), Sealer([TWO]).derive("heads"), ONE}
-        assert len(derived) == 4
-        assert len(sealer.derive("heads", 48).reveal()) == 48
+    def test_derived_keys_depend_on_purpose_context_and_key(self):
+        assert sealer.derive("heads", b"1") == Sealer([ONE, TWO]).derive("heads", b"1")
+        derived = {
+            sealer.derive("heads", b"1"),
+            sealer.derive("heads", b"2"),
+            sealer.derive("tails", b"1"),
+            sealer.derive("heads", b""),
+            Sealer([TWO]).derive("heads", b"1"),
+            ONE,
+        }
+        assert len(derived) == 6
+        assert {len(key.reveal()) for key in derived} == {32}
 
 
 class TestFiles:

@@ -9,11 +9,18 @@ from __future__ import annotations
 import hashlib
 from typing import assert_never
 
-from accredit.domain.enrollment import Attestation, LeafCertificates, SigningCertificates, SymmetricKeys
+from accredit.domain.enrollment import (
+    Attestation,
+    LeafCertificates,
+    SigningCertificates,
+    SymmetricKeys,
+    TpmKeys,
+)
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
 from accredit.interfaces import Entropy
 from accredit.wire.service_api.attestations import AttestationSent, CertificatesSent, Kept, KeysSent
+from accredit.wire.service_api.tpm import ENDORSEMENT_KEY, TpmSent
 
 MADE_KEY_BYTES = 32
 """Azure: 32 at first, 64 lately; SDKs take 16 to 64. An HMAC-SHA256 key gains nothing above 32."""
@@ -26,6 +33,8 @@ def settled(sent: AttestationSent, present: Attestation | None, entropy: Entropy
             return _keys(sent, present, entropy)
         case CertificatesSent():
             return _certificates(sent, present)
+        case TpmSent():
+            return _tpm(sent, present)
         case _:
             assert_never(sent)
 
@@ -36,6 +45,15 @@ def _keys(sent: KeysSent, present: Attestation | None, entropy: Entropy) -> Symm
         primary=sent.primary or (kept.primary if kept else Secret(entropy.token(MADE_KEY_BYTES))),
         secondary=sent.secondary or (kept.secondary if kept else Secret(entropy.token(MADE_KEY_BYTES))),
     )
+
+
+def _tpm(sent: TpmSent, present: Attestation | None) -> TpmKeys:
+    kept = present if isinstance(present, TpmKeys) else None
+    if sent.endorsement is not None:
+        return TpmKeys(sent.endorsement, sent.storage_root)
+    if kept is not None:
+        return TpmKeys(kept.endorsement, sent.storage_root or kept.storage_root)
+    raise Malformed(f"{ENDORSEMENT_KEY} is missing.", rule="attestation-missing")
 
 
 def _certificates(

@@ -44,6 +44,7 @@ from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.register import Provisioning
 from accredit.provisioning.releases import Releases
+from accredit.provisioning.tpm import Challenges
 from accredit.seal import Sealer, SealError
 from accredit.stores.sqlite import SqliteStore
 
@@ -109,7 +110,8 @@ async def _serving(
             log.warning(
                 "port-not-served", setting=name, reason="this version does not speak what the port is for"
             )
-    store = await SqliteStore.open(config.database_path, _sealer(config))
+    sealer = _sealer(config)
+    store = await SqliteStore.open(config.database_path, sealer)
     parts.push_async_callback(store.close)
     id_scope = await found(store, clock, entropy)
     identity = TLSIdentity(config, folder, store, clock)
@@ -128,6 +130,7 @@ async def _serving(
         hubs=hubs,
         clock=clock,
         entropy=entropy,
+        challenges=Challenges(id_scope, sealer.derive, entropy),
         id_scope=id_scope,
         owner=entropy.token(8).hex(),
         patience_s=config.patience_ms / 1000,

@@ -21,6 +21,7 @@ from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
+from accredit.domain.tpm import TpmProof
 from accredit.domain.trace import DecisionTrace
 from accredit.domain.trust_bundle import TrustBundle
 
@@ -123,6 +124,14 @@ class DeleteRegistration:
 
     registration_id: RegistrationId
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTpmProof:
+    """Upsert what the registration's TPM proved last. It goes when the registration is deleted."""
+
+    registration_id: RegistrationId
+    proof: TpmProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +345,7 @@ Change = (
     | AssertAuthority
     | SaveRegistration
     | DeleteRegistration
+    | SaveTpmProof
     | RecordCertificate
     | AppendLeaf
     | SaveHubDevice

@@ -8,6 +8,7 @@ from typing import Any
 
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmKey
 
 
 class EnrollmentKind(StrEnum):
@@ -47,7 +48,18 @@ class SigningCertificates:
     secondary: bytes | None = None
 
 
-Attestation = SymmetricKeys | LeafCertificates | SigningCertificates
+@dataclass(frozen=True, slots=True)
+class TpmKeys:
+    """`attestation.tpm`, of individual enrollments only. The endorsement key is what a device is held against.
+
+    Azure: a storage root key may be named too; the one that the device presents counts, since clearing a TPM makes a new one.
+    """
+
+    endorsement: TpmKey
+    storage_root: TpmKey | None = None
+
+
+Attestation = SymmetricKeys | LeafCertificates | SigningCertificates | TpmKeys
 
 
 @dataclass(frozen=True, slots=True)

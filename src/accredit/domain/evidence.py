@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from accredit.domain.enrollment import Enrollment
 from accredit.domain.ids import RegistrationId
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmKey, TpmProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,23 @@ class SasToken:
 
 
 @dataclass(frozen=True, slots=True)
+class TpmEndorsement:
+    """A TPM's endorsement key and storage root key, unjudged, and the token that it made with the key of a challenge.
+
+    Without a token the device has not been challenged yet.
+    """
+
+    endorsement: TpmKey
+    storage_root: TpmKey
+    token: SasToken | None
+
+
+@dataclass(frozen=True, slots=True)
 class NothingShown:
     """Neither a token nor a client certificate."""
 
 
-Evidence = PresentedChain | SasToken | NothingShown
+Evidence = PresentedChain | SasToken | TpmEndorsement | NothingShown
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +71,21 @@ class ProvenChain:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenTpm:
+    """The TPM that proved a TPM enrollment: it holds the enrolled EK, and the SRK of `proof`.
+
+    From `hub_secret` the device's keys at its hub are made, for each assignment anew (`policy/tpm_challenge.py`).
+    """
+
+    endorsement: TpmKey
+    proof: TpmProof
+    hub_secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class Attested:
     """The receipt: this device proved that it is `registration_id` of `enrollment`. Made in `provisioning/attest.py`."""
 
     registration_id: RegistrationId
     enrollment: Enrollment
-    proof: DeviceKeys | ProvenChain
+    proof: DeviceKeys | ProvenChain | ProvenTpm

@@ -144,6 +144,7 @@ class Assigned:
     """Answer: done. `certified` when the request carried a CSR; `csr_field` is the field that it came in.
 
     `trust_bundle` is the one that the enrollment names.
+    `tpm_activation` is the blob with the hub's key for a device that attested by TPM.
     """
 
     registration: Registration
@@ -151,6 +152,7 @@ class Assigned:
     certified: Certified | None
     csr_field: str | None
     trust_bundle: TrustBundle | None = None
+    tpm_activation: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +180,10 @@ class Ended:
 
 
 Answer = Assigned | Assigning | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """What a TPM must open before its device is anybody: the blob holds the key to sign the token with."""
+
+    blob: bytes

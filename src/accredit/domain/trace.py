@@ -16,6 +16,7 @@ MAX_STEPS = 16
 class Asked(StrEnum):
     """Which call was refused."""
 
+    CHALLENGE = "challenge"
     REGISTER = "register"
     STATUS = "operation status"
     LOOKUP = "state lookup"

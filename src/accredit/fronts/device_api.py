@@ -18,12 +18,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
-from accredit.domain.evidence import Evidence, NothingShown, PresentedChain
+from accredit.domain.evidence import Evidence, NothingShown, PresentedChain, TpmEndorsement
 from accredit.domain.ids import RegistrationId
-from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Request
+from accredit.domain.registration import Answer, Assigned, Assigning, Challenged, Ended, Request
+from accredit.domain.tpm import TpmKey
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
 from accredit.wire import dps, refusals, sas
+from accredit.wire.dps_challenge import challenge_body
 from accredit.wire.pem import IssuerPems
 
 JSON = "application/json; charset=utf-8"
@@ -38,6 +40,8 @@ class Provisions(Protocol):
     id_scope: str
 
     async def register(self, request: Request) -> Answer: ...
+
+    async def challenge(self, request: Request) -> Challenged | Ended: ...
 
     async def status(self, request: Request, operation_id: str) -> Answer: ...
 
@@ -73,6 +77,8 @@ class _DeviceAPI:
 
     async def register(self, http: HTTPRequest) -> Response:
         async def ask(request: Request) -> Response:
+            if isinstance(request.evidence, TpmEndorsement) and request.evidence.token is None:
+                return self._challenged(request, await self._provisioning.challenge(request))
             return self._answered(request, await self._provisioning.register(request))
 
         return await self._call(http, ask)
@@ -125,7 +131,7 @@ class _DeviceAPI:
         document.check(registration_id)
         return Request(
             registration_id=registration_id,
-            evidence=_evidence(http),
+            evidence=_evidence(http, document.tpm),
             csr_fields=document.csr_fields,
             payload=document.payload,
             api_version=api_version,
@@ -147,6 +153,13 @@ class _DeviceAPI:
             headers["retry-after"] = str(retry_after_s)
         return _response(status, body, request.tracking_id, headers)
 
+    def _challenged(self, request: Request, challenge: Challenged | Ended) -> Response:
+        if isinstance(challenge, Ended):
+            return self._answered(request, challenge)
+        wire = refusals.CHALLENGE
+        body = challenge_body(wire.code, challenge.blob, request.tracking_id, self._clock.now())
+        return _response(wire.http, body, request.tracking_id, {"x-ms-error-code": str(wire.code)})
+
     def _refused(self, wire: refusals.Wire, message: str, tracking_id: str) -> Response:
         body = dps.error_body(wire.code, message, tracking_id, self._clock.now())
         headers = {"x-ms-error-code": str(wire.code)}
@@ -165,11 +178,17 @@ def _parameter(http: HTTPRequest, name: str) -> str | None:
     return next((value for key, value in http.query_params.multi_items() if key.lower() == name), None)
 
 
-def _evidence(http: HTTPRequest) -> Evidence:
-    """A token counts before a certificate: a device may keep its TLS certificate and still sign."""
+def _evidence(http: HTTPRequest, tpm: tuple[TpmKey, TpmKey] | None) -> Evidence:
+    """A token counts before a certificate: a device may keep its TLS certificate and still sign.
+
+    A TPM that is named must be proven, whatever else is shown.
+    """
     header = http.headers.get("authorization")
-    if header:
-        return sas.parse(header)
+    token = sas.parse(header) if header else None
+    if tpm is not None:
+        return TpmEndorsement(*tpm, token)
+    if token is not None:
+        return token
     tls = http.scope.get("extensions", {}).get("tls", {})
     chain = tuple(tls.get("client_cert_chain_der", ()))
     return PresentedChain(chain) if chain else NothingShown()

@@ -13,11 +13,12 @@ from typing import Literal
 from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
 from accredit.domain.credential import Certified
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
-from accredit.domain.evidence import DeviceKeys, ProvenChain
+from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenTpm
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB, HubKind
 from accredit.domain.registration import Issued
 from accredit.interfaces import Store
+from accredit.policy import tpm_challenge
 
 
 class EmbeddedHub:
@@ -77,6 +78,8 @@ class EmbeddedHub:
                 pass
             case ProvenChain(chain):
                 thumbprint = hashlib.sha256(chain[0]).digest()
+            case ProvenTpm(hub_secret=secret):
+                keys = tpm_challenge.hub_keys(secret, issued.operation_id)
         return HubDevice(
             device_id=allocated.device_id,
             registration_id=allocated.registration_id,

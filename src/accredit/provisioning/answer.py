@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accredit.domain.credential import Certified
-from accredit.domain.errors import Conflict, NotFound
+from accredit.domain.errors import AccreditError, Conflict, NotFound
 from accredit.domain.evidence import Attested
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import (
@@ -100,6 +100,21 @@ def disabled(
         created_at=now if previous is None else previous.created_at,
         updated_at=now if previous is None else previous.updated_at,
         etag="" if previous is None else previous.etag,
+    )
+
+
+def unknown(operation_id: str, registration_id: RegistrationId, refusal: AccreditError, now: int) -> Ended:
+    """What a TPM device is told that is not enrolled (Azure: 200 with status `failed` and 404201)."""
+    return Ended(
+        operation_id=operation_id,
+        registration_id=registration_id,
+        status=Status.FAILED,
+        error_code=on_the_wire(refusal).code,
+        error_message=refusal.message,
+        device_id=None,
+        created_at=now,
+        updated_at=now,
+        etag="",
     )
 
 

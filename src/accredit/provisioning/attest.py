@@ -15,31 +15,57 @@ from accredit.domain.enrollment import (
     LeafCertificates,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.errors import Unauthenticated
-from accredit.domain.evidence import Attested, DeviceKeys, NothingShown, PresentedChain, ProvenChain, SasToken
+from accredit.domain.evidence import (
+    Attested,
+    DeviceKeys,
+    NothingShown,
+    PresentedChain,
+    ProvenChain,
+    ProvenTpm,
+    SasToken,
+    TpmEndorsement,
+)
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Operation, Registration, Request
 from accredit.interfaces import Store
 from accredit.observe import log
 from accredit.policy import admission, chains, symmetric_keys, wrong_keys
+from accredit.provisioning.allocate import changed_meanwhile
 from accredit.provisioning.explain import Trail
+from accredit.provisioning.tpm import Challenges, enrolled
 
 Turn = Callable[[str], Awaitable[None]]
 
 
 async def attest(
-    store: Store, request: Request, trail: Trail, id_scope: str, now: int, turn: Turn
+    store: Store,
+    request: Request,
+    trail: Trail,
+    challenges: Challenges,
+    now: int,
+    turn: Turn,
+    *,
+    again: bool = False,
 ) -> Attested:
-    """Raises Unauthenticated, with the reason kept for the operator.
+    """Raises Unauthenticated, with the reason kept for the operator; NotFound for a TPM that is not enrolled.
 
+    `again` for a device that asks about what it has registered: its TPM may prove itself as it did then.
     `turn` is awaited before a search that nothing but the proof itself leads: neither an enrollment of the id nor the
     group that owns its registration. What was tried is noted on the trail.
     """
     evidence = request.evidence
     individual = await store.enrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, request.registration_id.key))
     match evidence:
+        case TpmEndorsement():
+            return await _by_tpm(store, request, evidence, individual, trail, challenges, now, again=again)
+        case SasToken() if again and individual and isinstance(individual.attestation, TpmKeys):
+            keys = individual.attestation
+            return await _by_tpm_again(store, request, evidence, individual, keys, trail, challenges, now)
         case SasToken():
+            id_scope = challenges.id_scope
             return await _by_token(store, request, evidence, individual, trail, id_scope, now, turn)
         case PresentedChain():
             return await _by_chain(store, request, evidence, individual, trail, now, turn)
@@ -49,6 +75,44 @@ async def attest(
                 rule="nothing-shown",
                 evidence="neither a token nor a client certificate was shown",
             )
+
+
+async def _by_tpm(
+    store: Store,
+    request: Request,
+    shown: TpmEndorsement,
+    individual: Enrollment | None,
+    trail: Trail,
+    challenges: Challenges,
+    now: int,
+    *,
+    again: bool,
+) -> Attested:
+    registration_id = request.registration_id
+    trail.tried = () if individual is None else (individual,)
+    enrollment = enrolled(individual, registration_id, shown)
+    if shown.token is not None:
+        symmetric_keys.check_terms(shown.token, challenges.id_scope, registration_id, now)
+    before = await store.tpm_proof(registration_id) if again else None
+    return Attested(registration_id, enrollment, challenges.proof(registration_id, shown, now, before))
+
+
+async def _by_tpm_again(
+    store: Store,
+    request: Request,
+    token: SasToken,
+    individual: Enrollment,
+    keys: TpmKeys,
+    trail: Trail,
+    challenges: Challenges,
+    now: int,
+) -> Attested:
+    registration_id = request.registration_id
+    trail.tried = (individual,)
+    symmetric_keys.check_terms(token, challenges.id_scope, registration_id, now)
+    before = await store.tpm_proof(registration_id)
+    proof = challenges.proof_again(registration_id, keys.endorsement, token, now, before)
+    return Attested(registration_id, individual, proof)
 
 
 async def _by_token(
@@ -129,7 +193,12 @@ async def _by_chain(
 
 
 def _other_mechanism(shown: str, enrollment: Enrollment) -> Unauthenticated:
-    kind = {SymmetricKeys: "symmetric keys", LeafCertificates: "X.509", SigningCertificates: "X.509"}
+    kind = {
+        SymmetricKeys: "symmetric keys",
+        LeafCertificates: "X.509",
+        SigningCertificates: "X.509",
+        TpmKeys: "TPM",
+    }
     return Unauthenticated(
         "Unauthorized",
         rule="attestation-mechanism",
@@ -138,10 +207,21 @@ def _other_mechanism(shown: str, enrollment: Enrollment) -> Unauthenticated:
     )
 
 
-def resumed(operation: Operation, enrollment: Enrollment) -> Attested:
-    """The proof that stood behind a committed intent: the intent was written after it, and only then."""
+async def resumed(
+    store: Store, operation: Operation, enrollment: Enrollment, challenges: Challenges
+) -> Attested:
+    """The proof that stood behind a committed intent: the intent was written after it, and only then.
+
+    Raises Refused when the registration was deleted meanwhile, and what its TPM had proven with it.
+    """
+    proof: DeviceKeys | ProvenChain | ProvenTpm
     if operation.bootstrap_certificate is not None:
-        proof: DeviceKeys | ProvenChain = ProvenChain((operation.bootstrap_certificate,))
+        proof = ProvenChain((operation.bootstrap_certificate,))
+    elif isinstance(enrollment.attestation, TpmKeys):
+        before = await store.tpm_proof(operation.registration_id)
+        if before is None:
+            raise changed_meanwhile()
+        proof = challenges.proven(operation.registration_id, enrollment.attestation.endorsement, before)
     else:
         assert isinstance(enrollment.attestation, SymmetricKeys)
         proof = symmetric_keys.device_keys(enrollment.attestation, operation.key_spelling)

@@ -15,9 +15,17 @@ from accredit.domain.enrollment import (
     LeafCertificates,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.errors import AccreditError
-from accredit.domain.evidence import Attested, Evidence, NothingShown, PresentedChain, SasToken
+from accredit.domain.evidence import (
+    Attested,
+    Evidence,
+    NothingShown,
+    PresentedChain,
+    SasToken,
+    TpmEndorsement,
+)
 from accredit.domain.registration import Allocated, Registration, Request
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import MAX_STEPS, Asked, DecisionTrace, Step, shown
@@ -127,6 +135,9 @@ def _showed(evidence: Evidence) -> str:
         case PresentedChain():
             number = len(evidence.certificates)
             return f"showed a client certificate, {number} in its chain"
+        case TpmEndorsement(token=token):
+            signed = "no token" if token is None else f"a SAS token for {token.resource[:200]!r}"
+            return f"showed a TPM's endorsement key and storage root key, and {signed}"
         case NothingShown():
             return "showed neither a token nor a client certificate"
 
@@ -152,5 +163,7 @@ def _mechanism(enrollment: Enrollment) -> str:
             return "symmetric key"
         case LeafCertificates() | SigningCertificates():
             return "X.509"
+        case TpmKeys():
+            return "TPM"
         case other:
             return type(other).__name__

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store
+from accredit.provisioning.tpm import Challenges
 
 LEASE_S = 60
 """How long an operation belongs to its owner without a sign of life; longer than any call to an authority."""
@@ -17,6 +18,7 @@ class Means:
     """`patience_s` is how long a register call waits for its authority before it
     answers `assigning`, `ca_retry_s` how long an operation may stay open; `key_reuse` is refuse, warn or allow.
     `pause_after_failures` in a row pause a proven device, 0 never does. `owner` names this process in leases.
+    `challenges` knows what is sent into TPMs.
     """
 
     store: Store
@@ -24,6 +26,7 @@ class Means:
     hubs: Hubs
     clock: Clock
     entropy: Entropy
+    challenges: Challenges
     id_scope: str
     owner: str
     patience_s: float = 1.5

@@ -38,6 +38,7 @@ from accredit.provisioning.intent import Superseded
 from accredit.provisioning.issue import PROFILE, Wanted, profile_name
 from accredit.provisioning.means import LEASE_S, Means, pause
 from accredit.provisioning.pursue import Pursuit
+from accredit.provisioning.tpm import remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Orders:
         open_one = await self._store.open_operation(allocated.registration_id)
         operation = self._operation(allocated, request, wanted)
         if open_one is not None and _same_order(open_one, operation):
+            if proof := remembered(allocated.attested):
+                await self._store.commit(proof)
             return Placed(open_one.id, allocated.attested)
         enrollment, previous = allocated.attested.enrollment, allocated.previous
         registration = _assigning(operation, previous, names.etag(self._means.entropy))
@@ -74,6 +77,7 @@ class Orders:
             *admission.room(allocated.attested, previous),
             SaveRegistration(registration, None if previous is None else previous.etag),
             OpenOperation(operation, None if open_one is None else open_one.id),
+            *remembered(allocated.attested),
         ]
         await self._store.commit(unit)
         self._start(operation)

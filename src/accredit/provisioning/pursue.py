@@ -155,8 +155,8 @@ class Pursuit:
         if enrollment is None or enrollment.etag != operation.enrollment_etag:
             raise changed_meanwhile()
         previous = await self._store.registration(operation.registration_id)
-        hubs = await self._means.hub_names()
-        return still_allocated(operation, resumed(operation, enrollment), previous, hubs)
+        attested = await resumed(self._store, operation, enrollment, self._means.challenges)
+        return still_allocated(operation, attested, previous, await self._means.hub_names())
 
     async def _deliver(self, issued: IssuedChain) -> None:
         """Record, bind and complete in one unit, or keep the certificate on record unbound."""

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from accredit.domain.changes import Change, EndSetbacks, SaveRegistration, SaveSetbacks, SaveTrace
 from accredit.domain.enrollment import Enrollment
-from accredit.domain.errors import AccreditError, Malformed, Throttled, Unauthenticated, UpstreamUnavailable
+from accredit.domain.errors import (
+    AccreditError,
+    Malformed,
+    NotFound,
+    Throttled,
+    Unauthenticated,
+    UpstreamUnavailable,
+)
 from accredit.domain.evidence import Attested
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.quota import quota_of
@@ -24,6 +31,9 @@ from accredit.provisioning.limits import Limits
 from accredit.provisioning.means import Means
 from accredit.provisioning.traces import Traces
 from accredit.wire.refusals import on_the_wire
+
+_COSTS_THE_SOURCE = (Unauthenticated, Malformed, NotFound)
+"""Before the proof, NotFound is said of a TPM that is not enrolled."""
 
 
 class Refusals:
@@ -64,7 +74,7 @@ class Refusals:
     ) -> AccreditError:
         """Log it, trace it, count it; return what the device is told."""
         told = refusal
-        if trail.attested is None and isinstance(refusal, Unauthenticated | Malformed):
+        if trail.attested is None and isinstance(refusal, _COSTS_THE_SOURCE):
             told = self.limits.failed(refusal, request.source, trail.trials)
         self._log(request.registration_id.text, request.source, request.tracking_id, refusal)
         trace = explained(request, asked, refusal, trail, self._means.now())

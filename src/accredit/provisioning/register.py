@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from accredit.domain.changes import AssertRoom, SaveHubDevice
 from accredit.domain.credential import Certified
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
-from accredit.domain.evidence import Attested
+from accredit.domain.evidence import Attested, ProvenTpm, TpmEndorsement
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import (
     Answer,
     Assigned,
     Assigning,
+    Challenged,
     Ended,
     Registration,
     Request,
@@ -39,6 +42,7 @@ from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders, Placed
 from accredit.provisioning.record import record
 from accredit.provisioning.refusals import Refusals
+from accredit.provisioning.tpm import TPM_UNKNOWN, enrolled, remembered
 from accredit.wire.service_api.certificates import serial_hex
 
 
@@ -57,18 +61,76 @@ class Provisioning:
         trail = Trail()
         try:
             outcome = await self._repeated(request, trail)
-            return await self._within_patience(outcome) if isinstance(outcome, Placed) else outcome
+            done = await self._within_patience(outcome) if isinstance(outcome, Placed) else outcome
+            return self._with_hub_key(done)
         except Disabled as refusal:
             await self._refusals.refused(request, Asked.REGISTER, refusal, trail)
             operation_id = names.operation_id(self._means.entropy)
+            if isinstance(request.evidence, TpmEndorsement):
+                # Nothing is stored by which a poll could prove itself, so it is told at once.
+                return answer.disabled(operation_id, request.registration_id, None, self._means.now())
             return Assigning(operation_id, request.registration_id, answer.POLL_AFTER_S)
         except AccreditError as refusal:
             told = await self._refusals.refused(request, Asked.REGISTER, refusal, trail)
+            if told is refusal and refusal.rule == TPM_UNKNOWN:
+                return self._unknown(request, refusal)
             if told is refusal:
                 raise
             raise told from refusal
         except StoreUnavailable as failure:
             raise self._unavailable(request, failure) from failure
+
+    async def challenge(self, request: Request) -> Challenged | Ended:
+        """What the TPM of `request.evidence`, a TpmEndorsement, must open and sign its token with.
+
+        Ended, as a failed registration, when no enrollment has its endorsement key: for such a peer nothing is sealed.
+        A device that comes with the token goes on to `register`; a front that must know before that asks `prove`.
+        """
+        shown = request.evidence
+        if not isinstance(shown, TpmEndorsement):
+            raise TypeError("only a TPM is challenged")
+        means, registration_id, trail = self._means, request.registration_id, Trail()
+        try:
+            ref = EnrollmentRef(EnrollmentKind.INDIVIDUAL, registration_id.key)
+            enrolled(await means.store.enrollment(ref), registration_id, shown)
+            return Challenged(means.challenges.blob(registration_id, shown, means.now()))
+        except AccreditError as refusal:
+            told = await self._refusals.refused(request, Asked.CHALLENGE, refusal, trail)
+            if told is refusal and refusal.rule == TPM_UNKNOWN:
+                return self._unknown(request, refusal)
+            if told is refusal:
+                raise
+            raise told from refusal
+        except StoreUnavailable as failure:
+            raise self._unavailable(request, failure) from failure
+
+    async def prove(self, request: Request) -> None:
+        """Return if the evidence proves the device; nothing is changed. For a front that must answer a proof by itself."""
+        means, trail = self._means, Trail()
+        try:
+            trail.previous = await means.store.registration(request.registration_id)
+            await attest(means.store, request, trail, means.challenges, means.now(), self._refusals.turn)
+        except AccreditError as refusal:
+            told = await self._refusals.refused(request, Asked.CHALLENGE, refusal, trail)
+            if told is refusal:
+                raise
+            raise told from refusal
+        except StoreUnavailable as failure:
+            raise self._unavailable(request, failure) from failure
+
+    def _unknown(self, request: Request, refusal: AccreditError) -> Ended:
+        operation_id = names.operation_id(self._means.entropy)
+        return answer.unknown(operation_id, request.registration_id, refusal, self._means.now())
+
+    def _with_hub_key(self, told: Answer) -> Answer:
+        """The answer that a TPM device can go to its hub with."""
+        if not isinstance(told, Assigned) or not isinstance(told.attested.proof, ProvenTpm):
+            return told
+        registration = told.registration
+        blob = self._means.challenges.activation(
+            registration.registration_id, told.attested.proof, registration.operation_id
+        )
+        return replace(told, tpm_activation=blob)
 
     async def _repeated(self, request: Request, trail: Trail) -> Assigned | Placed:
         """The ceremony, until nothing that it read was changed under it.
@@ -96,7 +158,7 @@ class Provisioning:
         trail.attested = trail.allocated = None
         previous = trail.previous = await means.store.registration(request.registration_id)
         attested = trail.attested = await attest(
-            means.store, request, trail, means.id_scope, now, self._refusals.turn
+            means.store, request, trail, means.challenges, now, self._refusals.turn
         )
         admission.admit(attested, previous)
         await self._refusals.let_pass(attested, trail)
@@ -116,6 +178,7 @@ class Provisioning:
         closing = [
             *(await self._orders.superseding(allocated) if csr_field else ()),
             *self._refusals.passed(trail),
+            *remembered(attested),
         ]
         etag = names.etag(means.entropy)
         registration = await complete(means.store, bound, csr_field, now, etag, closing)
@@ -135,7 +198,7 @@ class Provisioning:
         """How far an operation is; it must be this device's own, which proves itself again."""
         trail = Trail()
         try:
-            return await self._status(request, operation_id, trail)
+            return self._with_hub_key(await self._status(request, operation_id, trail))
         except AccreditError as refusal:
             told = await self._refusals.refused(request, Asked.STATUS, refusal, trail)
             if told is refusal:
@@ -197,7 +260,7 @@ class Provisioning:
         means = self._means
         previous = trail.previous = await means.store.registration(request.registration_id)
         attested = trail.attested = await attest(
-            means.store, request, trail, means.id_scope, means.now(), self._refusals.turn
+            means.store, request, trail, means.challenges, means.now(), self._refusals.turn, again=True
         )
         admission.check_owner(attested, previous)
         return previous, attested

@@ -16,6 +16,7 @@ from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf, LeafKind
 from accredit.domain.registration import Operation, OperationState, Registration, Status, Substatus
+from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.domain.trust_bundle import TrustBundle
 
 Row = Sequence[Any]
@@ -70,6 +71,15 @@ def registration(row: Row) -> Registration:
         _SUBSTATUSES.get(substatus),
         *rest,
     )
+
+
+def tpm_proof_values(registration_id: RegistrationId, proof: TpmProof) -> tuple[Any, ...]:
+    return registration_id.key, proof.storage_root.area, proof.epoch
+
+
+def tpm_proof(row: Row) -> TpmProof:
+    (storage_root, epoch) = row
+    return TpmProof(TpmKey(storage_root), epoch)
 
 
 def operation_values(operation: Operation) -> tuple[Any, ...]:

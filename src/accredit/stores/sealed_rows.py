@@ -19,9 +19,11 @@ from accredit.domain.enrollment import (
     ReprovisionPolicy,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmKey
 from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
 from accredit.stores.rows import Row, authority_name
@@ -106,6 +108,7 @@ def enrollment_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]
         enrollment.iot_edge,
         None if enrollment.initial_twin is None else json_text(enrollment.initial_twin),
         json_text(enrollment.settings),
+        *_tpm_values(enrollment.attestation),
         enrollment.kind.value,
         enrollment.id.key,
     )
@@ -117,6 +120,8 @@ def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ..
         keys = joined(attestation.primary, attestation.secondary)
         place = f"{enrollment.kind}/{enrollment.id.key}"
         return "symmetric", sealer.seal(keys, "enrollments", place, "sealed"), *_NO_CERTIFICATES
+    if isinstance(attestation, TpmKeys):
+        return "tpm", None, *_NO_CERTIFICATES
     primary, secondary = attestation.primary, attestation.secondary
     if isinstance(attestation, LeafCertificates):
         return "leaf", None, primary, secondary, None, None
@@ -130,14 +135,21 @@ def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ..
     )
 
 
+def _tpm_values(attestation: Attestation) -> tuple[bytes | None, bytes | None]:
+    if not isinstance(attestation, TpmKeys):
+        return None, None
+    storage_root = attestation.storage_root
+    return attestation.endorsement.area, None if storage_root is None else storage_root.area
+
+
 def enrollment(row: Row, sealer: Sealer) -> Enrollment:
     (kind, key, text, attestation, sealed, primary, secondary, generation, etag, *rest) = row
     (created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, *rest) = rest
-    (update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings) = rest
+    (update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, *tpm) = rest
     individual = kind == EnrollmentKind.INDIVIDUAL
     return Enrollment(
         RegistrationId(text, key) if individual else GroupId(text, key),
-        _attestation(attestation, f"{kind}/{key}", sealed, primary, secondary, sealer),
+        _tpm(*tpm) or _attestation(attestation, f"{kind}/{key}", sealed, primary, secondary, sealer),
         generation,
         etag,
         created_at,
@@ -152,6 +164,12 @@ def enrollment(row: Row, sealer: Sealer) -> Enrollment:
         None if initial_twin is None else msgspec.json.decode(initial_twin),
         msgspec.json.decode(settings),
     )
+
+
+def _tpm(endorsement: bytes | None, storage_root: bytes | None) -> TpmKeys | None:
+    if endorsement is None:
+        return None
+    return TpmKeys(TpmKey(endorsement), None if storage_root is None else TpmKey(storage_root))
 
 
 def _attestation(

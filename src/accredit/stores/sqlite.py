@@ -25,6 +25,7 @@ from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmProof
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import LAST_KEY, HubUsers, Page, StoreUnavailable
 from accredit.seal import Sealer
@@ -178,6 +179,10 @@ class SqliteStore(RefusalReads):
         else:
             found = self._rows(sql.REGISTRATIONS_OF_INDIVIDUAL, (enrollment.key, *rest))
         return paging.page(found, limit, rows.registration, _id, "registrations")
+
+    async def tpm_proof(self, registration_id: RegistrationId) -> TpmProof | None:
+        row = self._row(sql.TPM_PROOF, (registration_id.key,))
+        return None if row is None else rows.tpm_proof(row)
 
     async def registrations_between(
         self, low: str, high: str, cursor: str | None, limit: int

@@ -54,13 +54,13 @@ ENROLLMENT = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
 FROM enrollments WHERE kind = ? AND enrollment_key = ?"""
 ENROLLMENTS = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
 FROM enrollments
 WHERE kind = ? AND enrollment_key >= ? AND enrollment_key <= ?
 ORDER BY enrollment_key LIMIT ?"""
@@ -68,28 +68,29 @@ SYMMETRIC_GROUPS = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
 FROM enrollments WHERE kind = 'group' AND attestation = 'symmetric' ORDER BY enrollment_key"""
 GROUPS_NAMED = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
 FROM enrollments WHERE primary_subject = ? OR secondary_subject = ?"""
 ENROLLMENTS_USING = "SELECT COUNT(*) FROM enrollments WHERE authority_key = ?"
 INSERT_ENROLLMENT = """
 INSERT INTO enrollments (
   enrollment, attestation, sealed, primary_certificate, secondary_certificate, primary_subject, secondary_subject,
   generation, etag, created_at, updated_at, enabled, device_id, authority_key, authority, allocation_policy, hubs,
-  update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, kind, enrollment_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+  update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key,
+  kind, enrollment_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 UPDATE_ENROLLMENT = """
 UPDATE enrollments SET
   enrollment = ?, attestation = ?, sealed = ?, primary_certificate = ?, secondary_certificate = ?,
   primary_subject = ?, secondary_subject = ?, generation = ?, etag = ?, created_at = ?, updated_at = ?,
   enabled = ?, device_id = ?, authority_key = ?, authority = ?,
   allocation_policy = ?, hubs = ?, update_hub_assignment = ?, migrate_device_data = ?, iot_edge = ?,
-  initial_twin = ?, settings = ?
+  initial_twin = ?, settings = ?, endorsement_key = ?, storage_root_key = ?
 WHERE kind = ? AND enrollment_key = ? AND etag = ?"""
 DELETE_ENROLLMENT = "DELETE FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
 ASSERT_ENROLLMENT = "SELECT 1 FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
@@ -162,6 +163,14 @@ DELETE_REGISTRATION = "DELETE FROM registrations WHERE registration_key = ? AND 
 DELETE_INDIVIDUAL_REGISTRATION = (
     "DELETE FROM registrations WHERE registration_key = ? AND enrollment_kind = 'individual'"
 )
+
+TPM_PROOF = "SELECT storage_root_key, epoch FROM tpm_proofs WHERE registration_key = ?"
+SAVE_TPM_PROOF = """
+INSERT INTO tpm_proofs (registration_key, storage_root_key, epoch) VALUES (?, ?, ?)
+ON CONFLICT (registration_key) DO UPDATE SET storage_root_key = excluded.storage_root_key, epoch = excluded.epoch"""
+DELETE_TPM_PROOF = """
+DELETE FROM tpm_proofs WHERE registration_key = ?
+  AND NOT EXISTS (SELECT 1 FROM registrations WHERE registration_key = ?)"""
 
 # Operations.
 

@@ -42,6 +42,7 @@ class Units:
             c.AssertAuthority: self._assert_authority,
             c.SaveRegistration: self._save_registration,
             c.DeleteRegistration: self._delete_registration,
+            c.SaveTpmProof: self._save_tpm_proof,
             c.RecordCertificate: self._record_certificate,
             c.AppendLeaf: self._append_leaf,
             c.BindCertificate: self._bind_certificate,
@@ -139,6 +140,7 @@ class Units:
         unit.steps.append((sql.FORGET_NAMED, (kind.value, key), None, change))
         if kind is EnrollmentKind.INDIVIDUAL:
             unit.steps.append((sql.DELETE_INDIVIDUAL_REGISTRATION, (key,), None, change))
+            unit.steps.append((sql.DELETE_TPM_PROOF, (key, key), None, change))
             unit.steps.append((sql.SUPERSEDE_INDIVIDUAL_OPERATIONS, (key,), None, change))
 
     def _assert_enrollment(self, change: c.AssertEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
@@ -159,8 +161,13 @@ class Units:
     ) -> None:
         key = change.registration_id.key
         unit.steps.append((sql.DELETE_REGISTRATION, (key, change.etag), 1, change))
+        unit.steps.append((sql.DELETE_TPM_PROOF, (key, key), None, change))
         unit.steps.append((sql.SUPERSEDE_OPERATIONS, (key,), None, change))
         unit.steps.append(refusals.end_setbacks(key, change))
+
+    def _save_tpm_proof(self, change: c.SaveTpmProof, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        values = rows.tpm_proof_values(change.registration_id, change.proof)
+        unit.steps.append((sql.SAVE_TPM_PROOF, values, 1, change))
 
     def _record_certificate(
         self, change: c.RecordCertificate, unit: UnitOfWork, changes: Sequence[c.Change]

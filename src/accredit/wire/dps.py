@@ -15,13 +15,15 @@ import msgspec
 
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import Malformed
-from accredit.domain.evidence import Attested, ProvenChain
+from accredit.domain.evidence import Attested, ProvenChain, ProvenTpm
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
+from accredit.domain.tpm import TpmKey
 from accredit.wire.instants import iso
 from accredit.wire.pem import IssuerPems, leaf_first
 from accredit.wire.service_api.certificates import certificate_info
 from accredit.wire.service_api.trust_bundles import trust_bundle_json
+from accredit.wire.tpm_documents import TpmDocument, document_of, keys_of
 
 MAX_BODY_BYTES = 96 * 1024
 """Azure: a message to DPS is at most 96 KB."""
@@ -59,23 +61,30 @@ API_VERSIONS = frozenset(
 class RegisterDocument:
     """A register or look-up body. `csr_fields` are the (name, text) of the CSR members that were not null.
 
-    `payload` is raw JSON, None when absent or null. `tpm` tells that the device wants to attest by TPM.
+    `payload` is raw JSON, None when absent or null. `tpm` is the (endorsement key, storage root key) of a device that
+    wants to attest by TPM.
     """
 
     registration_id: str | None
     csr_fields: tuple[tuple[str, str], ...]
     payload: bytes | None
-    tpm: bool
+    tpm: tuple[TpmKey, TpmKey] | None
 
     def check(self, registration_id: RegistrationId) -> None:
-        """Raise Malformed when the body names another id than the call does, or asks for TPM attestation."""
+        """Raise Malformed when the body names another id than the call does."""
         if self.registration_id is not None and self.registration_id.lower() != registration_id.key:
             raise Malformed(
                 "registrationId in the body is not the one that the request names.",
                 rule="id-mismatch",
             )
-        if self.tpm:
-            raise Malformed("TPM attestation is not supported by this version.", rule="tpm-unsupported")
+
+    def check_without_tpm(self, registration_id: RegistrationId) -> None:
+        """The same, on a transport that can't challenge a TPM."""
+        self.check(registration_id)
+        if self.tpm is not None:
+            raise Malformed(
+                "TPM attestation is not spoken over MQTT; use HTTPS or AMQP.", rule="tpm-unsupported"
+            )
 
 
 class _Register(msgspec.Struct, rename="camel"):
@@ -83,7 +92,7 @@ class _Register(msgspec.Struct, rename="camel"):
     client_certificate_csr: str | None = None
     csr: str | None = None
     payload: msgspec.Raw = msgspec.Raw(b"null")
-    tpm: msgspec.Raw = msgspec.Raw(b"null")
+    tpm: TpmDocument | None = None
 
 
 class _Bridged(msgspec.Struct, rename="camel"):
@@ -93,7 +102,7 @@ class _Bridged(msgspec.Struct, rename="camel"):
 _REGISTER = msgspec.json.Decoder(_Register)
 _BRIDGED = msgspec.json.Decoder(_Bridged)
 _ENCODER = msgspec.json.Encoder()
-_NOTHING = RegisterDocument(None, (), None, tpm=False)
+_NOTHING = RegisterDocument(None, (), None, None)
 
 
 def register_document(body: bytes) -> RegisterDocument:
@@ -116,7 +125,7 @@ def register_document(body: bytes) -> RegisterDocument:
         document.registration_id,
         fields,
         _unless_null(document.payload),
-        _unless_null(document.tpm) is not None,
+        None if document.tpm is None else keys_of(document.tpm),
     )
 
 
@@ -185,6 +194,10 @@ def error_body(code: int, message: str, tracking_id: str, now: float) -> bytes:
     return _ENCODER.encode(_Error(code, tracking_id, message, iso(now)))
 
 
+class _Tpm(msgspec.Struct, rename="camel"):
+    authentication_key: str
+
+
 class _SymmetricKey(msgspec.Struct, rename="camel", omit_defaults=True):
     enrollment_group_id: str | None = None
 
@@ -209,6 +222,7 @@ class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     error_message: str | None = None
     symmetric_key: _SymmetricKey | None = None
     x509: _X509 | None = None
+    tpm: _Tpm | None = None
     payload: msgspec.Raw | None = None
     issued_client_certificate: str | None = None
     issued_certificate_chain: list[str] | None = None
@@ -263,6 +277,9 @@ def _assigned(answer: Assigned) -> _State:
     _add_attestation(state, answer.attested)
     if answer.trust_bundle is not None:
         state.trust_bundle = msgspec.Raw(trust_bundle_json(answer.trust_bundle))
+    if answer.tpm_activation is not None:
+        # Azure: the C, C# and Java SDKs take no assignment without it.
+        state.tpm = _Tpm(b64encode(answer.tpm_activation).decode())
     return state
 
 
@@ -271,7 +288,7 @@ def _add_attestation(state: _State, attested: Attested) -> None:
     group = enrollment.id.text if enrollment.kind is EnrollmentKind.GROUP else None
     if isinstance(attested.proof, ProvenChain):
         state.x509 = _X509(group, certificate_info(attested.proof.chain[0]))
-    else:
+    elif not isinstance(attested.proof, ProvenTpm):
         state.symmetric_key = _SymmetricKey(group)
 
 
@@ -325,9 +342,12 @@ def register_body(
     csr_field: str | None = None,
     csr: str | None = None,
     payload: bytes | None = None,
+    tpm: tuple[TpmKey, TpmKey] | None = None,
 ) -> bytes:
-    """What a device sends: `csr_field` is one of the three names above, `payload` raw JSON."""
+    """What a device sends: `csr_field` is one of the three names above, `payload` raw JSON, `tpm` its EK and SRK."""
     members: dict[str, Any] = {} if registration_id is None else {"registrationId": registration_id}
+    if tpm is not None:
+        members["tpm"] = document_of(*tpm)
     if csr_field == BRIDGED_CSR:
         inner = {} if payload is None else msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         members["payload"] = {**inner, CLIENT_CERTIFICATE_CSR: csr}
@@ -346,6 +366,7 @@ class ParsedAnswer(msgspec.Struct, frozen=True, rename="camel"):
     status: str | None = None
     registration_state: dict[str, Any] | None = None
     error_code: int | None = None
+    authentication_key: str | None = None
     message: str | None = None
     tracking_id: str | None = None
 

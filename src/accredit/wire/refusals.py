@@ -95,6 +95,9 @@ KINDS_ON_THE_WIRE: Mapping[type[AccreditError], KindOnTheWire] = MappingProxyTyp
 INTERNAL = Wire(500, 500001, SERVER_UNAVAILABLE, 30)
 """Everything that is not an AccreditError. The Python SDK repeats it for ever: hence a long retry-after."""
 
+CHALLENGE = Wire(401, 401002, NOT_AUTHORIZED)
+"""Not a refusal yet: what a TPM device is told with its challenge."""
+
 
 def on_the_wire(error: AccreditError) -> Wire:
     """The refusal's numbers; the rule's own where Azure has one, the kind's otherwise."""

@@ -54,7 +54,10 @@ _TABLE = {
     "id-mismatch": Rule(Malformed, "The id in the body is not the one that the call names."),
     "payload-csr": Rule(Malformed, "The clientCertificateCsr inside the custom payload is not a string."),
     "store-unavailable": Rule(UpstreamUnavailable, "The service's own storage cannot be written or read now."),
-    "tpm-unsupported": Rule(Malformed, "TPM attestation is not supported by this version."),
+    "tpm-key-kind": Rule(Malformed, "A TPM's key is not an RSA-2048 storage key that stays in its TPM."),
+    "tpm-keys-equal": Rule(Malformed, "The storage root key is the endorsement key."),
+    "tpm-structure": Rule(Malformed, "A TPM structure cannot be read."),
+    "tpm-unsupported": Rule(Malformed, "TPM attestation was asked for over MQTT, which has no challenge."),
     # Proof by token.
     "id-scope": Rule(Unauthenticated, "The id scope in the call is not this service's."),
     "nothing-shown": Rule(Unauthenticated, "The call carries neither a token nor a client certificate."),
@@ -67,6 +70,9 @@ _TABLE = {
     "sas-realm": Rule(Unauthenticated, "The token's policy is one of the hub, or of provisioning, and the call is the other's."),
     "sas-scope": Rule(Unauthenticated, "The token was signed for something else than what is called."),
     "sas-signature": Rule(Unauthenticated, "No key that could have made the signature did make it."),
+    # Proof by TPM.
+    "tpm-signature": Rule(Unauthenticated, "The token is not signed with the key of a challenge that still stands."),
+    "tpm-unknown": Rule(NotFound, "No individual enrollment of the registration id has the TPM's endorsement key.", 404201),
     # Proof by client certificate.
     "chain-expired": Rule(Unauthenticated, "A certificate of the chain is expired or not valid yet."),
     "chain-extension": Rule(Unauthenticated, "A certificate carries an extension that is not evaluated here."),

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
@@ -12,14 +12,24 @@ from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import NotFound, Throttled, Unauthenticated, UpstreamUnavailable
 from accredit.domain.evidence import Attested, DeviceKeys, NothingShown, PresentedChain, SasToken
 from accredit.domain.ids import DeviceId, RegistrationId
-from accredit.domain.registration import Assigned, Assigning, Registration, Request, Status
+from accredit.domain.registration import (
+    Assigned,
+    Assigning,
+    Challenged,
+    Ended,
+    Registration,
+    Request,
+    Status,
+)
 from accredit.domain.secret import Secret
 from accredit.fronts import device_api
-from accredit.wire import sas
+from accredit.wire import dps, sas
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.tpm_device import TpmDevice
 
 SCOPE = "0ne00ABCDEF"
+TPM = TpmDevice()
 BASE = f"/{SCOPE}/registrations/dev-1"
 QUERY = {"api-version": "2019-03-31"}
 TOKEN = sas.make(f"{SCOPE}/registrations/dev-1", b"k" * 32, 2_000_000_000)
@@ -61,6 +71,9 @@ class Ceremony:
 
     async def status(self, request, operation_id):
         return self._said(f"status {operation_id}", request)
+
+    async def challenge(self, request):
+        return self._said("challenge", request)
 
     async def lookup(self, request):
         return self._said("lookup", request)
@@ -117,6 +130,52 @@ def refusal(answer, http, code):
     return document["message"]
 
 
+class TestTPM:
+    """Azure: prov_device_ll_client.c (C), http.js (Node), TpmDelegatingHandler.cs, ContractAPIHttp.java."""
+
+    BODY = dps.register_body("dev-1", tpm=(TPM.endorsement, TPM.storage_root))
+
+    async def test_without_a_token_it_is_challenged(self, client, ceremony):
+        ceremony.answer = Challenged(b"the blob")
+        answer = await client.put(f"{BASE}/register", content=self.BODY)
+        assert refusal(answer, 401, 401002) == "Unauthorized"
+        assert answer.json()["authenticationKey"] == "dGhlIGJsb2I="
+        assert answer.json()["keyName"] == "registration"
+        assert "status" not in answer.json()
+        assert [call for call, _ in ceremony.asked] == ["challenge"]
+        assert ceremony.request.evidence == TPM.endorsed()
+
+    async def test_with_a_token_it_registers(self, client, ceremony):
+        await client.put(f"{BASE}/register", content=self.BODY, headers={"authorization": TOKEN})
+        assert [call for call, _ in ceremony.asked] == ["register"]
+        assert ceremony.request.evidence == TPM.endorsed(TOKEN)
+
+    async def test_a_named_tpm_counts_before_a_client_certificate(self, client, ceremony, chain):
+        chain[:] = [b"leaf"]
+        ceremony.answer = Challenged(b"the blob")
+        await client.put(f"{BASE}/register", content=self.BODY)
+        assert ceremony.request.evidence == TPM.endorsed()
+
+    async def test_one_that_is_not_enrolled_is_told_as_a_failed_registration(self, client, ceremony):
+        """ProvisioningE2ETests.cs: a normal result, `failed` with 404201."""
+        ceremony.answer = Ended(OPERATION, DEVICE, Status.FAILED, 404201, "No such.", None, 1, 1, "")
+        answer = await client.put(f"{BASE}/register", content=self.BODY)
+        assert answer.status_code == 200
+        state = answer.json()["registrationState"]
+        assert (answer.json()["status"], state["errorCode"]) == ("failed", 404201)
+        assert "assignedHub" not in state
+
+    async def test_an_assignment_brings_the_hub_s_key(self, client, ceremony):
+        ceremony.answer = replace(ASSIGNED, tpm_activation=b"blob")
+        answer = await client.put(f"{BASE}/register", content=self.BODY, headers={"authorization": TOKEN})
+        assert answer.json()["registrationState"]["tpm"] == {"authenticationKey": "YmxvYg=="}
+
+    async def test_a_look_up_is_not_challenged(self, client, ceremony):
+        await client.post(BASE, content=self.BODY)
+        assert [call for call, _ in ceremony.asked] == ["lookup"]
+        assert ceremony.request.evidence == TPM.endorsed()
+
+
 class TestRegister:
     async def test_assigned(self, client, ceremony):
         answer = await client.put(
@@ -162,9 +221,9 @@ class TestRegister:
         refusal(await client.put(f"{BASE}/register", content=body), 400, 400004)
         assert ceremony.asked == []
 
-    async def test_tpm_is_named(self, client):
+    async def test_a_tpm_without_its_keys_is_told_which(self, client):
         answer = await client.put(f"{BASE}/register", json={"tpm": {}})
-        assert "TPM" in refusal(answer, 400, 400004)
+        assert "tpm.endorsementKey" in refusal(answer, 400, 400004)
 
     async def test_an_endless_body_is_given_up(self, client, ceremony):
         sent = []

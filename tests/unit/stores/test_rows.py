@@ -12,6 +12,7 @@ from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import Leaf, LeafKind
 from accredit.domain.registration import Operation, OperationState, Registration, Status, Substatus
+from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.stores import rows
 from accredit.stores import statements as sql
 
@@ -126,6 +127,12 @@ def test_registrations(stored, value):
     found = rows.registration(row)
     assert found == value
     assert found.registration_id.text == value.registration_id.text
+
+
+@given(registration_ids, st.builds(TpmProof, st.builds(TpmKey, blobs), st.integers(0, 2**40)))
+def test_tpm_proofs(stored, registration_id, value):
+    values = rows.tpm_proof_values(registration_id, value)
+    assert rows.tpm_proof(stored(sql.SAVE_TPM_PROOF, values, sql.TPM_PROOF, (registration_id.key,))) == value
 
 
 @given(operations)

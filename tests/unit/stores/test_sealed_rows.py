@@ -12,9 +12,11 @@ from accredit.domain.enrollment import (
     ReprovisionPolicy,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmKey
 from accredit.seal import Sealer, SealError
 from accredit.stores import sealed_rows
 from accredit.stores import statements as sql
@@ -38,10 +40,12 @@ documents = st.dictionaries(
     ),
     max_size=4,
 )
+tpm_keys = st.builds(TpmKey, st.binary(max_size=99))
 attestations = (
     st.builds(SymmetricKeys, secrets, secrets)
     | st.builds(LeafCertificates, st.binary(max_size=99), st.none() | st.binary(max_size=99))
     | st.builds(SigningCertificates, st.sampled_from(ROOTS), st.none() | st.sampled_from(ROOTS))
+    | st.builds(TpmKeys, tpm_keys, st.none() | tpm_keys)
 )
 enrollments = st.builds(
     Enrollment,

@@ -13,19 +13,23 @@ from hypothesis import strategies as st
 from accredit.domain.credential import CertificateRecord, Certified, IssuedChain
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.errors import Malformed
-from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
+from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain, ProvenTpm
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status, Substatus
 from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmProof
 from accredit.domain.trust_bundle import TrustBundle
-from accredit.wire import dps
+from accredit.wire import dps, tpm
 from accredit.wire.pem import IssuerPems
 from accredit.wire.service_api.trust_bundles import trust_bundle_json
 from support import pki
+from support.tpm_device import storage_root_key
 
 NOW = 1_800_000_000.5
 DEVICE = RegistrationId.parse("Dev-1")
 KEY = Secret(b"k" * 32)
+MODULUS = b"\xc5" + bytes(254) + b"\x07"
+TPM = (tpm.endorsement_key(MODULUS), storage_root_key(MODULUS))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,7 @@ class TestRegisterBody:
     @pytest.mark.parametrize("body", [b"", b" ", b"\r\n", b"{}"])
     def test_nothing(self, body):
         """C# sends nothing at all without a payload; a poll's body is one space."""
-        assert dps.register_document(body) == dps.RegisterDocument(None, (), None, tpm=False)
+        assert dps.register_document(body) == dps.RegisterDocument(None, (), None, None)
 
     def test_python(self):
         document = dps.register_document(b'{"registrationId": "dev-1", "payload": null}')
@@ -113,25 +117,50 @@ class TestRegisterBody:
     def test_null_csr_is_none(self):
         assert dps.register_document(b'{"csr":null,"clientCertificateCsr":null}').csr_fields == ()
 
-    @pytest.mark.parametrize(("tpm", "asked"), [(b'{"endorsementKey":"AAA="}', True), (b"null", False)])
-    def test_tpm(self, tpm, asked):
-        document = dps.register_document(b'{"tpm":' + tpm + b"}")
-        assert document.tpm is asked
-        if asked:
-            with pytest.raises(Malformed, match="TPM attestation is not supported"):
-                document.check(DEVICE)
+    def test_tpm(self):
+        document = dps.register_document(dps.register_body("dev-1", tpm=TPM))
+        assert document.tpm == TPM
+        document.check(DEVICE)
+
+    def test_no_tpm(self):
+        document = dps.register_document(b'{"tpm":null}')
+        assert document.tpm is None
+        document.check_without_tpm(DEVICE)
+
+    def test_tpm_where_no_challenge_can_be_sent(self):
+        document = dps.register_document(dps.register_body("dev-1", tpm=TPM))
+        with pytest.raises(Malformed) as refusal:
+            document.check_without_tpm(DEVICE)
+        assert refusal.value.rule == "tpm-unsupported"
+        with pytest.raises(Malformed):
+            dps.register_document(b'{"registrationId":"dev-2"}').check_without_tpm(DEVICE)
+
+    @pytest.mark.parametrize(
+        ("tpm", "rule"),
+        [
+            (b"{}", "tpm-structure"),
+            (b'{"endorsementKey":"AAA="}', "tpm-structure"),
+            (b'{"endorsementKey":1}', "body-not-json"),
+            (b"[]", "body-not-json"),
+            (b"true", "body-not-json"),
+        ],
+    )
+    def test_tpm_without_its_keys(self, tpm, rule):
+        with pytest.raises(Malformed) as refusal:
+            dps.register_document(b'{"tpm":' + tpm + b"}")
+        assert refusal.value.rule == rule
 
     def test_unknown_members_are_ignored(self):
         assert dps.register_document(b'{"nonce":{"deep":[[]]},"registrationId":"a"}').registration_id == "a"
 
     @pytest.mark.parametrize("name", ["Dev-1", "dev-1", "DEV-1", None])
     def test_the_id_of_the_call_in_the_body(self, name):
-        dps.RegisterDocument(name, (), None, tpm=False).check(DEVICE)
+        dps.RegisterDocument(name, (), None, None).check(DEVICE)
 
     @pytest.mark.parametrize("name", ["dev-2", "", "dev-1 "])
     def test_another_id_in_the_body(self, name):
         with pytest.raises(Malformed) as refusal:
-            dps.RegisterDocument(name, (), None, tpm=False).check(DEVICE)
+            dps.RegisterDocument(name, (), None, None).check(DEVICE)
         assert refusal.value.rule == "id-mismatch"
 
     @pytest.mark.parametrize(
@@ -332,6 +361,21 @@ class TestAnswer:
     def test_a_client_survives_anything(self, body):
         with contextlib.suppress(Malformed):
             dps.parse_answer(body)
+
+
+class TestTPM:
+    """Azure: the C, C# and Java SDKs refuse an assignment without a key for the hub."""
+
+    def test_an_assignment_carries_the_hub_s_key(self):
+        proof = ProvenTpm(TPM[0], TpmProof(TPM[1], 7), KEY)
+        state = state_of(replace(assigned(group=False, proof=proof), tpm_activation=b"blob"))
+        assert state["tpm"] == {"authenticationKey": "YmxvYg=="}
+        assert "symmetricKey" not in state
+        assert "x509" not in state
+
+    def test_a_look_up_does_not(self):
+        proof = ProvenTpm(TPM[0], TpmProof(TPM[1], 7), KEY)
+        assert "tpm" not in json.loads(dps.registration_body(assigned(group=False, proof=proof)))
 
 
 class TestCertificatesInTheAnswer:

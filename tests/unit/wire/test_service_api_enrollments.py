@@ -19,6 +19,7 @@ from accredit.domain.enrollment import (
     ReprovisionPolicy,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
@@ -28,12 +29,18 @@ from accredit.wire.service_api.attestations import CertificatesSent, Kept, KeysS
 from accredit.wire.service_api.certificates import certificate_der, certificate_ders, certificate_info, pem
 from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.enrollments import EnrollmentSent, enrollment_document, read_enrollment
+from accredit.wire.service_api.tpm import TpmSent
+from accredit.wire.tpm import text_of
 from support import pki
+from support.tpm_device import TpmDevice
 
 DEVICE = RegistrationId.parse("Dev-1")
 GROUP = GroupId.parse("Line-1")
 ROOT = pki.root("root")
 LEAF = ROOT.issue("Dev-1")
+TPM = TpmDevice()
+EK = text_of(TPM.endorsement)
+SRK = text_of(TPM.storage_root)
 SYMMETRIC = {"type": "symmetricKey"}
 
 
@@ -163,6 +170,37 @@ def test_a_groups_own_members() -> None:
     )
 
 
+def test_a_tpm() -> None:
+    sent = attested("tpm", tpm={"endorsementKey": EK, "storageRootKey": SRK})
+    assert sent == TpmSent(TPM.endorsement, TPM.storage_root)
+
+
+@pytest.mark.parametrize("member", [{}, {"tpm": None}, {"tpm": {}}, {"tpm": {"endorsementKey": ""}}])
+def test_a_tpm_whose_key_is_to_be_kept(member: dict[str, Any]) -> None:
+    assert attested("tpm", **member) == TpmSent(None, None)
+
+
+def test_a_tpm_is_shown_with_its_keys() -> None:
+    for keys, members in (
+        (TpmKeys(TPM.endorsement), {"endorsementKey": EK}),
+        (TpmKeys(TPM.endorsement, TPM.storage_root), {"endorsementKey": EK, "storageRootKey": SRK}),
+    ):
+        shown = enrollment_document(Enrollment(DEVICE, keys, "g", "e", 1, 1))
+        assert shown["attestation"] == {"type": "tpm", "tpm": members}
+
+
+def test_a_group_has_no_tpm() -> None:
+    body = {"enrollmentGroupId": "Line-1", "attestation": {"type": "tpm", "tpm": {"endorsementKey": EK}}}
+    with pytest.raises(Malformed) as refused:
+        read_enrollment(json.dumps(body).encode(), GROUP)
+    assert refused.value.rule == "attestation-type"
+
+
+def attested(kind: str, **members: Any) -> Any:
+    body = {"registrationId": "Dev-1", "attestation": {"type": kind, **members}}
+    return read_enrollment(json.dumps(body).encode(), DEVICE).attestation
+
+
 @pytest.mark.parametrize(
     ("members", "rule"),
     [
@@ -172,7 +210,13 @@ def test_a_groups_own_members() -> None:
         ({"attestation": None}, "attestation-missing"),
         ({"attestation": {}}, "document-invalid"),
         ({"attestation": {"type": "none"}}, "attestation-type"),
-        ({"attestation": {"type": "tpm", "tpm": {"endorsementKey": "x"}}}, "tpm-unsupported"),
+        ({"attestation": {"type": "tpm", "tpm": {"endorsementKey": "x"}}}, "tpm-structure"),
+        ({"attestation": {"type": "tpm", "tpm": {"endorsementKey": 1}}}, "document-invalid"),
+        ({"attestation": {"type": "tpm", "tpm": {}, "symmetricKey": {}}}, "attestation-two"),
+        (
+            {"attestation": {"type": "tpm", "tpm": {"endorsementKey": EK, "storageRootKey": EK}}},
+            "tpm-keys-equal",
+        ),
         ({"attestation": {"type": "symmetricKey", "x509": {}}}, "attestation-two"),
         ({"attestation": {"type": "x509", "x509": {}, "symmetricKey": {}}}, "attestation-two"),
         ({"attestation": {"type": "symmetricKey", "tpm": {}}}, "attestation-two"),

@@ -19,11 +19,14 @@ from accredit.domain.enrollment import (
     LeafCertificates,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
 from accredit.wire.service_api.certificates import certificate_der, is_ca, shown
 from accredit.wire.service_api.keys import key_text, read_key
+from accredit.wire.service_api.tpm import TpmSent, read_tpm, tpm_document
+from accredit.wire.tpm_documents import TpmDocument
 
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -52,7 +55,7 @@ class CertificatesSent:
     secondary: bytes | Kept | None
 
 
-AttestationSent = KeysSent | CertificatesSent
+AttestationSent = KeysSent | CertificatesSent | TpmSent
 
 
 class _Keys(msgspec.Struct, rename="camel"):
@@ -86,21 +89,26 @@ class AttestationDocument(msgspec.Struct, rename="camel"):
     type: str
     symmetric_key: _Keys | None = None
     x509: _X509 | None = None
-    tpm: dict[str, Any] | None = None
+    tpm: TpmDocument | None = None
 
 
 def read_attestation(document: AttestationDocument, kind: EnrollmentKind) -> AttestationSent:
     """Check the document's form; exactly one mechanism, the one that `type` names."""
     mechanism = document.type.lower()
     others = {"symmetrickey": document.symmetric_key, "x509": document.x509, "tpm": document.tpm}
-    if mechanism == "tpm":
-        raise Malformed("TPM attestation is not supported by this version.", rule="tpm-unsupported")
     if mechanism not in others:
-        raise Malformed("attestation.type is not symmetricKey or x509.", rule="attestation-type")
+        raise Malformed("attestation.type is not symmetricKey, x509 or tpm.", rule="attestation-type")
     if any(value is not None for name, value in others.items() if name != mechanism):
         raise Malformed("attestation holds more than the mechanism of its type.", rule="attestation-two")
     if mechanism == "x509":
         return _x509(document.x509, kind)
+    if mechanism == "tpm":
+        if kind is EnrollmentKind.GROUP:
+            raise Malformed(
+                "An enrollment group can't attest by TPM: each TPM is enrolled by itself.",
+                rule="attestation-type",
+            )
+        return read_tpm(document.tpm)
     keys = document.symmetric_key or _Keys()
     return KeysSent(read_key(keys.primary_key, "primaryKey"), read_key(keys.secondary_key, "secondaryKey"))
 
@@ -110,6 +118,8 @@ def attestation_document(attestation: Attestation, *, keys_shown: bool) -> dict[
     if isinstance(attestation, SymmetricKeys):
         keys = {"primaryKey": key_text(attestation.primary), "secondaryKey": key_text(attestation.secondary)}
         return {"type": "symmetricKey", "symmetricKey": keys} if keys_shown else {"type": "symmetricKey"}
+    if isinstance(attestation, TpmKeys):
+        return tpm_document(attestation)
     pair = {"primary": shown(attestation.primary)}
     if attestation.secondary is not None:
         pair["secondary"] = shown(attestation.secondary)

@@ -19,6 +19,7 @@ from accredit.domain.enrollment import (
     LeafCertificates,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.wire.service_api.query_language import And, Comparison, Condition, Field, Fields, Literal, Or
 
@@ -141,6 +142,7 @@ MECHANISMS: Mapping[type[Attestation], str] = {
     SymmetricKeys: "symmetrickey",
     LeafCertificates: "x509",
     SigningCertificates: "x509",
+    TpmKeys: "tpm",
 }
 """`attestation.type` without regard to case."""
 
