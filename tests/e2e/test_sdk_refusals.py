@@ -56,19 +56,6 @@ class TestRefusals:
             await sdk_device.register(service, key.registration_id, certificate=shown)
         assert "status code 401" in str(raised.value.__cause__)
 
-    @pytest.mark.slow  # the SDK waits two seconds before its first poll
-    @over_each_transport
-    async def test_a_disabled_enrollment_is_told_as_azure_tells_it(
-        self, service: RunningService, key: DeviceKey, transport: Transport
-    ) -> None:
-        secret = enrolled(service, key.registration_id, provisioningStatus="disabled")
-        with pytest.raises(exceptions.ClientError) as raised:
-            await sdk_device.register(service, key.registration_id, transport, key=secret, csr=key.csr())
-        # `az iot` and others look for this text.
-        told = "invalid registration status disabled with a status code of 200"
-        assert told in str(raised.value.__cause__)
-        assert service.certificates(key.registration_id) == []
-
     @over_each_transport
     async def test_a_wrong_id_scope_is_a_wrong_credential(
         self, service: RunningService, name: str, transport: Transport
