@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from accredit.domain.tpm import TpmKey
+from accredit.wire import tpm
 from support.running_service import RunningService
 
 
@@ -49,4 +51,14 @@ def x509_group(service: RunningService, group: str, certificate: str, **members:
     service.put(
         f"/enrollmentGroups/{group}",
         {"enrollmentGroupId": group, "attestation": attestation, **members},
+    )
+
+
+def tpm_individual(
+    service: RunningService, registration_id: str, endorsement: TpmKey, **members: Any
+) -> None:
+    attestation = {"type": "tpm", "tpm": {"endorsementKey": tpm.text_of(endorsement)}}
+    service.put(
+        f"/enrollments/{registration_id}",
+        {"registrationId": registration_id, "attestation": attestation, **members},
     )

@@ -160,7 +160,7 @@ class DpsDevice(MqttDevice):
 
 
 class HubDevice(MqttDevice):
-    """Connects to the hub with the certificate it shows, or with a key."""
+    """Connects to the hub with the certificate it shows, or with a token: of this key, or this one."""
 
     def __init__(
         self,
@@ -168,13 +168,16 @@ class HubDevice(MqttDevice):
         device_id: str,
         *,
         key: str | None = None,
+        token: str | None = None,
         certificate: tuple[Path, Path] | None = None,
         over: Open = channels.mqtt,
     ) -> None:
         super().__init__(service, certificate, over=over)
         self.device_id = device_id
         name = topics.HubUserName(service.host, device_id, parameters={"api-version": "2021-04-12"})
-        password = None if key is None else sas_token(f"{service.host}/devices/{device_id}", key).encode()
+        if key is not None:
+            token = sas_token(f"{service.host}/devices/{device_id}", key)
+        password = None if token is None else token.encode()
         self.code = self.connects(
             mqtt.Connect(
                 device_id, topics.format_hub_user_name(name), password, clean_session=False, keep_alive_s=60

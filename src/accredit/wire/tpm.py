@@ -21,11 +21,8 @@ MAX_PUBLIC_BYTES = 512
 
 MAX_BLOB_BYTES = 1_024
 
-SEGMENT_BYTES = 470
-"""What a SASL frame of 512 bytes has room for (Azure: the C SDK's bound). A blob goes in exactly two."""
-
-MAX_NOTE_BYTES = 2 * SEGMENT_BYTES - 798
-"""A blob without its note has 798 bytes."""
+MAX_NOTE_BYTES = 2 * 470 - 798
+"""A blob without its note has 798 bytes, and must go into two SASL frames with 470 bytes of it each (`amqp_tpm.py`)."""
 
 _RSA = 0x0001
 _KEYED_HASH = 0x0008
@@ -149,11 +146,6 @@ def blob(activation: Activation) -> bytes:
         activation.note,
     )
     return b"".join(map(sized, parts))
-
-
-def halves(parcel: bytes) -> tuple[bytes, bytes]:
-    """A blob as the two SASL segments that the Java SDK counts on; neither is empty."""
-    return parcel[:SEGMENT_BYTES], parcel[SEGMENT_BYTES:]
 
 
 # The device's side.
