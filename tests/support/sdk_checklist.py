@@ -71,12 +71,10 @@ LINES = {
     14: Line(
         "TPM over AMQP: two data challenges, 0x80 and 0xC1",
         ("AmqpsProvisioningSaslHandler.java",),
-        awaits="TPM attestation",
     ),
     15: Line(
         "TPM over HTTPS: 401 with `authenticationKey` and `keyName` and without `status`; the final state has its own key",
         ("prov_device_ll_client.c", "HttpAuthStrategyTpm.cs"),
-        awaits="TPM attestation",
     ),
     16: Line(
         "A state in every final answer, with id and status; certificateInfo whole or not at all",

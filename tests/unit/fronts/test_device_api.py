@@ -131,7 +131,7 @@ def refusal(answer, http, code):
 
 
 class TestTPM:
-    """Azure: prov_device_ll_client.c (C), http.js (Node), TpmDelegatingHandler.cs, ContractAPIHttp.java."""
+    """Checklist 15: prov_device_ll_client.c (C), http.js (Node), TpmDelegatingHandler.cs, ContractAPIHttp.java."""
 
     BODY = dps.register_body("dev-1", tpm=(TPM.endorsement, TPM.storage_root))
 

@@ -41,7 +41,7 @@ def test_what_is_no_word_is_refused(data: bytes) -> None:
 
 @given(st.binary(min_size=2, max_size=2 * tpm.MAX_PART_BYTES))
 def test_a_blob_goes_in_two_parts_as_java_demands(blob: bytes) -> None:
-    """AmqpsProvisioningSaslHandler.java: the control bytes are compared with 0x80 and 0xC1."""
+    """Checklist 14, AmqpsProvisioningSaslHandler.java: the control bytes are compared with 0x80 and 0xC1."""
     first, last = tpm.parts(blob)
     assert (first[0], last[0]) == (0x80, 0xC1)
     # Node, sasl_tpm.js: a challenge of one byte is the call for the storage root key.
