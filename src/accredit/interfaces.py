@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -13,14 +13,16 @@ from accredit.domain.credential import CertificateRecord, IssuedChain, Order, Re
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
-from accredit.domain.issuance_log import Leaf
+from accredit.domain.issuance_log import Leaf, PlacedLeaf
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
+from accredit.domain.merkle import Node
 from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.tpm import TpmProof
 from accredit.domain.trace import DecisionTrace
+from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
 
 Row_co = TypeVar("Row_co", covariant=True)
@@ -182,6 +184,26 @@ class Store(Protocol):
     ) -> Page[CertificateRecord]: ...
 
     async def leaves(self, cursor: str | None, limit: int) -> Page[Leaf]: ...
+
+    async def unplaced_leaves(self, limit: int) -> Sequence[PlacedLeaf]:
+        """The oldest leaves that have no place in the tree yet, in the order in which they get one."""
+        ...
+
+    async def placed_leaves(self, start: int, limit: int) -> Sequence[PlacedLeaf]:
+        """Leaves from this place on."""
+        ...
+
+    async def placed_leaf(self, sha256: bytes) -> PlacedLeaf | None:
+        """The newest leaf about this certificate (or CSR), by its SHA-256, that has its place."""
+        ...
+
+    async def log_nodes(self, nodes: Collection[Node]) -> Mapping[Node, bytes]:
+        """The hashes of these whole subtrees (`domain/merkle.py`), as far as they are there."""
+        ...
+
+    async def tree_head(self, size: int | None = None) -> TreeHead | None:
+        """The newest head, or the one of this size."""
+        ...
 
     async def linked_hubs(self) -> Sequence[LinkedHub]:
         """What the operator linked, by key; the first embedded hub is among them only where its settings were changed."""

@@ -28,6 +28,7 @@ from accredit.domain.registration import OperationState, Status
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
+from accredit.domain.tree_head import TreeHead
 from accredit.interfaces import HubUsers, Page, Stale, Store, StoreUnavailable
 from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
@@ -684,6 +685,44 @@ class TestCertificates:
             await store.commit([c.AppendLeaf(leaf)])
         assert await walk(lambda cursor: store.leaves(cursor, 2)) == [leaves[:2], leaves[2:4], leaves[4:]]
         assert str((await store.leaves(None, 1)).rows[0].authority) == "MyCA"
+
+
+class TestLogTree:
+    """Places, nodes and heads; `tests/unit/provisioning/test_sequencer.py` lets it grow as the service does."""
+
+    HEAD = TreeHead(2, digest("root"), NOW, b"k" * 32, b"s" * 64)
+
+    async def appended(self, store, *names: str) -> list[int]:
+        for name in names:
+            await store.commit([c.AppendLeaf(unknown_leaf(AuthorityName.parse("MyCA"), digest(name), NOW))])
+        return [each.id for each in await store.unplaced_leaves(10)]
+
+    async def test_leaves_get_their_places(self, store):
+        first, second, third = await self.appended(store, "a", "b", "c")
+        nodes = {(0, 0): digest("x"), (0, 1): digest("y"), (1, 0): digest("xy")}
+        await store.commit([c.GrowLogTree(0, [first, second], nodes, self.HEAD)])
+        assert [each.id for each in await store.unplaced_leaves(10)] == [third]
+        placed = await store.placed_leaves(0, 10)
+        assert [(each.id, each.sequence) for each in placed] == [(first, 0), (second, 1)]
+        assert await store.placed_leaves(1, 1) == [placed[1]]
+        assert await store.placed_leaf(digest("b")) == placed[1]
+        assert await store.placed_leaf(digest("c")) is None
+        assert await store.tree_head() == await store.tree_head(2) == self.HEAD
+        assert await store.tree_head(1) is None
+
+    async def test_nodes_are_read_where_they_are(self, store):
+        ids = await self.appended(store, "a", "b")
+        await store.commit([c.GrowLogTree(0, ids, {(1, 0): digest("ab")}, self.HEAD)])
+        leaf = unknown_leaf(AuthorityName.parse("MyCA"), digest("a"), NOW)
+        found = await store.log_nodes([(0, 0), (1, 0), (2, 0), (0, 9)])
+        assert found == {(0, 0): leaf.leaf_hash, (1, 0): digest("ab")}
+
+    async def test_it_grows_from_the_size_that_was_read(self, store):
+        ids = await self.appended(store, "a", "b")
+        growth = c.GrowLogTree(0, ids, {}, self.HEAD)
+        await store.commit([growth])
+        assert await stale(store, growth) is growth
+        assert await stale(store, c.GrowLogTree(5, [], {}, replace(self.HEAD, size=5)))
 
 
 class TestHubDevices:

@@ -36,6 +36,7 @@ class Example:
     status: int
     body: Any = None
     headers: Mapping[str, str] | None = None
+    query: str = ""
 
 
 _ROOTS = {"certificates": [{"certificate": pki.root("Roots").pem}]}
@@ -86,6 +87,10 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/certificates"): Example("/certificates", 200),
     ("GET", "/certificates/{serial}"): Example("/certificates/00FF", 404),
     ("GET", "/issuanceLog/leaves"): Example("/issuanceLog/leaves", 200),
+    ("GET", "/issuanceLog/head"): Example("/issuanceLog/head", 404),
+    ("GET", "/issuanceLog/inclusion"): Example("/issuanceLog/inclusion", 404, query=f"&sha256={'00' * 32}"),
+    ("GET", "/issuanceLog/consistency"): Example("/issuanceLog/consistency", 404, query="&first=1"),
+    ("GET", "/issuanceLog/entries"): Example("/issuanceLog/entries", 200),
     **{
         (method, f"/{base}{path}"): Example(f"/{base}{real}", status, body)
         for base, name, right in (
@@ -119,7 +124,7 @@ class EveryRoute:
         shown = {} if authorization is None else {"Authorization": authorization}
         return await self.client.request(
             method,
-            f"{example.path}?api-version=2021-11-01-preview",
+            f"{example.path}?api-version=2021-11-01-preview{example.query}",
             json=example.body,
             headers={**shown, **(example.headers or {})},
         )

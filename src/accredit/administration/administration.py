@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accredit.administration.authorities import Authorities, Maker, Probe, unasked
 from accredit.administration.enrollments import Enrollments
+from accredit.administration.issuance_log import IssuanceLog
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
@@ -20,6 +21,7 @@ class Administration:
     authorities: Authorities
     registrations: Registrations
     listings: Listings
+    issuance_log: IssuanceLog
     policies: Policies
     trust_bundles: TrustBundles
 
@@ -41,6 +43,7 @@ def administration(
         authorities=Authorities(store, clock, entropy, makers, probe),
         registrations=Registrations(store, clock, entropy),
         listings=Listings(store),
+        issuance_log=IssuanceLog(store),
         policies=Policies(store, clock, entropy),
         trust_bundles=TrustBundles(store, clock, entropy),
     )

@@ -44,6 +44,7 @@ from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.register import Provisioning
 from accredit.provisioning.releases import Releases
+from accredit.provisioning.sequencer import TREE_HEADS, Sequencer
 from accredit.provisioning.tpm import Challenges
 from accredit.seal import Sealer, SealError
 from accredit.stores.sqlite import SqliteStore
@@ -113,6 +114,9 @@ async def _serving(
     sealer = _sealer(config)
     store = await SqliteStore.open(config.database_path, sealer)
     parts.push_async_callback(store.close)
+    sequencer = Sequencer(store, clock, sealer.derive(TREE_HEADS, b""))
+    parts.push_async_callback(sequencer.stop)
+    sequencer.start()
     id_scope = await found(store, clock, entropy)
     identity = TLSIdentity(config, folder, store, clock)
     await identity.renew()

@@ -16,6 +16,7 @@ from accredit.cli import (
     devices,
     enrollments,
     hub,
+    issuance_log,
     local,
     policies,
     trust_bundles,
@@ -55,7 +56,7 @@ app.add_typer(authorities.app, name="ca")
 app.add_typer(enrollments.app, name="enroll")
 app.add_typer(devices.app, name="device")
 app.add_typer(certificates.app, name="cert")
-app.add_typer(certificates.log_app, name="log")
+app.add_typer(issuance_log.app, name="log")
 app.add_typer(policies.app, name="policy")
 app.add_typer(trust_bundles.app, name="trust-bundle")
 app.add_typer(hub.app, name="hub")

@@ -7,6 +7,7 @@ there must be none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from accredit.domain.access import Policy, Realm
@@ -17,12 +18,14 @@ from accredit.domain.enrollment import Enrollment, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
+from accredit.domain.merkle import Node
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.tpm import TpmProof
 from accredit.domain.trace import DecisionTrace
+from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
 
 
@@ -145,6 +148,16 @@ class RecordCertificate:
 @dataclass(frozen=True, slots=True)
 class AppendLeaf:
     leaf: Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class GrowLogTree:
+    """Give leaves their places behind the first `size`, keep the whole subtrees and the new head. Stale at another size."""
+
+    size: int
+    leaf_ids: Sequence[int]
+    nodes: Mapping[Node, bytes]
+    head: TreeHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +361,7 @@ Change = (
     | SaveTpmProof
     | RecordCertificate
     | AppendLeaf
+    | GrowLogTree
     | SaveHubDevice
     | ReplaceHubDevice
     | SaveTwin

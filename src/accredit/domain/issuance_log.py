@@ -1,6 +1,6 @@
 """The issuance log's leaves (RFC 6962, section 2.1: a leaf hash is SHA-256 over 0x00 and the leaf's bytes).
 
-Leaves are unsequenced here: the tree over them is built later, from the same hashes.
+Leaves are made without a place: the tree over them (`merkle.py`) grows afterwards, from the same hashes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from accredit.domain.ids import AuthorityName
 
 
 class LeafKind(IntEnum):
-    """CERTIFICATE: `body` is the certificate's DER. UNKNOWN: an outside CA's answer was lost; `body` is SHA-256 of the CSR."""
+    """What `body`, the hashed part of a leaf, is.
+
+    CERTIFICATE: the certificate's DER. UNKNOWN: an outside CA's answer was lost; SHA-256 of the CSR. REVOCATION: SHA-256 of
+    the certificate.
+    """
 
     CERTIFICATE = 1
     UNKNOWN = 2
+    REVOCATION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,15 @@ class Leaf:
     sha256: bytes
     logged_at: int
     leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLeaf:
+    """A leaf as the store has it; `sequence` is its place in the tree, None while it has none."""
+
+    leaf: Leaf
+    id: int
+    sequence: int | None
 
 
 def leaf_hash(kind: LeafKind, authority: str, logged_at: int, body: bytes) -> bytes:
@@ -46,3 +60,9 @@ def certificate_leaf(authority: AuthorityName, der: bytes, sha256: bytes, logged
 def unknown_leaf(authority: AuthorityName, csr_sha256: bytes, logged_at: int) -> Leaf:
     digest = leaf_hash(LeafKind.UNKNOWN, authority.key, logged_at, csr_sha256)
     return Leaf(LeafKind.UNKNOWN, authority, csr_sha256, logged_at, digest)
+
+
+def revocation_leaf(authority: AuthorityName, sha256: bytes, logged_at: int) -> Leaf:
+    """`sha256` is of the certificate that was revoked."""
+    digest = leaf_hash(LeafKind.REVOCATION, authority.key, logged_at, sha256)
+    return Leaf(LeafKind.REVOCATION, authority, sha256, logged_at, digest)

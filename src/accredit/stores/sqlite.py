@@ -34,6 +34,7 @@ from accredit.stores import statements as sql
 from accredit.stores.caches import Cache
 from accredit.stores.group_commit import GroupCommit
 from accredit.stores.hub_units import naming_patterns
+from accredit.stores.log_tree import LogTreeReads
 from accredit.stores.refusals import RefusalReads
 from accredit.stores.steps import Step, UnitOfWork
 from accredit.stores.units import Units
@@ -44,7 +45,7 @@ _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
 
-class SqliteStore(RefusalReads):
+class SqliteStore(RefusalReads, LogTreeReads):
     """Make one with `open`, in the event loop that uses it."""
 
     def __init__(self, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:

@@ -16,6 +16,7 @@ from accredit.fronts.service_api.authorities import AuthorityCalls
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
 from accredit.fronts.service_api.gate import Gate
+from accredit.fronts.service_api.issuance_log import LogCalls
 from accredit.fronts.service_api.listings import ListingCalls
 from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.registrations import RegistrationCalls
@@ -41,6 +42,12 @@ from accredit.wire.service_api.schemas import (
     RegistrationShown,
     TrustBundleShown,
 )
+from accredit.wire.service_api.tree import (
+    ConsistencyShown,
+    ExportedShown,
+    HeadDocument,
+    InclusionShown,
+)
 from accredit.wire.service_api.trust_bundles import TrustBundleDocument
 
 
@@ -58,6 +65,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
         *_registrations(RegistrationCalls(administration.registrations)),
         *_listings(ListingCalls(administration.listings, clock)),
+        *_issuance_log(LogCalls(administration.issuance_log)),
         *_policies("/policies", PolicyCalls(administration.policies, Realm.PROVISIONING)),
         *_policies("/hubPolicies", PolicyCalls(administration.policies, Realm.HUB)),
     )
@@ -189,6 +197,42 @@ def _listings(calls: ListingCalls) -> tuple[Endpoint, ...]:
         Endpoint(
             "GET", "/issuanceLog/leaves", Call.READ_ISSUANCE_LOG, calls.leaves,
             Described("List the leaves of the issuance log.", answers=LeafShown, rows=True),
+        ),
+    )  # fmt: skip
+
+
+def _issuance_log(calls: LogCalls) -> tuple[Endpoint, ...]:
+    size = Parameter("size", "query", "The head of this many leaves; the newest by default.")
+    sha256 = Parameter("sha256", "query", "The SHA-256 of a certificate, in hex.")
+    first = Parameter("first", "query", "The size of the earlier tree.")
+    second = Parameter("second", "query", "The size of the later tree; the newest head's by default.")
+    start = Parameter("start", "query", "The place in the tree to begin at; 0 by default.")
+    limit = Parameter("limit", "query", "At most so many leaves, up to 1000.")
+    return (
+        Endpoint(
+            "GET", "/issuanceLog/head", Call.READ_ISSUANCE_LOG, calls.head,
+            Described("Show a signed tree head.", answers=HeadDocument, parameters=(size,)),
+        ),
+        Endpoint(
+            "GET", "/issuanceLog/inclusion", Call.READ_ISSUANCE_LOG, calls.inclusion,
+            Described(
+                "Prove that a head covers a certificate.",
+                answers=InclusionShown, parameters=(sha256, size),
+            ),
+        ),
+        Endpoint(
+            "GET", "/issuanceLog/consistency", Call.READ_ISSUANCE_LOG, calls.consistency,
+            Described(
+                "Prove that a head covers all that an earlier one did.",
+                answers=ConsistencyShown, parameters=(first, second),
+            ),
+        ),
+        Endpoint(
+            "GET", "/issuanceLog/entries", Call.READ_ISSUANCE_LOG, calls.entries,
+            Described(
+                "List the leaves in the order of the tree, with the certificates that they cover.",
+                answers=ExportedShown, rows=True, parameters=(start, limit),
+            ),
         ),
     )  # fmt: skip
 

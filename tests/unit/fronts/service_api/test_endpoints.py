@@ -85,7 +85,7 @@ async def test_case_slash_and_content_encoding_do_not_matter(
     token = world.side.token("service" if realm is Realm.HUB else "provisioningserviceowner", realm)
     answer = await world.client.request(
         method,
-        f"{example.path.replace(literal, literal.upper())}/?api-version=2021-10-01",
+        f"{example.path.replace(literal, literal.upper())}/?api-version=2021-10-01{example.query}",
         json=example.body,
         headers={
             "Authorization": token,
