@@ -58,19 +58,25 @@ def outside_service(folder: Path, digicert: DigiCertProcess) -> RunningService:
     )
 
 
-@pytest.fixture
-def healthy(service: RunningService, name: str) -> Iterator[None]:
-    """A device that is connected all the while, and works before and after."""
-    good = f"healthy-{name}"
+@pytest.fixture(scope="module")
+def neighbour(service: RunningService) -> Iterator[tuple[DpsDevice, HubDevice]]:
+    """A good device that stays connected, on both sides, while others misbehave."""
+    good = f"neighbour-{next(_numbers)}"
     secret = symmetric_individual(service, good)
     with DpsDevice(service, good, key=secret) as device:
         assert device.registers().status == 200
-    with HubDevice(service, good, key=secret) as hub:
-        hub.sends()
-        yield
-        hub.sends()
-    with DpsDevice(service, good, key=secret) as device:
-        assert device.registers().status == 200
+        with HubDevice(service, good, key=secret) as hub:
+            yield device, hub
+
+
+@pytest.fixture
+def healthy(neighbour: tuple[DpsDevice, HubDevice]) -> Iterator[None]:
+    """The neighbour notices nothing: what it does works before and after, on the connections it has."""
+    device, hub = neighbour
+    hub.sends()
+    yield
+    hub.sends()
+    assert device.registers().status == 200
 
 
 @pytest.fixture
