@@ -12,7 +12,7 @@ import typer
 from accredit.administration.administration import administration
 from accredit.cli.main import app
 from accredit.config import SETTINGS
-from accredit.fronts import hub_api, service_api
+from accredit.fronts import hub_api, hub_registry, service_api
 from accredit.fronts.device_api import routes as device_routes
 from accredit.policy.access import NEEDED
 from accredit.wire.refusals import KINDS_ON_THE_WIRE
@@ -75,19 +75,22 @@ _OTHER_NAMES = {"ca-deferred", "ca-answer-lost", "hub-connect-refused", "policy-
 
 
 def test_every_right_of_a_call_is_documented(docs: Path) -> None:
-    page = (docs / "service-api.md").read_text()
+    page = (docs / "service-api.md").read_text() + (docs / "hub-api.md").read_text()
     assert {right.value for right in NEEDED.values() if right.value not in page} == set()
 
 
 def test_every_route_is_documented(docs: Path) -> None:
     """Addresses as the tables have them, with the names of parameters left out."""
     everything = administration(None, None, None, (), {})  # type: ignore[arg-type]
-    rows = (*service_api.endpoints(everything, None), *hub_api.endpoints(None))  # type: ignore[arg-type]
+    rows = (*service_api.endpoints(everything, None), *hub_api.endpoints(None, None))  # type: ignore[arg-type]
     page = re.sub(r"\{\w+\}", "{}", (docs / "service-api.md").read_text())
     named = {(each.method, re.sub(r"\{\w+\}", "{}", each.path)) for each in rows}
     assert len(named) > 10
     assert {each for each in named if f"`{each[0]} {each[1]}`" not in page} == set()
     assert "`GET /openapi.json`" in page
+    hub = (docs / "hub-api.md").read_text()
+    registry = hub_registry.table(hub_registry.RegistryCalls(None))  # type: ignore[arg-type]
+    assert [f"{method} {path}" for method, path, *_ in registry if f"`{method} {path}`" not in hub] == []
     assert len(device_routes(None, None, None)) == 3  # type: ignore[arg-type]
     device = (docs / "device-api.md").read_text()
     assert "/register?" in device

@@ -70,6 +70,7 @@ ELSEWHERE = {
     "fronts/service_api/policies.py": "tests/unit/administration/test_policies.py",
     "fronts/service_api/routes.py": "tests/unit/fronts/test_service_api.py",
     "fronts/service_api/trust_bundles.py": "tests/unit/fronts/test_service_api.py",
+    "hub/registry.py": "tests/unit/fronts/test_hub_registry.py",
     "provisioning/answer.py": "tests/unit/provisioning/test_register.py",
     "provisioning/ask.py": "tests/unit/provisioning/test_pursue.py",
     "provisioning/bind.py": "tests/unit/provisioning/test_register.py",

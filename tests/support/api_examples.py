@@ -23,6 +23,7 @@ from accredit.fronts import hub_api, openapi, service_api
 from accredit.fronts.https import application
 from accredit.fronts.service_api.endpoints import Endpoint
 from accredit.hub.telemetry import SqliteTelemetry
+from accredit.linked_hubs.configured import ConfiguredHubs
 from support import pki
 from support.counted_entropy import CountedEntropy
 from support.service_side import HOST, ServiceSide, opened
@@ -144,15 +145,15 @@ async def every_route(folder: Path) -> AsyncIterator[EveryRoute]:
             await telemetry.append(
                 Telemetry(DeviceId("dev-1"), b"21", {}, {"message-id": "1"}, "{}", side.clock.now())
             )
-            entropy = CountedEntropy()
+            entropy, hubs = CountedEntropy(), ConfiguredHubs(side.store, (HOST,))
             tables = {
                 Realm.PROVISIONING: service_api.endpoints(side.administration, side.clock),
-                Realm.HUB: hub_api.endpoints(telemetry),
+                Realm.HUB: hub_api.endpoints(telemetry, hubs),
             }
             access = {realm: Access(side.store, side.clock, (HOST,), realm) for realm in Realm}
             routes = [
                 *service_api.routes(side.administration, access[Realm.PROVISIONING], side.clock, entropy),
-                *hub_api.routes(telemetry, access[Realm.HUB], side.clock, entropy),
+                *hub_api.routes(telemetry, hubs, access[Realm.HUB], side.clock, entropy),
                 *openapi.routes([each for table in tables.values() for each in table]),
             ]
             transport = httpx.ASGITransport(application(routes, side.clock, entropy))

@@ -28,13 +28,14 @@ from accredit.app.world import SystemClock, SystemEntropy
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
 from accredit.egress import EgressRules
-from accredit.fronts import device_api, health, hub_api, openapi, service_api
+from accredit.fronts import device_api, health, hub_api, hub_registry, openapi, service_api
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling, Listener
 from accredit.fronts.mqtt import MqttConnection
 from accredit.fronts.mqtt_dps import DpsConversations
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.hub.identities import Identities
+from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
 from accredit.hub.telemetry import SqliteTelemetry
 from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
@@ -163,14 +164,17 @@ async def _serving(
         {"BuiltIn": partial(found_built_in, entropy, clock)},
         authorities.probe,
     )
+    hub_access = _access(config, store, clock, Realm.HUB)
+    registry = Registry(store, sessions, clock, entropy)
     readiness = _Readiness(store)
     routes = [
         *health.routes(readiness.reason),
         *service_api.routes(
             administrators, _access(config, store, clock, Realm.PROVISIONING), clock, entropy
         ),
-        *hub_api.routes(telemetry, _access(config, store, clock, Realm.HUB), clock, entropy),
-        *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry))),
+        *hub_api.routes(telemetry, hubs, hub_access, clock, entropy),
+        *hub_registry.routes(registry, hubs, hub_access, clock, entropy),
+        *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
         *device_api.routes(provisioning, clock, entropy),
     ]
     mqtt = partial(MqttConnection, DpsConversations(provisioning, clock, entropy), devices)

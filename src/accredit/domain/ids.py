@@ -15,6 +15,8 @@ from accredit.domain.errors import Malformed
 
 _GRAMMAR = re.compile(r"[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]")
 
+_HUB_GRAMMAR = re.compile(r"[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}")
+
 MAX_COMMON_NAME_CHARS = 64
 """RFC 5280, ub-common-name: an id longer than this cannot be the CN of a certificate."""
 
@@ -81,6 +83,16 @@ class DeviceId:
         if not _GRAMMAR.fullmatch(text):
             raise Malformed(
                 "deviceId is not 1 to 128 letters, digits or - . _ : ending in a letter, digit or -.",
+                rule="id-grammar",
+            )
+        return cls(text)
+
+    @classmethod
+    def parse_at_hub(cls, text: str) -> DeviceId:
+        """Raises Malformed. A hub's own, wider grammar, for identities that were made by hand (Azure IoT Hub)."""
+        if not _HUB_GRAMMAR.fullmatch(text):
+            raise Malformed(
+                "deviceId is not 1 to 128 letters, digits or - : . + % _ # * ? ! ( ) , = @ ; $ '.",
                 rule="id-grammar",
             )
         return cls(text)

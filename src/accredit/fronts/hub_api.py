@@ -1,5 +1,6 @@
-"""What the embedded hub received, over HTTPS: `GET /messages/events` (an extension).
+"""What the embedded hubs received, over HTTPS: `GET /messages/events` (an extension).
 
+    hub=         only what this embedded hub received (default: what all of them did)
     deviceId=    only this device's messages
     after=       only messages with a higher `sequenceNumber` (default 0: from the oldest that is kept)
     limit=       at most so many, 1 to 1000 (default 100)
@@ -9,7 +10,7 @@ The answer is an array in the order of `sequenceNumber`. A page may be shorter t
 end. A message's `body` is the JSON that was sent when its content type is `application/json` and it is JSON indeed;
 otherwise the text, when it is UTF-8; otherwise `{"base64": "..."}`.
 
-It needs a token of a hub policy with ServiceConnect, for this host or `/messages`; the gate is the service API's.
+It needs a token of a hub policy with ServiceConnect, for this host or `/messages`.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from accredit.administration.access import Access
 from accredit.domain.device import Telemetry
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
+from accredit.domain.linked_hub import FIRST_HUB
+from accredit.fronts.hub_gate import HubGate
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
-from accredit.fronts.service_api.gate import JSON, Gate
-from accredit.interfaces import Clock, Entropy, TelemetryLog
+from accredit.fronts.service_api.gate import JSON
+from accredit.interfaces import Clock, Entropy, HubAddresses, TelemetryLog
 from accredit.policy.access import Call
 from accredit.wire.instants import iso
 from accredit.wire.service_api.openapi import Described, Parameter
@@ -53,33 +56,44 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
     enqueued_time_utc: str
     sequence_number: int
     auth_method: str
+    hub: str
 
 
-def routes(telemetry: TelemetryLog, access: Access, clock: Clock, entropy: Entropy) -> list[Route]:
+def routes(
+    telemetry: TelemetryLog, addresses: HubAddresses, access: Access, clock: Clock, entropy: Entropy
+) -> list[Route]:
     """`access` is the gate of the hub's realm."""
-    return routes_of(endpoints(telemetry), Gate(access, clock, entropy))
+    return routes_of(endpoints(telemetry, addresses), HubGate(access, clock, entropy, addresses))
 
 
-def endpoints(telemetry: TelemetryLog) -> tuple[Endpoint, ...]:
+def endpoints(telemetry: TelemetryLog, addresses: HubAddresses) -> tuple[Endpoint, ...]:
     """The table: each row is an address."""
 
     async def events(request: Request, _by: str) -> Response:
         text = request.query_params.get("deviceId")
         rows = await _messages(
             telemetry,
-            DeviceId.parse(text) if text else None,
+            DeviceId.parse_at_hub(text) if text else None,
+            await _hub_names(request, addresses),
             after=_whole(request, "after", 0, 0, _MAX_SEQUENCE),
             limit=_whole(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
             wait_s=_whole(request, "wait", 0, 0, MAX_WAIT_S),
         )
-        content = msgspec.json.encode([_document(sequence, message) for sequence, message in rows])
+        first = await addresses.at(None)
+        assert first is not None
+        content = msgspec.json.encode(
+            [_document(sequence, message, first.name) for sequence, message in rows]
+        )
         return Response(content, 200, media_type=JSON)
 
-    described = Described("What the embedded hub received.", answers=list[TelemetryShown], parameters=_EVENTS)
+    described = Described(
+        "What the embedded hubs received.", answers=list[TelemetryShown], parameters=_EVENTS
+    )
     return (Endpoint("GET", "/messages/events", Call.READ_TELEMETRY, events, described),)
 
 
 _EVENTS = (
+    Parameter("hub", "query", "Only what this embedded hub received."),
     Parameter("deviceId", "query", "Only this device's messages."),
     Parameter(
         "after",
@@ -103,10 +117,16 @@ _EVENTS = (
 
 
 async def _messages(
-    telemetry: TelemetryLog, device_id: DeviceId | None, *, after: int, limit: int, wait_s: int
+    telemetry: TelemetryLog,
+    device_id: DeviceId | None,
+    hub: tuple[str, str] | None,
+    *,
+    after: int,
+    limit: int,
+    wait_s: int,
 ) -> Sequence[tuple[int, Telemetry]]:
     """What is there, or what comes within `wait_s` seconds."""
-    rows = await telemetry.read(device_id, after, limit)
+    rows = await telemetry.read(device_id, after, limit, hub)
     if rows or not wait_s:
         return rows
     seen = after
@@ -115,13 +135,24 @@ async def _messages(
             while not rows:
                 # Another device's message also ends the wait; then it goes on from there.
                 seen = await telemetry.arrival(seen)
-                rows = await telemetry.read(device_id, after, limit)
+                rows = await telemetry.read(device_id, after, limit, hub)
     except TimeoutError:
         return ()
     return rows
 
 
-def _document(sequence: int, message: Telemetry) -> _Message:
+async def _hub_names(request: Request, addresses: HubAddresses) -> tuple[str, str] | None:
+    """The names that messages of the hub that is asked for may carry, None when all hubs are meant."""
+    asked = request.query_params.get("hub")
+    if asked is None:
+        return None
+    hub = await addresses.at(asked)
+    if hub is None:
+        raise Malformed(f"hub is {asked[:200]!r}, which is no embedded hub.", rule="query-parameter")
+    return (hub.name, "" if hub.key == FIRST_HUB else hub.name)
+
+
+def _document(sequence: int, message: Telemetry, first: str) -> _Message:
     return _Message(
         device_id=message.device_id.text,
         body=_body(message),
@@ -130,6 +161,7 @@ def _document(sequence: int, message: Telemetry) -> _Message:
         enqueued_time_utc=iso(message.enqueued_at),
         sequence_number=sequence,
         auth_method=message.auth_method,
+        hub=message.hub or first,
     )
 
 

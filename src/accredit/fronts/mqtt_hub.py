@@ -126,7 +126,7 @@ class HubConversations:
         if name.module_id is not None:
             raise Refused("Unauthorized", rule="hub-module", evidence=_NOT_YET["/modules/"])
         try:
-            device_id = DeviceId.parse(name.device_id)
+            device_id = DeviceId.parse_at_hub(name.device_id)
         except Malformed as error:
             raise _refusal("hub-device-unknown", error.message) from error
         return _Claim(name.host, device_id, _token(connect.password))

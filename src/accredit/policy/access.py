@@ -51,6 +51,13 @@ class Call(StrEnum):
     DELETE_POLICY = "policy.delete"
     ROTATE_POLICY = "policy.rotate"
     READ_TELEMETRY = "telemetry.read"
+    READ_DEVICE = "device.read"
+    WRITE_DEVICE = "device.write"
+    DELETE_DEVICE = "device.delete"
+    LIST_DEVICES = "device.list"
+    READ_STATISTICS = "device.statistics"
+    READ_TWIN = "twin.read"
+    WRITE_TWIN = "twin.write"
 
 
 NEEDED: Mapping[Call, Right] = {
@@ -81,6 +88,13 @@ NEEDED: Mapping[Call, Right] = {
     Call.DELETE_POLICY: Right.SERVICE_CONFIG,
     Call.ROTATE_POLICY: Right.SERVICE_CONFIG,
     Call.READ_TELEMETRY: Right.SERVICE_CONNECT,
+    Call.READ_DEVICE: Right.REGISTRY_READ,
+    Call.WRITE_DEVICE: Right.REGISTRY_WRITE,
+    Call.DELETE_DEVICE: Right.REGISTRY_WRITE,
+    Call.LIST_DEVICES: Right.REGISTRY_READ,
+    Call.READ_STATISTICS: Right.REGISTRY_READ,
+    Call.READ_TWIN: Right.SERVICE_CONNECT,
+    Call.WRITE_TWIN: Right.SERVICE_CONNECT,
 }
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*://")

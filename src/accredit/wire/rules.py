@@ -210,6 +210,9 @@ _TABLE = {
     "trace-unknown": Rule(NotFound, "No decision trace of this tracking id is kept here."),
     "unknown": Rule(NotFound, "There is no such thing."),
     # The hub.
+    "hub-identity-member": Rule(Malformed, "A member of the identity is not of its form."),
+    "hub-identity-unknown": Rule(NotFound, "There is no such identity at the hub.", 404001),
+    "twin-limit": Rule(Malformed, "The twin's tags or desired properties are beyond what a twin may hold."),
     "hub-bootstrap-certificate-expired": Rule(Unauthenticated, "The enrolled certificate is outside its lifetime."),
     "hub-bootstrap-certificate-superseded": Rule(Unauthenticated, "The enrolled certificate is closed while an issued one is good."),
     "hub-certificate-not-bound": Rule(Unauthenticated, "The certificate is neither issued here nor enrolled."),

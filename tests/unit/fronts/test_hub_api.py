@@ -17,13 +17,16 @@ from starlette.applications import Starlette
 
 from accredit.administration.access import Access
 from accredit.domain.access import Realm, Right
+from accredit.domain.changes import SaveLinkedHub
 from accredit.domain.device import Telemetry
 from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
 from accredit.fronts.hub_api import _body, routes
 from accredit.hub.telemetry import SqliteTelemetry
+from accredit.linked_hubs.configured import ConfiguredHubs
 from support.counted_entropy import CountedEntropy
 from support.hub_world import HOST, HOSTS, HubWorld, hub_world
+from support.linked import embedded
 
 VERSION = "2021-10-01"
 
@@ -70,7 +73,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     world = await hub_world(tmp_path)
     telemetry = SqliteTelemetry(tmp_path / "telemetry.db", world.clock)
     access = Access(world.store, world.clock, HOSTS, Realm.HUB)
-    app = Starlette(routes=routes(telemetry, access, world.clock, CountedEntropy()))
+    app = Starlette(
+        routes=routes(telemetry, ConfiguredHubs(world.store, HOSTS), access, world.clock, CountedEntropy())
+    )
     key = await world.policy("service", Right.SERVICE_CONNECT)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"https://{HOST}") as client:
         yield Api(world, telemetry, client, key)
@@ -90,6 +95,7 @@ class TestRow:
                 "enqueuedTimeUtc": "2027-01-15T08:00:00.0000000Z",
                 "sequenceNumber": 1,
                 "authMethod": '{"type":"sas"}',
+                "hub": HOST,
             }
         ]
 
@@ -129,6 +135,19 @@ class TestPaging:
         assert await api.numbers(after=2) == [3, 4, 5]
         assert await api.numbers(after=2, limit=2) == [3, 4]
         assert await api.numbers(after=5) == []
+
+    async def test_one_hub_alone(self, api: Api) -> None:
+        await api.world.store.commit([SaveLinkedHub(embedded("Second.example"), None)])
+        for hub in ("", HOST, "Second.example", HOST):
+            message = Telemetry(DeviceId("lamp-1"), b"x", {}, {}, "{}", api.world.clock.now(), hub)
+            await api.telemetry.append(message)
+        assert await api.numbers() == [1, 2, 3, 4]
+        assert await api.numbers(hub=HOST.upper()) == [1, 2, 4], "old messages were the first hub's"
+        assert await api.numbers(hub="second.example") == [3]
+        assert [row["hub"] for row in await api.rows()] == [HOST, HOST, "Second.example", HOST]
+        answer = await api.call(hub="third.example")
+        assert answer.status_code == 400
+        assert "third.example" in answer.json()["message"]
 
     async def test_one_device_alone(self, api: Api) -> None:
         await api.send(device="lamp-1")

@@ -31,7 +31,7 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Makes Starlette endpoints of handlers."""
+    """Makes Starlette endpoints of handlers. `fronts/hub_gate.py` has one that words its answers as a hub does."""
 
     access: Access
     clock: Clock
@@ -54,8 +54,8 @@ class Gate:
     async def _answer(self, request: Request, call: Call, handler: Handler, tracking_id: str) -> Response:
         by = ""
         try:
-            by = await self.access.admit(request.headers.get("authorization"), call, request.scope["path"])
-            check_api_version(request.query_params.get("api-version"))
+            by = await self._admitted(request, call)
+            self._check_version(request)
             return await handler(request, by)
         except AccreditError as refusal:
             return self._refused(refusal, request, call, by, tracking_id)
@@ -65,7 +65,13 @@ class Gate:
             return Response(status_code=400)
         except Exception:  # noqa: BLE001 - whatever it is, its text must not leave the process
             log.exception("service-call-failed", call=call.value, by=by, trackingId=tracking_id)
-            return self._rendered(INTERNAL, "Internal error", tracking_id)
+            return self._internal(tracking_id)
+
+    async def _admitted(self, request: Request, call: Call) -> str:
+        return await self.access.admit(request.headers.get("authorization"), call, request.scope["path"])
+
+    def _check_version(self, request: Request) -> None:
+        check_api_version(request.query_params.get("api-version"))
 
     def _refused(
         self, refusal: AccreditError, request: Request, call: Call, by: str, tracking_id: str
@@ -80,7 +86,13 @@ class Gate:
             source=request.client.host if request.client else "",
             trackingId=tracking_id,
         )
-        return self._rendered(on_the_wire(refusal), _sentence(refusal), tracking_id)
+        return self._worded(refusal, tracking_id)
+
+    def _worded(self, refusal: AccreditError, tracking_id: str) -> Response:
+        return self._rendered(on_the_wire(refusal), sentence_of(refusal), tracking_id)
+
+    def _internal(self, tracking_id: str) -> Response:
+        return self._rendered(INTERNAL, "Internal error", tracking_id)
 
     def _rendered(self, wire: Wire, message: str, tracking_id: str) -> Response:
         headers = {"x-ms-error-code": str(wire.code)}
@@ -99,7 +111,7 @@ def _unavailable(failure: StoreUnavailable) -> UpstreamUnavailable:
     )
 
 
-def _sentence(refusal: AccreditError) -> str:
+def sentence_of(refusal: AccreditError) -> str:
     """The caller is the operator, so the hint goes along; but who is not let in hears one word, whatever was wrong."""
     if isinstance(refusal, Unauthenticated):
         return "Unauthorized"

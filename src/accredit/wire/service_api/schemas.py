@@ -198,3 +198,4 @@ class TelemetryShown(msgspec.Struct, rename="camel"):
     enqueued_time_utc: str
     sequence_number: int
     auth_method: str
+    hub: str
