@@ -83,6 +83,13 @@ def _flag(value: Any) -> bool:
     raise ValueError("true or false")
 
 
+def _https_url(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", text):
+        raise ValueError("a URL that begins with https://, without user, query or fragment")
+    return text
+
+
 _SQLITE = "sqlite:///"
 
 
@@ -149,6 +156,22 @@ SETTINGS: tuple[Setting, ...] = (
             sentence="Whether a device that has a good certificate may still use its symmetric key or bootstrap certificate at the hub."),
     Setting("max_sas_lifetime_s", _whole(0, 10_000_000_000), 0,
             "Longest lifetime of a service token, in seconds; 0 only logs tokens that live longer than 365 days."),
+    Setting("oidc_issuer", _https_url, "",
+            "The OpenID Connect issuer whose bearer tokens open the service API and the hub's; none by default."),
+    Setting("oidc_audience", _texts, ("https://azure-devices-provisioning.net", "https://iothubs.azure.net"),
+            "What a bearer token must be for: one of these stands in its `aud`."),
+    Setting("oidc_roles_claim", _text, "roles",
+            "The claim that names the caller's roles; dots lead into objects, as in `realm_access.roles`."),
+    Setting("oidc_reader_roles", _texts, ("reader", "Device Provisioning Service Data Reader"),
+            "Values of that claim that may read."),
+    Setting("oidc_contributor_roles", _texts, ("contributor", "Device Provisioning Service Data Contributor"),
+            "Values of that claim that may do everything but configure the service."),
+    Setting("oidc_owner_roles", _texts, ("owner",),
+            "Values of that claim that may do everything."),
+    Setting("oidc_keys_url", _https_url, "",
+            "Where the issuer's keys are (its `jwks_uri`); by default the issuer's own configuration document says it."),
+    Setting("oidc_trust_file", _path, Path(),
+            "PEM file of further roots that the issuer's TLS may chain to."),
     Setting("ca_retry_s", _whole(1, 86_400), 300,
             "How long a registration stays `assigning` while its authority does not answer, in seconds."),
     Setting("patience_ms", _whole(0, 20_000), 1_500,

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "interfaces.py": "Protocols; tests/contract and mypy hold implementations against them",
     "app/authorities.py": "tests/house/test_layout.py loads each connector",
     "app/first_start.py": "tests/e2e/test_serve.py",
+    "app/identity_provider.py": "tests/e2e/test_bearer_tokens.py",
     "app/local.py": "tests/unit/cli/test_local.py",
     "app/run.py": "tests/e2e/test_serve.py and tests/unit/cli/test_serve.py",
     "app/service.py": "the composition root: every test of tests/e2e",

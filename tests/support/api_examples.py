@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from accredit.administration.access import Access
+from accredit.administration.access import Access, Bearers
 from accredit.domain.access import Realm
 from accredit.domain.device import Telemetry
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
@@ -132,7 +132,7 @@ class EveryRoute:
 
 
 @asynccontextmanager
-async def every_route(folder: Path) -> AsyncIterator[EveryRoute]:
+async def every_route(folder: Path, bearers: Bearers | None = None) -> AsyncIterator[EveryRoute]:
     """With `ca-1`, `roots-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
     async with opened(folder) as side:
         telemetry = SqliteTelemetry(folder / "telemetry.db", side.clock)
@@ -150,7 +150,9 @@ async def every_route(folder: Path) -> AsyncIterator[EveryRoute]:
                 Realm.PROVISIONING: service_api.endpoints(side.administration, side.clock),
                 Realm.HUB: hub_api.endpoints(telemetry, hubs),
             }
-            access = {realm: Access(side.store, side.clock, (HOST,), realm) for realm in Realm}
+            access = {
+                realm: Access(side.store, side.clock, (HOST,), realm, bearers=bearers) for realm in Realm
+            }
             routes = [
                 *service_api.routes(side.administration, access[Realm.PROVISIONING], side.clock, entropy),
                 *hub_api.routes(telemetry, hubs, access[Realm.HUB], side.clock, entropy),

@@ -1,6 +1,6 @@
 """The gate of the service side: from an Authorization header to the name of the policy that opened it.
 
-The judgement is `policy/access.py`; this file looks the policy up. Bearer tokens are not accepted by this version.
+The judgement is `policy/access.py`, of a bearer token `policy/bearer.py`; this file looks up the policy, or the key.
 """
 
 from __future__ import annotations
@@ -8,16 +8,34 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from accredit.domain.access import Realm
+from accredit.administration.issuer_keys import IssuerKeys
+from accredit.domain.access import Realm, Right
 from accredit.interfaces import Clock, Store
 from accredit.observe import log
 from accredit.policy.access import MAX_LIFETIME_S, NEEDED, Call, authorize, refusal
-from accredit.wire import sas
+from accredit.policy.bearer import Trusted, judged
+from accredit.wire import bearer, sas
+
+
+@dataclass(frozen=True, slots=True)
+class Bearers:
+    """Tokens of one issuer: its keys, and what is taken from it."""
+
+    keys: IssuerKeys
+    trusted: Trusted
+
+    async def admit(self, authorization: str, needed: Right, now: float) -> str:
+        """Return whose token it is; raise Unauthenticated, or UpstreamUnavailable where the issuer can't be asked."""
+        token = bearer.parse(authorization)
+        subject, rights = judged(token, await self.keys.key(token.key_id), self.trusted, now)
+        if needed not in rights:
+            raise refusal("right-missing", f"{subject!r} of {self.trusted.issuer} does not carry {needed}")
+        return f"{subject} of {self.trusted.issuer}"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One realm's gate. `host_names` are what a token's scope may name; ports in them do not matter."""
+    """One realm's gate. `bearers` is None where no issuer is configured. `host_names` are what a token's scope may name; ports in them do not matter."""
 
     store: Store
     clock: Clock
@@ -25,11 +43,17 @@ class Access:
     realm: Realm = Realm.PROVISIONING
     max_lifetime_s: int = MAX_LIFETIME_S
     refuse_longer: bool = False
+    bearers: Bearers | None = None
 
     async def admit(self, authorization: str | None, call: Call, path: str) -> str:
-        """Return the policy's name; raise Unauthenticated when this header does not open this call at `path`."""
+        """Return the policy's name, or whose bearer token it is; raise Unauthenticated when this header does not open
+        this call at `path`."""
         if not authorization:
             raise refusal("nothing-shown", "no Authorization header")
+        if bearer.is_bearer(authorization):
+            if self.bearers is None:
+                raise refusal("bearer-not-configured", "no oidc_issuer is configured")
+            return await self.bearers.admit(authorization, NEEDED[call], self.clock.now())
         token = sas.parse(authorization)
         policy = await self.store.policy(self.realm, token.policy) if token.policy else None
         now = self.clock.now()

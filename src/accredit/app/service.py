@@ -17,8 +17,9 @@ from socket import socket
 
 from starlette.routing import Route
 
-from accredit.administration.access import Access
+from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
+from accredit.app import identity_provider
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import ID_SCOPE, found
@@ -164,13 +165,17 @@ async def _serving(
         {"BuiltIn": partial(found_built_in, entropy, clock)},
         authorities.probe,
     )
-    hub_access = _access(config, store, clock, Realm.HUB)
+    bearers = None
+    if (provider := identity_provider.bearers(config, rules, clock)) is not None:
+        bearers, pool = provider
+        parts.push_async_callback(pool.close)
+    hub_access = _access(config, store, clock, Realm.HUB, bearers)
     registry = Registry(store, sessions, clock, entropy)
     readiness = _Readiness(store)
     routes = [
         *health.routes(readiness.reason),
         *service_api.routes(
-            administrators, _access(config, store, clock, Realm.PROVISIONING), clock, entropy
+            administrators, _access(config, store, clock, Realm.PROVISIONING, bearers), clock, entropy
         ),
         *hub_api.routes(telemetry, hubs, hub_access, clock, entropy),
         *hub_registry.routes(registry, hubs, hub_access, clock, entropy),
@@ -225,11 +230,13 @@ def _sealer(config: Config) -> Sealer:
     return Sealer.create(paths[0])
 
 
-def _access(config: Config, store: Store, clock: Clock, realm: Realm) -> Access:
+def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: Bearers | None) -> Access:
     limit: int = config.max_sas_lifetime_s
     if limit:
-        return Access(store, clock, config.host, realm, max_lifetime_s=limit, refuse_longer=True)
-    return Access(store, clock, config.host, realm)
+        return Access(
+            store, clock, config.host, realm, max_lifetime_s=limit, refuse_longer=True, bearers=bearers
+        )
+    return Access(store, clock, config.host, realm, bearers=bearers)
 
 
 def _listeners(

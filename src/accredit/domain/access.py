@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 from accredit.domain.secret import Secret
 
 
@@ -41,3 +44,21 @@ class Policy:
     etag: str = ""
     created_at: int = 0
     updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """A JWT as it was sent, the algorithm and the key that it says it was signed with. Nothing of it is judged yet."""
+
+    text: Secret
+    algorithm: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A key of an issuer, and the one algorithm that it verifies."""
+
+    id: str
+    algorithm: str
+    key: RSAPublicKey | EllipticCurvePublicKey

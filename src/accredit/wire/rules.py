@@ -73,6 +73,18 @@ _TABLE = {
     # Proof by TPM.
     "tpm-signature": Rule(Unauthenticated, "The token is not signed with the key of a challenge that still stands."),
     "tpm-unknown": Rule(NotFound, "No individual enrollment of the registration id has the TPM's endorsement key.", 404201),
+    # Proof by bearer token.
+    "bearer-algorithm": Rule(Unauthenticated, "The bearer token is not signed by RS256 or ES256, or not by what its key is for."),
+    "bearer-audience": Rule(Unauthenticated, "The bearer token is for somebody else."),
+    "bearer-expired": Rule(Unauthenticated, "The bearer token's `exp` is in the past."),
+    "bearer-issuer": Rule(Unauthenticated, "The bearer token is of another issuer."),
+    "bearer-key": Rule(Unauthenticated, "The issuer has no key of the id that the bearer token names."),
+    "bearer-malformed": Rule(Unauthenticated, "The bearer token cannot be read."),
+    "bearer-not-configured": Rule(Unauthenticated, "A bearer token was shown, but no issuer is configured."),
+    "bearer-not-yet": Rule(Unauthenticated, "The bearer token's `nbf` is in the future."),
+    "bearer-role": Rule(Unauthenticated, "The bearer token names no role that is known here."),
+    "bearer-signature": Rule(Unauthenticated, "The bearer token was not signed by the key that it names."),
+    "issuer-unavailable": Rule(UpstreamUnavailable, "The identity provider cannot be asked for its keys now."),
     # Proof by client certificate.
     "chain-expired": Rule(Unauthenticated, "A certificate of the chain is expired or not valid yet."),
     "chain-extension": Rule(Unauthenticated, "A certificate carries an extension that is not evaluated here."),

@@ -37,10 +37,10 @@ async def test_nothing_shown(side: ServiceSide, header: str | None) -> None:
     assert await refused(Access(side.store, side.clock, (HOST,)), header) == "nothing-shown"
 
 
-async def test_bearer_tokens_are_not_taken(side: ServiceSide) -> None:
+async def test_bearer_tokens_are_not_taken_where_no_issuer_is_configured(side: ServiceSide) -> None:
     assert (
         await refused(Access(side.store, side.clock, (HOST,)), "Bearer eyJhbGciOiJub25lIn0.e30.")
-        == "sas-malformed"
+        == "bearer-not-configured"
     )
 
 

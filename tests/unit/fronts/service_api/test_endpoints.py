@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from accredit.administration.access import Bearers
+from accredit.administration.issuer_keys import IssuerKeys
 from accredit.domain.access import Realm
+from accredit.egress import Egress, EgressRules, tls_context
 from accredit.policy.access import NEEDED
+from accredit.policy.bearer import ROLE_RIGHTS, Role, Trusted
 from support.api_examples import EXAMPLES, EveryRoute, every_route
+from support.hand_clock import HandClock
+from support.oidc_issuer import AUDIENCE, OIDCIssuer, SigningKey
 from support.service_side import policies
 
 ADDRESSES = pytest.mark.parametrize(("method", "path"), sorted(EXAMPLES), ids=str)
@@ -59,6 +65,48 @@ async def test_a_call_is_open_to_the_policies_that_carry_its_right_and_closed_to
             assert answer.status_code == example.status, answer.text
         assert answer.status_code != 401
         first = False
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[OIDCIssuer]:
+    with OIDCIssuer(now=HandClock().now) as running:
+        yield running
+
+
+@ADDRESSES
+async def test_a_call_is_open_to_the_roles_that_carry_its_right(
+    issuer: OIDCIssuer, tmp_path: Path, method: str, path: str
+) -> None:
+    egress = Egress(EgressRules(("localhost",)), tls=tls_context(issuer.trust))
+    trusted = Trusted(issuer.url, {AUDIENCE}, "roles", {role.value: role for role in Role})
+    bearers = Bearers(IssuerKeys(issuer.url, "", egress, HandClock()), trusted)
+    async with every_route(tmp_path, bearers) as world:
+        example = EXAMPLES[method, path]
+        row = next(
+            each
+            for table in world.tables.values()
+            for each in table
+            if (each.method, each.path) == (method, path)
+        )
+        may = [role for role in Role if NEEDED[row.call] in ROLE_RIGHTS[role]]
+        assert Role.OWNER in may
+        for shown in (
+            *(issuer.token(role) for role in Role if role not in may),
+            issuer.token("stranger"),
+            issuer.token("owner", exp=1_700_000_000),
+            issuer.token("owner", aud="https://elsewhere"),
+            issuer.token("owner", iss="https://elsewhere"),
+            issuer.token("owner", key=SigningKey.make("first")),
+            issuer.token("owner", key=SigningKey.make("unknown")),
+        ):
+            answer = await world.call(example, method, f"Bearer {shown}")
+            assert (answer.status_code, answer.json()["message"]) == (401, "Unauthorized")
+        answer = await world.call(example, method, f"bearer {issuer.token(may[0])}")
+        assert answer.status_code == example.status, answer.text
+        for role in may[1:]:
+            answer = await world.call(example, method, f"Bearer {issuer.token(role)}")
+            assert answer.status_code != 401
+    await egress.close()
 
 
 @ADDRESSES
