@@ -76,6 +76,7 @@ _OTHER_NAMES = {
     "hub-connect-refused",
     "policy-rotated",
     "provisioning-device-client",
+    "service-call-refused",
     "api-version",
 }
 """Events of the log and the like that look like rules."""

@@ -1,7 +1,8 @@
 """One page of what a condition selects, out of a listing of any length.
 
-A page looks at a bounded number of rows: where few of them are selected it may be short, or empty, and goes on all the
-same. Each row is looked at once: the continuation names the last row that was.
+A page looks at a bounded number of rows, so where few of them are selected it may be short and go on all the same. But it is
+never empty before the end: Azure's Python client takes an empty page for the last one, whatever the continuation says.
+Each row is looked at once: the continuation names the last row that was.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ STEP_ROWS = 250
 """Read and looked at in one go: about three milliseconds, in which nobody else is served."""
 
 MAX_ROWS_LOOKED_AT = 5_000
+"""Of a page that has found something."""
 
 RowT = TypeVar("RowT")
 
@@ -31,8 +33,10 @@ async def selected(listing: Listing[RowT], condition: Condition | None, paging: 
         return await listing(paging.cursor, paging.limit)
     rows: list[RowT] = []
     cursor = paging.cursor
-    for _ in range(0, MAX_ROWS_LOOKED_AT, STEP_ROWS):
+    looked_at = 0
+    while not rows or looked_at < MAX_ROWS_LOOKED_AT:
         step = await listing(cursor, STEP_ROWS)
+        looked_at += len(step.rows)
         for number, row in enumerate(step.rows):
             if not condition.selects(row):
                 continue
