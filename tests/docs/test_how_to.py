@@ -16,7 +16,9 @@ from support.node_client import needs_node_clients
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("page", ["x509-devices", "trust-bundles", "keys-and-secrets", "troubleshoot"])
+@pytest.mark.parametrize(
+    "page", ["x509-devices", "trust-bundles", "keys-and-secrets", "limits", "troubleshoot"]
+)
 def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:
     with walk() as walker:
         assert walker.page((docs / "how-to" / f"{page}.md").read_text()) > 3

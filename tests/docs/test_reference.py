@@ -72,6 +72,7 @@ def test_every_rule_that_a_page_names_exists(docs: Path) -> None:
 
 _OTHER_NAMES = {
     "ca-deferred",
+    "source-at-ceiling",
     "ca-answer-lost",
     "hub-connect-refused",
     "policy-rotated",

@@ -80,6 +80,15 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ),
     ("POST", "/registrations/query"): Example("/registrations/query", 200),
     ("POST", "/registrations/{id}/query"): Example("/registrations/line-1/query", 200),
+    ("POST", "/registrations/{id}/resume"): Example("/registrations/dev-1/resume", 200),
+    ("GET", "/decisionTraces"): Example("/decisionTraces", 200),
+    ("GET", "/decisionTraces/{trackingId}"): Example("/decisionTraces/t-1", 200),
+    ("GET", "/enrollmentGroups/{id}/allowedRegistrationIds"): Example(
+        "/enrollmentGroups/line-1/allowedRegistrationIds", 200
+    ),
+    ("POST", "/enrollmentGroups/{id}/allowedRegistrationIds"): Example(
+        "/enrollmentGroups/line-1/allowedRegistrationIds", 204, {"add": ["dev-7"], "remove": ["dev-8"]}
+    ),
     ("POST", "/registrations/{id}/move"): Example(
         "/registrations/dev-1/move", 200, {"enrollmentGroupId": "line-1"}
     ),
@@ -142,6 +151,7 @@ async def every_route(folder: Path, bearers: Bearers | None = None) -> AsyncIter
             await side.put("/enrollments/dev-1")
             await side.put("/enrollmentGroups/line-1")
             await side.register("dev-1", EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1"))
+            await side.refuse("dev-1", "t-1")
             await telemetry.append(
                 Telemetry(DeviceId("dev-1"), b"21", {}, {"message-id": "1"}, "{}", side.clock.now())
             )

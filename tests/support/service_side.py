@@ -17,12 +17,14 @@ from accredit.administration.access import Access
 from accredit.administration.administration import Administration, administration
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.changes import SavePolicy, SaveRegistration
-from accredit.domain.enrollment import EnrollmentRef
+from accredit.domain.changes import SavePolicy, SaveRegistration, SaveSetbacks, SaveTrace
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
 from accredit.domain.secret import Secret
+from accredit.domain.setback import Setbacks
+from accredit.domain.trace import Asked, DecisionTrace, Step
 from accredit.fronts.service_api import routes
 from accredit.interfaces import Standing, Store
 from accredit.linked_hubs.configured import ConfiguredHubs
@@ -145,6 +147,15 @@ class ServiceSide:
         }
         return await self.call("PUT", path, {**least[collection], **members}, etag=etag)
 
+    async def refuse(self, name: str, tracking_id: str) -> DecisionTrace:
+        """As if the device had been refused after its proof so often that it is paused."""
+        trace = DecisionTrace(
+            tracking_id, name, int(self.clock.now()), Asked.REGISTER, "192.0.2.7", f"individual/{name}",
+            (Step("the device", "showed a SAS token"),), "csr-signature", "It proves nothing.", "seen", "do", 400004,
+        )  # fmt: skip
+        await self.store.commit([SaveTrace(trace), SaveSetbacks(_setbacks(trace))])
+        return trace
+
     async def register(self, name: str, owner: EnrollmentRef, payload: bytes | None = None) -> Registration:
         """As if the device had registered."""
         registration = Registration(
@@ -162,6 +173,14 @@ class ServiceSide:
         )
         await self.store.commit([SaveRegistration(registration, replaces=None)])
         return registration
+
+
+def _setbacks(trace: DecisionTrace) -> Setbacks:
+    return Setbacks(
+        RegistrationId.parse(trace.registration_id),
+        EnrollmentRef(EnrollmentKind.INDIVIDUAL, trace.registration_key),
+        "e1", 20, trace.rule, trace.reason, trace.tracking_id, trace.traced_at - 60, trace.traced_at, trace.traced_at,
+    )  # fmt: skip
 
 
 @cache

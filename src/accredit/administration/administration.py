@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from accredit.administration.allowed import AllowedRegistrations
 from accredit.administration.authorities import Authorities, Maker, Probe, unasked
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.issuance_log import IssuanceLog
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
+from accredit.administration.traces import DecisionTraces, KeepsTraces, StoredTraces
 from accredit.administration.trust_bundles import TrustBundles
 from accredit.interfaces import Clock, Entropy, Hubs, Store
 
@@ -24,6 +26,8 @@ class Administration:
     issuance_log: IssuanceLog
     policies: Policies
     trust_bundles: TrustBundles
+    traces: DecisionTraces
+    allowed: AllowedRegistrations
 
 
 def administration(
@@ -33,10 +37,11 @@ def administration(
     hubs: Hubs,
     makers: Mapping[str, Maker],
     probe: Probe = unasked,
+    traces: KeepsTraces | None = None,
 ) -> Administration:
     """Everything over one store. `makers` found our own authorities, by type.
 
-    `probe` asks a CA before its record is stored.
+    `probe` asks a CA before its record is stored. `traces` knows of more decision traces than the stored ones.
     """
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
@@ -46,4 +51,6 @@ def administration(
         issuance_log=IssuanceLog(store),
         policies=Policies(store, clock, entropy),
         trust_bundles=TrustBundles(store, clock, entropy),
+        traces=DecisionTraces(traces if traces is not None else StoredTraces(store)),
+        allowed=AllowedRegistrations(store),
     )

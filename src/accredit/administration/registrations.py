@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, repeated
 from accredit.administration.selections import selected
-from accredit.domain.changes import AssertEnrollment, DeleteRegistration, SaveRegistration
+from accredit.domain.changes import AssertEnrollment, DeleteRegistration, EndSetbacks, SaveRegistration
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Malformed, NotFound
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Registration
+from accredit.domain.setback import Setbacks
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
 from accredit.wire.service_api.etags import IfMatch
@@ -33,6 +34,17 @@ class Registrations:
         registration = await self.store.registration(registration_id)
         if registration is None:
             raise NotFound("There is no such registration.", rule="registration-unknown")
+        return registration
+
+    async def setbacks(self, registration: Registration) -> Setbacks | None:
+        """How often in a row the device failed after its proof, and whether it is paused for it."""
+        return await self.store.setbacks(registration.registration_id)
+
+    async def resume(self, registration_id: RegistrationId, by: str) -> Registration:
+        """Let a paused device try again, its failures forgotten; that it is not paused is no error."""
+        registration = await self.read(registration_id)
+        await self.store.commit([EndSetbacks(registration_id)])
+        log.info("device-resumed", by=by, registrationId=registration.registration_id.text)
         return registration
 
     async def delete(self, registration_id: RegistrationId, condition: IfMatch, by: str) -> None:

@@ -35,6 +35,7 @@ from accredit.fronts.listener import Ceiling, Listener
 from accredit.fronts.mqtt import MqttConnection
 from accredit.fronts.mqtt_dps import DpsConversations
 from accredit.fronts.mqtt_hub import HubConversations
+from accredit.fronts.sources import Sources
 from accredit.hub.identities import Identities
 from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
@@ -42,12 +43,15 @@ from accredit.hub.telemetry import SqliteTelemetry
 from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
+from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
+from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Provisioning
 from accredit.provisioning.releases import Releases
 from accredit.provisioning.sequencer import TREE_HEADS, Sequencer
 from accredit.provisioning.tpm import Challenges
+from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
 from accredit.stores.sqlite import SqliteStore
 
@@ -142,19 +146,23 @@ async def _serving(
         patience_s=config.patience_ms / 1000,
         ca_retry_s=config.ca_retry_s,
         key_reuse=config.key_reuse,
+        pause_after_failures=config.pause_after_failures,
     )
+    limits = Limits(clock, _terms(config))
+    traces = Traces(store)
     orders = Orders(means)
     parts.push_async_callback(orders.stop, DRAIN_S)
     resumed = await orders.resume()
     releases = Releases(means)
     parts.push_async_callback(releases.stop)
     releases.start()
-    provisioning = Provisioning(means, orders)
+    provisioning = Provisioning(means, orders, Refusals(means, limits, traces))
     devices = HubConversations(
         Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
         sessions,
         telemetry,
         clock,
+        counts=limits,
     )
     parts.push_async_callback(devices.close)
     administrators = administration(
@@ -164,6 +172,7 @@ async def _serving(
         hubs,
         {"BuiltIn": partial(found_built_in, entropy, clock)},
         authorities.probe,
+        traces,
     )
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:
@@ -175,7 +184,7 @@ async def _serving(
     routes = [
         *health.routes(readiness.reason),
         *service_api.routes(
-            administrators, _access(config, store, clock, Realm.PROVISIONING, bearers), clock, entropy
+            administrators, _access(config, store, clock, Realm.PROVISIONING, bearers), clock, entropy, limits
         ),
         *hub_api.routes(telemetry, hubs, hub_access, clock, entropy),
         *hub_registry.routes(registry, hubs, hub_access, clock, entropy),
@@ -188,7 +197,7 @@ async def _serving(
         await listener.start()
     parts.push_async_callback(_drained, listeners)
     parts.callback(readiness.stop)
-    housekeeping = asyncio.create_task(_housekeeping(store, identity, clock))
+    housekeeping = asyncio.create_task(_housekeeping(config, store, identity, clock))
     parts.callback(housekeeping.cancel)
     running = Running(config.hub_name, listeners[0].port, listeners[1].port, os.getpid())
     folder.write_running(running)
@@ -230,6 +239,14 @@ def _sealer(config: Config) -> Sealer:
     return Sealer.create(paths[0])
 
 
+def _terms(config: Config) -> Terms:
+    return Terms(
+        failed_proofs_per_minute=config.failed_proofs_per_minute,
+        device_registrations_per_minute=config.device_registrations_per_minute,
+        azure=config.azure_limits,
+    )
+
+
 def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: Bearers | None) -> Access:
     limit: int = config.max_sas_lifetime_s
     if limit:
@@ -249,7 +266,8 @@ def _listeners(
     entropy: Entropy,
 ) -> tuple[Listener, Listener]:
     front = https_front(routes, clock, entropy, websockets={"mqtt": mqtt})
-    ceiling = Ceiling(config.max_connections)
+    sources = Sources(clock, config.source_connections, config.source_connections_per_second)
+    ceiling = Ceiling(config.max_connections, sources)
     return (
         Listener("https", sockets[0], identity.context, front.connection, ceiling=ceiling),
         Listener("mqtt", sockets[1], identity.context, mqtt, ceiling=ceiling),
@@ -281,11 +299,12 @@ class _Readiness:
         return None
 
 
-async def _housekeeping(store: Store, identity: TLSIdentity, clock: Clock) -> None:
+async def _housekeeping(config: Config, store: Store, identity: TLSIdentity, clock: Clock) -> None:
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
         try:
             await store.forget_operations(int(clock.now()) - OPERATIONS_KEPT_S)
+            await store.forget_refusals(int(clock.now()) - config.trace_max_age_s, config.trace_max_count)
             await identity.renew()
         except Exception:  # noqa: BLE001 - logged with its trace, and tried again in an hour
             log.exception("housekeeping-failed")

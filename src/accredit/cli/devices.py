@@ -33,6 +33,7 @@ def listing(
         ("device", "deviceId"),
         ("hub", "assignedHub"),
         ("status", "status"),
+        ("paused since", "setbacks.pausedDateTimeUtc"),
         ("updated", "lastUpdatedDateTimeUtc"),
     )
     render.listing(rows, columns, as_json=as_json)
@@ -42,6 +43,14 @@ def listing(
 def show(id: Id, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:  # noqa: A002 - the argument's name in the help
     """Show one registration."""
     render.document(client(data_dir, remote, trust).call("GET", resource("/registrations", id)).json())
+
+
+@app.command()
+def resume(id: Id, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:  # noqa: A002 - the argument's name in the help
+    """Let a device that was paused after too many failures try again; it comes by itself within minutes."""
+    render.document(
+        client(data_dir, remote, trust).call("POST", resource("/registrations", id, "resume")).json()
+    )
 
 
 @app.command()

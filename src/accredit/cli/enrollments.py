@@ -94,6 +94,18 @@ def group(
     ca: Ca = None,
     certificate: Certificate = None,
     trust_bundle: Bundle = None,
+    max_registrations: Annotated[
+        int | None, typer.Option(min=1, help="The most devices that may register under the group.")
+    ] = None,
+    registrations_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="The most register calls of its devices in a minute.")
+    ] = None,
+    allowed_only: Annotated[
+        bool,
+        typer.Option(
+            "--allowed-only", help="Take only registration ids of its list (`accredit enroll allow`)."
+        ),
+    ] = False,
     disabled: Annotated[bool, typer.Option("--disabled", help="Make it switched off.")] = False,
     replace: Replace = False,
     data_dir: DataDir = None,
@@ -105,6 +117,11 @@ def group(
         "enrollmentGroupId": id,
         "attestation": _attestation(certificate, "signingCertificates"),
     }
+    quota = {"maxRegistrations": max_registrations, "registrationsPerMinute": registrations_per_minute}
+    if any(quota.values()):
+        body["quota"] = {name: value for name, value in quota.items() if value is not None}
+    if allowed_only:
+        body["allowedRegistrationIdsOnly"] = True
     headers = {"if-match": "*"} if replace else None
     answer = client(data_dir, remote, trust).call(
         "PUT", resource("/enrollmentGroups", id), body, headers=headers

@@ -10,11 +10,13 @@ import typer
 
 from accredit import __version__
 from accredit.cli import (
+    allowed,
     authorities,
     certificates,
     demo,
     devices,
     enrollments,
+    explain,
     hub,
     issuance_log,
     local,
@@ -52,8 +54,11 @@ app.command()(serve)
 app.command()(demo.demo)
 app.command()(local.info)
 app.command("sas-token")(local.sas_token)
+app.command()(explain.explain)
 app.add_typer(authorities.app, name="ca")
 app.add_typer(enrollments.app, name="enroll")
+enrollments.app.command()(allowed.allow)
+enrollments.app.command("allowed")(allowed.listing)
 app.add_typer(devices.app, name="device")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(issuance_log.app, name="log")

@@ -42,10 +42,10 @@ def _cell(row: dict[str, Any], path: str) -> str:
         value = value.get(member) if isinstance(value, dict) else None
     if value is None:
         return ""
-    return _inert(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return inert(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """What a device sent must not speak to the terminal: control characters are written as JSON escapes them."""
     if text.isprintable():
         return text
@@ -54,4 +54,4 @@ def _inert(text: str) -> str:
 
 def document(value: Any) -> None:
     """One resource, as indented JSON."""
-    sys.stdout.write(_inert(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+    sys.stdout.write(inert(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
+from accredit.fronts.sources import Sources
 from accredit.fronts.tls import TLSLimits, TLSTransport
 from accredit.observe import log
 
@@ -118,13 +119,15 @@ def _explained(error: OSError, hosts: str, port: int, option: str) -> CannotList
 class Ceiling:
     """How many connections may be open, over all listeners that share it."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, sources: Sources | None = None) -> None:
+        """`sources` bounds what one address may have of it."""
         self.connections = connections
+        self._sources = sources
         self.open = 0
         self.refused = 0
         self._told = False
 
-    def enter(self) -> bool:
+    def enter(self, address: str = "") -> bool:
         if self.open >= self.connections:
             self.refused += 1
             if not self._told:
@@ -132,11 +135,15 @@ class Ceiling:
                 self._told = True
                 log.warning("connections-at-ceiling", ceiling=self.connections)
             return False
+        if self._sources is not None and not self._sources.enter(address):
+            return False
         self.open += 1
         return True
 
-    def leave(self) -> None:
+    def leave(self, address: str = "") -> None:
         self.open -= 1
+        if self._sources is not None:
+            self._sources.leave(address)
         self._told = False
 
 
@@ -162,7 +169,7 @@ class Listener:
         self._ceiling = ceiling
         self._limits = limits if limits is not None else TLSLimits()
         self._servers: list[asyncio.Server] = []
-        self._open: set[TLSTransport] = set()
+        self._open: dict[TLSTransport, str] = {}
         self._emptied = asyncio.Event()
 
     @property
@@ -182,16 +189,17 @@ class Listener:
         return TLSTransport(self._context, self._front, self._limits, self._opened, self._closed)
 
     def _opened(self, connection: TLSTransport) -> bool:
-        if not self._ceiling.enter():
+        address = str((connection.get_extra_info("peername") or ("",))[0])
+        if not self._ceiling.enter(address):
             return False
         self.accepted += 1
-        self._open.add(connection)
+        self._open[connection] = address
         return True
 
     def _closed(self, connection: TLSTransport) -> None:
-        if connection in self._open:
-            self._open.discard(connection)
-            self._ceiling.leave()
+        address = self._open.pop(connection, None)
+        if address is not None:
+            self._ceiling.leave(address)
             if not self._open:
                 self._emptied.set()
 

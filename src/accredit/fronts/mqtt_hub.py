@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from accredit.domain.device import Telemetry
 from accredit.domain.errors import AccreditError, Malformed, Refused, Unauthenticated
@@ -42,6 +43,14 @@ _LOOK_AGAIN_S = 3_600.0
 _SHOWN_CHARS = 200
 
 
+class CountsFailures(Protocol):
+    """Who counts the failed proofs of a source address."""
+
+    def failed(self, refusal: AccreditError, source: str) -> AccreditError:
+        """What the device is told: mostly the refusal, and when to come back where the source fails too often."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
     """What a CONNECT says of itself, unproven."""
@@ -61,7 +70,9 @@ class HubConversations:
         telemetry: TelemetryLog,
         clock: Clock,
         in_flight: InFlight | None = None,
+        counts: CountsFailures | None = None,
     ) -> None:
+        self.counts = counts
         self.identities = identities
         self.sessions = sessions
         self.telemetry = telemetry
@@ -80,6 +91,8 @@ class HubConversations:
                 clientId=connect.client_id[:_SHOWN_CHARS],
                 source=link.source,
             )
+            if self.counts is not None and isinstance(error, Unauthenticated | Malformed):
+                error = self.counts.failed(error, link.source)
             disagrees = error.rule == "hub-client-id"
             return IDENTIFIER_REJECTED if disagrees else refusals.on_the_wire(error).connack
         except StoreUnavailable as error:

@@ -42,6 +42,11 @@ class Call(StrEnum):
     DELETE_REGISTRATION = "registration.delete"
     MOVE_REGISTRATION = "registration.move"
     QUERY_REGISTRATIONS = "registration.query"
+    RESUME_REGISTRATION = "registration.resume"
+    READ_ALLOWED = "allowed-registrations.read"
+    CHANGE_ALLOWED = "allowed-registrations.change"
+    READ_TRACE = "trace.read"
+    LIST_TRACES = "trace.list"
     LIST_CERTIFICATES = "certificate.list"
     READ_CERTIFICATE = "certificate.read"
     READ_ISSUANCE_LOG = "issuance-log.read"
@@ -79,6 +84,11 @@ NEEDED: Mapping[Call, Right] = {
     Call.DELETE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.MOVE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.QUERY_REGISTRATIONS: Right.REGISTRATION_STATUS_READ,
+    Call.RESUME_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
+    Call.READ_ALLOWED: Right.ENROLLMENT_READ,
+    Call.CHANGE_ALLOWED: Right.ENROLLMENT_WRITE,
+    Call.READ_TRACE: Right.REGISTRATION_STATUS_READ,
+    Call.LIST_TRACES: Right.REGISTRATION_STATUS_READ,
     Call.LIST_CERTIFICATES: Right.REGISTRATION_STATUS_READ,
     Call.READ_CERTIFICATE: Right.REGISTRATION_STATUS_READ,
     Call.READ_ISSUANCE_LOG: Right.REGISTRATION_STATUS_READ,

@@ -89,3 +89,29 @@ class TestGroups:
         assert str(path) in run("enroll", "group", name, "--certificate", str(path)).sentence
         path.write_bytes(b"\xff\xfe")
         assert str(path) in run("enroll", "group", name, "--certificate", str(path)).sentence
+
+
+class TestAllowed:
+    def test_listed_from_arguments_a_file_and_standard_input(
+        self, run: Run, name: str, tmp_path: Path
+    ) -> None:
+        made = run("enroll", "group", name, "--allowed-only", "--max-registrations", "7").document
+        assert (made["quota"], made["allowedRegistrationIdsOnly"]) == ({"maxRegistrations": 7}, True)
+        names = tmp_path / "names"
+        names.write_text("".join(f"sn-{number:04}\n\n" for number in range(1_200)))
+        assert run("enroll", "allow", name, "one", "Two", "--file", str(names)) == Ran(0, "", "")
+        assert run("enroll", "allow", name, "--file", "-", given="three\n").code == 0
+        assert run("enroll", "allow", name, "sn-0007", "--remove").code == 0
+        rows = [row["registrationId"] for row in run("enroll", "allowed", name, "--json").rows]
+        assert len(rows) == 1_202
+        assert {"one", "Two", "three"} < set(rows)
+        assert "sn-0007" not in rows
+        assert "sn-0008" in run("enroll", "allowed", name).out
+
+    def test_what_can_t_be(self, run: Run, name: str, tmp_path: Path) -> None:
+        run("enroll", "group", name)
+        assert run("enroll", "allow", name).code == 2
+        assert "can't be read" in run("enroll", "allow", name, "--file", str(tmp_path / "none")).sentence
+        assert run("enroll", "allow", name, "no spaces").code == 1
+        assert run("enroll", "allow", "absent", "a").code == 1
+        assert run("enroll", "allowed", "absent").code == 1

@@ -157,18 +157,32 @@ def test_the_rights_table_is_the_contracts() -> None:
         right: {call for call, needed in NEEDED.items() if needed is right} for right in set(NEEDED.values())
     }
     assert by_right == {
-        Right.SERVICE_CONFIG: {Call.WRITE_AUTHORITY, Call.DELETE_AUTHORITY},
+        Right.SERVICE_CONFIG: {
+            Call.WRITE_AUTHORITY,
+            Call.DELETE_AUTHORITY,
+            Call.WRITE_TRUST_BUNDLE,
+            Call.DELETE_TRUST_BUNDLE,
+            Call.LIST_POLICIES,
+            Call.READ_POLICY,
+            Call.WRITE_POLICY,
+            Call.DELETE_POLICY,
+            Call.ROTATE_POLICY,
+        },
         Right.ENROLLMENT_READ: {
             Call.READ_ENROLLMENT,
             Call.QUERY_ENROLLMENTS,
             Call.READ_AUTHORITY,
             Call.LIST_AUTHORITIES,
+            Call.READ_TRUST_BUNDLE,
+            Call.LIST_TRUST_BUNDLES,
+            Call.READ_ALLOWED,
         },
         Right.ENROLLMENT_WRITE: {
             Call.WRITE_ENROLLMENT,
             Call.DELETE_ENROLLMENT,
             Call.BULK_ENROLLMENTS,
             Call.REVEAL_ATTESTATION,
+            Call.CHANGE_ALLOWED,
         },
         Right.REGISTRATION_STATUS_READ: {
             Call.READ_REGISTRATION,
@@ -176,7 +190,13 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.LIST_CERTIFICATES,
             Call.READ_CERTIFICATE,
             Call.READ_ISSUANCE_LOG,
+            Call.READ_TRACE,
+            Call.LIST_TRACES,
         },
-        Right.REGISTRATION_STATUS_WRITE: {Call.DELETE_REGISTRATION, Call.MOVE_REGISTRATION},
+        Right.REGISTRATION_STATUS_WRITE: {
+            Call.DELETE_REGISTRATION,
+            Call.MOVE_REGISTRATION,
+            Call.RESUME_REGISTRATION,
+        },
         Right.SERVICE_CONNECT: {Call.READ_TELEMETRY},
     }

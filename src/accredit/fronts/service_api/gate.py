@@ -6,7 +6,8 @@ The token is judged before anything else of the request is read, so a stranger l
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +26,18 @@ JSON = "application/json; charset=utf-8"
 
 STORE_RETRY_S = 5
 
+
+class Counts(Protocol):
+    """Who counts the calls of the service API, and the failures of who is not let in."""
+
+    def service_call(self) -> None:
+        """Raises Throttled."""
+
+    def failed(self, refusal: AccreditError, source: str) -> AccreditError:
+        """What the caller is told."""
+        ...
+
+
 Handler = Callable[[Request, str], Awaitable[Response]]
 """A call behind the gate: the request, and the name of the policy that opened it."""
 
@@ -36,6 +49,7 @@ class Gate:
     access: Access
     clock: Clock
     entropy: Entropy
+    counts: Counts | None = field(default=None, kw_only=True)
 
     def behind(self, call: Call, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint that lets in who may make this call."""
@@ -55,6 +69,8 @@ class Gate:
         by = ""
         try:
             by = await self._admitted(request, call)
+            if self.counts is not None:
+                self.counts.service_call()
             self._check_version(request)
             return await handler(request, by)
         except AccreditError as refusal:
@@ -76,6 +92,7 @@ class Gate:
     def _refused(
         self, refusal: AccreditError, request: Request, call: Call, by: str, tracking_id: str
     ) -> Response:
+        source = request.client.host if request.client else ""
         log.info(
             "service-call-refused",
             call=call.value,
@@ -83,9 +100,11 @@ class Gate:
             rule=refusal.rule,
             reason=refusal.message,
             evidence=refusal.evidence,
-            source=request.client.host if request.client else "",
+            source=source,
             trackingId=tracking_id,
         )
+        if self.counts is not None and not by and isinstance(refusal, Unauthenticated):
+            refusal = self.counts.failed(refusal, source)
         return self._worded(refusal, tracking_id)
 
     def _worded(self, refusal: AccreditError, tracking_id: str) -> Response:

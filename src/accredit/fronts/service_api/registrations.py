@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from accredit.administration.registrations import Registrations
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import GroupId, RegistrationId
+from accredit.domain.registration import Registration
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
 from accredit.wire.service_api.queries import read_query
@@ -23,7 +25,11 @@ class RegistrationCalls:
 
     async def read(self, request: Request, _by: str) -> Response:
         registration = await self.registrations.read(_id(request))
-        return document(registration_document(registration), registration.etag)
+        return document(await self._shown(registration), registration.etag)
+
+    async def resume(self, request: Request, by: str) -> Response:
+        registration = await self.registrations.resume(_id(request), by)
+        return document(await self._shown(registration), registration.etag)
 
     async def delete(self, request: Request, by: str) -> Response:
         await self.registrations.delete(_id(request), condition_of(request), by)
@@ -46,8 +52,11 @@ class RegistrationCalls:
         condition = read_query(await body_of(request), "registrations", registration_fields)
         wanted = paging_of(request)
         found = await self.registrations.page(owner, condition, wanted)
-        rows = [registration_document(row) for row in found.rows]
+        rows = [await self._shown(row) for row in found.rows]
         return page(rows, found.cursor, wanted, "deviceRegistration")
+
+    async def _shown(self, registration: Registration) -> dict[str, Any]:
+        return registration_document(registration, await self.registrations.setbacks(registration))
 
 
 def _id(request: Request) -> RegistrationId:

@@ -15,10 +15,11 @@ from accredit.domain.enrollment import EnrollmentKind
 from accredit.fronts.service_api.authorities import AuthorityCalls
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
-from accredit.fronts.service_api.gate import Gate
+from accredit.fronts.service_api.gate import Counts, Gate
 from accredit.fronts.service_api.issuance_log import LogCalls
 from accredit.fronts.service_api.listings import ListingCalls
 from accredit.fronts.service_api.policies import PolicyCalls
+from accredit.fronts.service_api.refusals import RefusalCalls, refusal_endpoints
 from accredit.fronts.service_api.registrations import RegistrationCalls
 from accredit.fronts.service_api.trust_bundles import TrustBundleCalls
 from accredit.interfaces import Clock, Entropy
@@ -51,9 +52,15 @@ from accredit.wire.service_api.tree import (
 from accredit.wire.service_api.trust_bundles import TrustBundleDocument
 
 
-def routes(administration: Administration, access: Access, clock: Clock, entropy: Entropy) -> list[Route]:
+def routes(
+    administration: Administration,
+    access: Access,
+    clock: Clock,
+    entropy: Entropy,
+    counts: Counts | None = None,
+) -> list[Route]:
     """The endpoints behind their gate."""
-    return routes_of(endpoints(administration, clock), Gate(access, clock, entropy))
+    return routes_of(endpoints(administration, clock), Gate(access, clock, entropy, counts=counts))
 
 
 def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, ...]:
@@ -66,6 +73,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_registrations(RegistrationCalls(administration.registrations)),
         *_listings(ListingCalls(administration.listings, clock)),
         *_issuance_log(LogCalls(administration.issuance_log)),
+        *refusal_endpoints(RefusalCalls(administration.traces, administration.allowed)),
         *_policies("/policies", PolicyCalls(administration.policies, Realm.PROVISIONING)),
         *_policies("/hubPolicies", PolicyCalls(administration.policies, Realm.HUB)),
     )
@@ -164,6 +172,10 @@ def _registrations(calls: RegistrationCalls) -> tuple[Endpoint, ...]:
                 "Hand a registration to another enrollment.",
                 answers=RegistrationShown, takes=MoveDocument, parameters=(IF_MATCH,),
             ),
+        ),
+        Endpoint(
+            "POST", f"{one}/resume", Call.RESUME_REGISTRATION, calls.resume,
+            Described("Let a paused device try again.", answers=RegistrationShown),
         ),
         Endpoint(
             "GET", one, Call.READ_REGISTRATION, calls.read,

@@ -25,6 +25,7 @@ from accredit.wire.service_api.attestations import (
 )
 from accredit.wire.service_api.documents import free_form, read
 from accredit.wire.service_api.etags import quoted
+from accredit.wire.service_api.quotas import QuotaDocument, quota_settings
 from accredit.wire.service_api.registrations import registration_document
 
 MAX_HUBS = 50
@@ -101,6 +102,8 @@ class EnrollmentDocument(msgspec.Struct, rename="camel"):
     trust_bundle_id: str | None = None
     credential_policy_name: str | None = None
     id_pattern: str | None = None
+    quota: QuotaDocument | None = None
+    allowed_registration_ids_only: bool | None = None
 
 
 def read_enrollment(body: bytes, name: RegistrationId | GroupId) -> EnrollmentSent:
@@ -261,7 +264,10 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
         else None,
         "idPattern": None if individual else _id_pattern(document.id_pattern),
     }
-    return {member: value for member, value in echoed.items() if value is not None}
+    quota = quota_settings(
+        document.quota, allowed_only=document.allowed_registration_ids_only, individual=individual
+    )
+    return {member: value for member, value in echoed.items() if value is not None} | quota
 
 
 def _id_pattern(text: str | None) -> str | None:

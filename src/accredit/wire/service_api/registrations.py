@@ -10,6 +10,7 @@ from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Registration
+from accredit.domain.setback import Setbacks
 from accredit.wire.instants import iso
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted
@@ -34,8 +35,11 @@ def read_move(body: bytes, registration_id: RegistrationId) -> EnrollmentRef:
     return EnrollmentRef(EnrollmentKind.INDIVIDUAL, registration_id.key)
 
 
-def registration_document(registration: Registration) -> dict[str, Any]:
-    """As answers show it; members without a value are left out. `enrollmentGroupId` is ours: whose device it is."""
+def registration_document(registration: Registration, setbacks: Setbacks | None = None) -> dict[str, Any]:
+    """As answers show it; members without a value are left out.
+
+    `enrollmentGroupId` (whose device it is) and `setbacks` (how often it failed in a row after its proof) are ours.
+    """
     owner = registration.enrollment
     members = {
         "registrationId": registration.registration_id.text,
@@ -50,5 +54,20 @@ def registration_document(registration: Registration) -> dict[str, Any]:
         "etag": quoted(registration.etag),
         "payload": msgspec.Raw(registration.payload) if registration.payload is not None else None,
         "enrollmentGroupId": owner.key if owner.kind is EnrollmentKind.GROUP else None,
+        "setbacks": None if setbacks is None else _setbacks_document(setbacks),
     }
     return {member: value for member, value in members.items() if value is not None}
+
+
+def _setbacks_document(setbacks: Setbacks) -> dict[str, Any]:
+    """`trackingId` names the decision trace of the last failure; `pausedDateTimeUtc` is there while the device is paused."""
+    paused = {} if setbacks.paused_at is None else {"pausedDateTimeUtc": iso(setbacks.paused_at)}
+    return {
+        "failures": setbacks.failures,
+        "rule": setbacks.rule,
+        "reason": setbacks.reason,
+        "trackingId": setbacks.tracking_id,
+        "firstDateTimeUtc": iso(setbacks.first_at),
+        "lastDateTimeUtc": iso(setbacks.last_at),
+        **paused,
+    }

@@ -42,6 +42,18 @@ class AttestationShown(msgspec.Struct, rename="camel"):
     tpm: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
+class SetbacksShown(msgspec.Struct, rename="camel"):
+    """A proven device's failures in a row, and since when it is paused for them."""
+
+    failures: int
+    rule: str
+    reason: str
+    tracking_id: str
+    first_date_time_utc: str
+    last_date_time_utc: str
+    paused_date_time_utc: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class RegistrationShown(msgspec.Struct, rename="camel"):
     """DeviceRegistrationState of DPS, with the group that the device belongs to."""
 
@@ -57,6 +69,7 @@ class RegistrationShown(msgspec.Struct, rename="camel"):
     error_message: str | msgspec.UnsetType = msgspec.UNSET
     payload: Any = None
     enrollment_group_id: str | msgspec.UnsetType = msgspec.UNSET
+    setbacks: SetbacksShown | msgspec.UnsetType = msgspec.UNSET
 
 
 class _EnrollmentShown(msgspec.Struct, rename="camel"):
@@ -91,6 +104,8 @@ class EnrollmentGroupShown(_EnrollmentShown, kw_only=True, rename="camel"):
 
     enrollment_group_id: str
     id_pattern: str | msgspec.UnsetType = msgspec.UNSET
+    quota: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    allowed_registration_ids_only: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class BulkTaken(msgspec.Struct, rename="camel"):
@@ -199,3 +214,33 @@ class TelemetryShown(msgspec.Struct, rename="camel"):
     sequence_number: int
     auth_method: str
     hub: str
+
+
+class StepShown(msgspec.Struct, rename="camel"):
+    """One thing that was looked at, and what came of it."""
+
+    subject: str
+    outcome: str
+
+
+class TraceShown(msgspec.Struct, rename="camel"):
+    """Why one call of a device was refused. `errorCode` is what the device heard."""
+
+    tracking_id: str
+    registration_id: str
+    traced_date_time_utc: str
+    asked: str
+    steps: list[StepShown]
+    rule: str
+    reason: str
+    error_code: int
+    source: str | msgspec.UnsetType = msgspec.UNSET
+    enrollment: str | msgspec.UnsetType = msgspec.UNSET
+    evidence: str | msgspec.UnsetType = msgspec.UNSET
+    hint: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class AllowedShown(msgspec.Struct, rename="camel"):
+    """One registration id that may prove a group."""
+
+    registration_id: str
