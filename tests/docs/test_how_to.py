@@ -12,6 +12,7 @@ import pytest
 from support.digicert_process import DigiCertProcess
 from support.node_client import FOLDER as NODE
 from support.node_client import needs_node_clients
+from support.programs import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -22,6 +23,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:
     with walk() as walker:
         assert walker.page((docs / "how-to" / f"{page}.md").read_text()) > 3
+
+
+def test_a_tpm_is_enrolled_as_the_page_says(walk: Callable[..., Any], docs: Path) -> None:
+    for program in ("swtpm", "tpm2_createek"):
+        need(program)
+    with walk() as walker:
+        assert walker.page((docs / "how-to" / "tpm-devices.md").read_text()) > 8
 
 
 @pytest.mark.parametrize("variant", ["python", "node"])

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "cli/hub.py": "tests/e2e/test_command_line.py",
     "administration/administration.py": "it joins those that have tests of their own",
     "administration/names.py": "tests/unit/administration/test_enrollments.py",
+    "cli/endorsements.py": "tests/unit/cli/test_enrollments.py",
     "cli/problem.py": "an exception without behaviour",
     "domain/access.py": "values without behaviour; tests/unit/policy/test_access.py",
     "domain/authority.py": "values without behaviour; tests/unit/administration/test_authorities.py",

@@ -22,9 +22,10 @@ from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
-from accredit.policy import chains, csr_intake
+from accredit.domain.secret import Secret
+from accredit.policy import chains, csr_intake, tpm_activation
 from accredit.policy.destinations import BadDestination, destination
-from accredit.wire import amqp_addresses, amqp_message, amqp_sasl, amqp_tpm, dps, mqtt, sas, topics
+from accredit.wire import amqp_addresses, amqp_message, amqp_sasl, amqp_tpm, dps, mqtt, sas, topics, tpm
 from accredit.wire.amqp_types import AmqpError
 from accredit.wire.service_api import (
     authorities,
@@ -38,6 +39,7 @@ from accredit.wire.service_api import (
 )
 from accredit.wire.service_api.selectable import enrollment_fields
 from support import pki, signing_requests
+from support.tpm_device import TpmDevice
 
 Run = Callable[[bytes], object]
 
@@ -91,6 +93,24 @@ def _mqtt_seeds() -> tuple[bytes, ...]:
 def _topic(text: str) -> None:
     request = topics.parse_dps_request(text)
     assert topics.parse_dps_request(topics.format_dps_request(request)) == request
+
+
+_TPM = TpmDevice()
+
+
+def _tpm_key(data: bytes) -> None:
+    assert tpm.read_key(data, "x").marshalled == data
+
+
+def _tpm_blob(data: bytes) -> None:
+    assert tpm.blob(tpm.read_blob(data)) == data
+
+
+@cache
+def _tpm_parcel() -> bytes:
+    identity = tpm.identity_key(Secret(bytes(32)), bytes(32))
+    random = bytes(tpm_activation.RANDOM_BYTES)
+    return tpm.blob(tpm_activation.activate(_TPM.endorsement, _TPM.storage_root, identity, b"note", random))
 
 
 def _telemetry(text: str) -> None:
@@ -252,6 +272,11 @@ TARGETS: dict[str, Target] = {
     "register-body": Target(
         _register, _said('{"registrationId":"dev","payload":{"clientCertificateCsr":"x"},"csr":null}')
     ),
+    "register-body-tpm": Target(
+        _register, lambda: (dps.register_body("dev", tpm=(_TPM.endorsement, _TPM.storage_root)),)
+    ),
+    "tpm-public": Target(_tpm_key, lambda: (_TPM.endorsement.marshalled, _TPM.storage_root.marshalled)),
+    "tpm-blob": Target(_tpm_blob, lambda: (_tpm_parcel(),)),
     "api-version": Target(_text(dps.check_api_version), _said("2019-03-31")),
     "csr-text": Target(_text(_csr), _csr_seeds),
     "csr-der": Target(_csr_der, _csr_der_seeds),

@@ -19,8 +19,10 @@ from accredit.domain.enrollment import (
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
 from accredit.interfaces import Entropy
+from accredit.policy import ek_certificates
 from accredit.wire.service_api.attestations import AttestationSent, CertificatesSent, Kept, KeysSent
-from accredit.wire.service_api.tpm import ENDORSEMENT_KEY, TpmSent
+from accredit.wire.service_api.tpm import ENDORSEMENT_KEY, TpmSent, check_differ
+from accredit.wire.tpm import endorsement_key
 
 MADE_KEY_BYTES = 32
 """Azure: 32 at first, 64 lately; SDKs take 16 to 64. An HMAC-SHA256 key gains nothing above 32."""
@@ -49,11 +51,17 @@ def _keys(sent: KeysSent, present: Attestation | None, entropy: Entropy) -> Symm
 
 def _tpm(sent: TpmSent, present: Attestation | None) -> TpmKeys:
     kept = present if isinstance(present, TpmKeys) else None
-    if sent.endorsement is not None:
-        return TpmKeys(sent.endorsement, sent.storage_root)
-    if kept is not None:
-        return TpmKeys(kept.endorsement, sent.storage_root or kept.storage_root)
-    raise Malformed(f"{ENDORSEMENT_KEY} is missing.", rule="attestation-missing")
+    if sent.certificates:
+        modulus = ek_certificates.modulus_of(sent.certificates[0], ENDORSEMENT_KEY)
+        made = TpmKeys(endorsement_key(modulus), sent.storage_root)
+    elif sent.endorsement is not None:
+        made = TpmKeys(sent.endorsement, sent.storage_root)
+    elif kept is not None:
+        made = TpmKeys(kept.endorsement, sent.storage_root or kept.storage_root)
+    else:
+        raise Malformed(f"{ENDORSEMENT_KEY} is missing.", rule="attestation-missing")
+    check_differ(made.endorsement, made.storage_root)
+    return made
 
 
 def _certificates(

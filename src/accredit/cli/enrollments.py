@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from accredit.cli import render
+from accredit.cli import endorsements, render
 from accredit.cli.connection import resource, selection
+from accredit.cli.endorsements import Endorsement
 from accredit.cli.local import DataDir, Json, Remote, Trust, Where, client
 from accredit.cli.problem import Problem
 from accredit.domain.secret import Secret
@@ -30,6 +31,17 @@ Certificate = Annotated[
         "--certificate",
         help="Attest by X.509: the device's certificate, or for a group the one that signs them.",
     ),
+]
+EndorsementKey = Annotated[
+    str | None,
+    typer.Option(
+        "--endorsement-key",
+        help="Attest by TPM: its endorsement key, TPM2B_PUBLIC in a file or as base64.",
+    ),
+]
+EkCertificate = Annotated[
+    Path | None,
+    typer.Option("--ek-certificate", help="Attest by TPM: the certificate of its endorsement key."),
 ]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace an enrollment of this id; keys that are not named stay.")
@@ -58,11 +70,24 @@ def _body(ca: str | None, trust_bundle: str | None, disabled: bool) -> dict[str,
     return body
 
 
+def _endorsement(key: str | None, certificate: Path | None) -> Endorsement | None:
+    if key is not None and certificate is not None:
+        raise Problem("Name the endorsement key or its certificate, not both.")
+    if key is not None:
+        return endorsements.by_key(key)
+    return None if certificate is None else endorsements.by_certificate(certificate)
+
+
 @app.command()
 def add(
-    id: Annotated[str, typer.Argument(help="The registration id.")],  # noqa: A002 - the argument's name in the help
+    id: Annotated[  # noqa: A002 - the argument's name in the help
+        str | None,
+        typer.Argument(help="The registration id; of a TPM by default what its device calls itself."),
+    ] = None,
     ca: Ca = None,
     certificate: Certificate = None,
+    endorsement_key: EndorsementKey = None,
+    ek_certificate: EkCertificate = None,
     trust_bundle: Bundle = None,
     device_id: Annotated[
         str | None, typer.Option(help="The device's name at the hub; the registration id by default.")
@@ -74,16 +99,22 @@ def add(
     trust: Trust = None,
 ) -> None:
     """Enroll one device; prints the enrollment with its keys."""
+    tpm = _endorsement(endorsement_key, ek_certificate)
+    if tpm is not None and certificate is not None:
+        raise Problem("A device attests by its certificate or by its TPM, not by both.")
+    name = id if id is not None or tpm is None else tpm.registration_id
+    if name is None:
+        raise Problem("Name the device: `accredit enroll add REGISTRATION_ID`.")
     body = _body(ca, trust_bundle, disabled) | {
-        "registrationId": id,
-        "attestation": _attestation(certificate, "clientCertificates"),
+        "registrationId": name,
+        "attestation": tpm.attestation if tpm else _attestation(certificate, "clientCertificates"),
     }
     if device_id is not None:
         body["deviceId"] = device_id
     headers = {"if-match": "*"} if replace else None
     render.document(
         client(data_dir, remote, trust)
-        .call("PUT", resource("/enrollments", id), body, headers=headers)
+        .call("PUT", resource("/enrollments", name), body, headers=headers)
         .json()
     )
 

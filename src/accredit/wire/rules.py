@@ -181,6 +181,7 @@ _TABLE = {
     "credential-policy": Rule(Malformed, "credentialPolicyName and clientCertificateIssuancePolicy name different authorities."),
     "document-invalid": Rule(Malformed, "A member of the document is missing or not of its form."),
     "document-too-deep": Rule(Malformed, "A member of the document nests too deep."),
+    "ek-certificate-kind": Rule(Malformed, "A certificate in the place of an endorsement key is not that of one."),
     "enrollment-unknown": Rule(NotFound, "There is no such enrollment.", 404201),
     "etag": Rule(PreconditionFailed, "The etag in If-Match is not the present one."),
     "exists-already": Rule(Conflict, "It exists already, and no If-Match allows to replace it."),

@@ -10,8 +10,11 @@ import pytest
 
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.ids import GroupId
+from accredit.wire.tpm import text_of
 from support import pki
+from support.ek_certificates import base64_der, certified_key, pem
 from support.service_side import HUBS, ServiceSide
+from support.tpm_device import TpmDevice
 
 DEV = EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1")
 ROOT = pki.root("root")
@@ -262,3 +265,61 @@ async def test_stored_keys_are_the_bytes_that_were_sent(side: ServiceSide) -> No
     assert isinstance(stored.attestation, SymmetricKeys)
     assert stored.attestation.primary.reveal() == b"1" * 16
     assert stored.attestation.secondary.reveal() == b"2" * 64
+
+
+class TestTpm:
+    TPM = TpmDevice()
+
+    async def test_the_key_is_shown_to_everybody(self, side: ServiceSide) -> None:
+        sent = tpm(
+            endorsementKey=text_of(self.TPM.endorsement), storageRootKey=text_of(self.TPM.storage_root)
+        )
+        assert (await side.put("/enrollments/dev-1", attestation=sent)).json()["attestation"] == sent
+        assert (await side.call("GET", "/enrollments/dev-1")).json()["attestation"] == sent
+        mechanism = await side.call("POST", "/enrollments/dev-1/attestationmechanism")
+        assert mechanism.json() == sent
+
+    async def test_a_replace_without_the_key_keeps_both(self, side: ServiceSide) -> None:
+        sent = tpm(
+            endorsementKey=text_of(self.TPM.endorsement), storageRootKey=text_of(self.TPM.storage_root)
+        )
+        await side.put("/enrollments/dev-1", attestation=sent)
+        kept = await side.put("/enrollments/dev-1", etag="*", attestation=tpm())
+        assert kept.json()["attestation"] == sent
+
+    async def test_a_replace_with_the_key_replaces_both(self, side: ServiceSide) -> None:
+        sent = tpm(
+            endorsementKey=text_of(self.TPM.endorsement), storageRootKey=text_of(self.TPM.storage_root)
+        )
+        await side.put("/enrollments/dev-1", attestation=sent)
+        other = tpm(endorsementKey=text_of(TpmDevice(1).endorsement))
+        replaced = await side.put("/enrollments/dev-1", etag="*", attestation=other)
+        assert replaced.json()["attestation"] == other
+
+    @pytest.mark.parametrize("form", [pem, base64_der])
+    async def test_a_certificate_stands_for_its_key(self, side: ServiceSide, form: Any) -> None:
+        certificate = form(certified_key(ROOT, self.TPM.endorsement))
+        made = await side.put("/enrollments/dev-1", attestation=tpm(endorsementKey=certificate))
+        assert made.json()["attestation"] == tpm(endorsementKey=text_of(self.TPM.endorsement))
+
+    async def test_refusals(self, side: ServiceSide) -> None:
+        ek = text_of(self.TPM.endorsement)
+        certificate = pem(certified_key(ROOT, self.TPM.endorsement))
+        client = pem(ROOT.issue("dev-1").certificate)
+        for members, said in (
+            ({}, "endorsementKey is missing"),
+            ({"endorsementKey": ek, "storageRootKey": ek}, "storageRootKey is the endorsement key"),
+            ({"endorsementKey": certificate, "storageRootKey": ek}, "storageRootKey is the endorsement key"),
+            ({"endorsementKey": client}, "is not that of an RSA-2048 key"),
+        ):
+            refused = await side.put("/enrollments/dev-1", attestation=tpm(**members))
+            assert refused.status_code == 400
+            assert said in refused.json()["message"]
+
+    async def test_a_key_that_is_to_be_kept_is_not_there(self, side: ServiceSide) -> None:
+        await side.put("/enrollments/dev-1")
+        assert (await side.put("/enrollments/dev-1", etag="*", attestation=tpm())).status_code == 400
+
+
+def tpm(**members: str) -> dict[str, Any]:
+    return {"type": "tpm", "tpm": members}

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from accredit.wire.tpm import text_of
+from support import pki
 from support.command import Ran
 from support.device_key import DeviceKey, authority, derived_key
+from support.ek_certificates import certified_key, der, pem
+from support.tpm_device import TpmDevice
 
 Run = Callable[..., Ran]
 
@@ -47,6 +51,47 @@ class TestOneDevice:
         assert made["attestation"]["type"] == "x509"
         shown = made["attestation"]["x509"]["clientCertificates"]["primary"]
         assert shown["info"]["subjectName"] == f"CN={name}"
+
+    @pytest.mark.parametrize("form", ["a file of its tools", "base64 in a file", "base64"])
+    def test_by_the_endorsement_key_of_its_tpm(self, run: Run, tmp_path: Path, form: str) -> None:
+        key = TpmDevice(7).endorsement
+        path = tmp_path / "ek.pub"
+        path.write_bytes(key.marshalled if form == "a file of its tools" else f"{text_of(key)}\n".encode())
+        value = text_of(key) if form == "base64" else str(path)
+        made = run("enroll", "add", "--endorsement-key", value, "--replace").document
+        assert made["registrationId"] == TpmDevice(7).registration_id
+        assert made["attestation"] == {"type": "tpm", "tpm": {"endorsementKey": text_of(key)}}
+
+    def test_a_tpm_under_another_name(self, run: Run, name: str) -> None:
+        value = text_of(TpmDevice(7).endorsement)
+        made = run("enroll", "add", name, "--endorsement-key", value, "--ca", "builtin").document
+        assert made["registrationId"] == name
+        assert [row for row in run("enroll", "list").out.splitlines() if name in row and "tpm" in row]
+
+    @pytest.mark.parametrize("form", ["PEM", "DER"])
+    def test_by_the_certificate_of_its_endorsement_key(self, run: Run, tmp_path: Path, form: str) -> None:
+        tpm = TpmDevice(7)
+        certificate = certified_key(pki.root("Vendor"), tpm.endorsement)
+        path = tmp_path / "ek"
+        path.write_bytes(pem(certificate).encode() if form == "PEM" else der(certificate))
+        made = run("enroll", "add", "--ek-certificate", str(path), "--replace").document
+        assert made["registrationId"] == tpm.registration_id
+        assert made["attestation"]["tpm"] == {"endorsementKey": text_of(tpm.endorsement)}
+
+    def test_what_is_no_endorsement_key(self, run: Run, name: str, tmp_path: Path) -> None:
+        key = DeviceKey(name, tmp_path)
+        path = str(key.write(key.self_signed().pem))
+        good = text_of(TpmDevice(7).endorsement)
+        for arguments, said in (
+            (("--endorsement-key", "AAAA"), "--endorsement-key"),
+            (("--endorsement-key", path), "--endorsement-key"),
+            (("--ek-certificate", path), path),
+            (("--ek-certificate", str(tmp_path / "missing")), "missing"),
+            (("--endorsement-key", good, "--ek-certificate", path), "not both"),
+            (("--endorsement-key", good, "--certificate", path), "not by both"),
+            ((), "Name the device"),
+        ):
+            assert said in run("enroll", "add", *arguments).sentence
 
     def test_an_authority_that_is_not_there(self, run: Run, name: str) -> None:
         assert "'absent'" in run("enroll", "add", name, "--ca", "absent").sentence
