@@ -1,6 +1,7 @@
 // An operator of the provisioning service: azure-iot-provisioning-service.
 //
 //   call   {connectionString, method, arguments}   what the method's promise gives
+//   callBack  the same for runBulkEnrollmentOperation, whose promise is never settled: it answers a callback alone
 //   query  {connectionString, method, arguments}   the pages of the query that the method makes
 'use strict';
 
@@ -8,6 +9,13 @@ const { ProvisioningServiceClient } = require('azure-iot-provisioning-service');
 
 async function call(given) {
   return ProvisioningServiceClient.fromConnectionString(given.connectionString)[given.method](...given.arguments);
+}
+
+async function callBack(given) {
+  const client = ProvisioningServiceClient.fromConnectionString(given.connectionString);
+  return new Promise((resolve, reject) => {
+    client[given.method](...given.arguments, (error, body) => (error ? reject(error) : resolve(body)));
+  });
 }
 
 async function query(given) {
@@ -21,4 +29,4 @@ async function query(given) {
   return pages;
 }
 
-module.exports = { call, query };
+module.exports = { call, callBack, query };
