@@ -1,6 +1,7 @@
 """Where the service itself may connect to: the one rule for outbound addresses, and its allow list.
 
-https goes to any address but link-local; plain http and loopback only where listed. A name is judged by the addresses
+For certificate authorities and hubs, https goes to any address but link-local; plain http and loopback only where
+listed. Webhooks are closed in: https only, and nothing that is not a public address unless it is listed. A name is judged by the addresses
 that it resolves to, so the question is always about one address. Pure: who resolves and connects is `egress.py`.
 """
 
@@ -69,11 +70,12 @@ class EgressRules:
     """https to any address but link-local; plain http and loopback only where `allow` lists them.
 
     `allow` holds hosts, `host:port` or CIDR ranges; the host of `digicert_url` counts as listed, for plain http on
-    loopback only. Raises BadSetting.
+    loopback only. `public_only` is the rule for webhooks. Raises BadSetting.
     """
 
     allow: tuple[str, ...] = ()
     digicert_url: str = ""
+    public_only: bool = False
     _listed: tuple[_Listed, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +87,8 @@ class EgressRules:
     def objection(self, *, plain: bool, host: str, port: int, address: Address) -> str | None:
         """Why this address may not be connected to; None when it may."""
         address = _unwrapped(address)
+        if self.public_only:
+            return self._unless_public(plain=plain, host=host, port=port, address=address)
         if address.is_link_local:
             return "a link-local address, which is never connected to"
         if (
@@ -100,12 +104,22 @@ class EgressRules:
             return "to be reached by plain http, for which ACCREDIT_EGRESS_ALLOW does not list it"
         return None
 
+    def _unless_public(self, *, plain: bool, host: str, port: int, address: Address) -> str | None:
+        if plain:
+            return "to be reached by plain http, which a webhook can't be"
+        if address.is_multicast or address in _THIS_NETWORK:
+            return "an address that names no single host"
+        if not address.is_global and not any(entry.covers(host, port, address) for entry in self._listed):
+            return "no public address, and ACCREDIT_EGRESS_ALLOW does not list it"
+        return None
+
 
 def _unwrapped(address: Address) -> Address:
-    """The IPv4 address inside an IPv4-mapped or NAT64 one (RFC 4291, RFC 6052): rules about it must hold."""
+    """The IPv4 address inside an IPv4-mapped, 6to4 or NAT64 one (RFC 4291, RFC 3056, RFC 6052): rules about it must hold."""
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is not None:
+            return inner
         if address in _NAT64:
             return ipaddress.IPv4Address(address.packed[12:])
     return address

@@ -21,6 +21,39 @@ def objection(rules: EgressRules, url: str, address: str) -> str | None:
     )
 
 
+class TestForWebhooks:
+    """https only; what is not public only where it is listed, link-local too."""
+
+    rules = EgressRules(public_only=True)
+
+    @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800::1"])
+    def test_public_addresses(self, address):
+        assert objection(self.rules, "https://hook.example", address) is None
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "10.1.2.3", "192.168.0.9", "172.16.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "::1", "fd00::7",
+            "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "198.18.0.1", "192.0.2.1",
+        ],
+    )  # fmt: skip
+    def test_others_only_where_they_are_listed(self, address):
+        assert "no public address" in (objection(self.rules, "https://hook.example", address) or "")
+        listed = EgressRules(("hook.example",), public_only=True)
+        assert objection(listed, "https://hook.example", address) is None
+        assert objection(listed, "https://other.example", address)
+
+    def test_plain_http_never(self):
+        listed = EgressRules(("hook.example", "127.0.0.1"), public_only=True)
+        for address in ("93.184.216.34", "127.0.0.1"):
+            assert "plain http" in (objection(listed, "http://hook.example", address) or "")
+
+    @pytest.mark.parametrize("address", ["0.0.0.0", "0.1.2.3", "224.0.0.1", "ff02::1"])
+    def test_addresses_of_no_single_host_never(self, address):
+        everything = EgressRules(("hook.example", "0.0.0.0/0", "::/0"), public_only=True)
+        assert objection(everything, "https://hook.example", address)
+
+
 class TestWithoutAList:
     rules = EgressRules()
 
