@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from accredit.domain.access import Policy, Realm
+from accredit.domain.allocation import Webhook
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason
@@ -433,6 +434,41 @@ class HubAddresses(Protocol):
     async def at(self, host: str | None) -> HubAddress | None:
         """The hub that a host name of this service means, without regard to case; None is the first hub's."""
         ...
+
+
+# What a webhook may answer.
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Its answer's bytes, unread."""
+
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """No answer now; asking again may help, after `retry_after_s` where it said when."""
+
+    reason: str
+    retry_after_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Nothing that can be used, and asking again would not help; `rule` says why."""
+
+    reason: str
+    rule: str
+
+
+WebhookAnswer = Said | Silent | Unusable
+
+
+class Webhooks(Protocol):
+    """Asks the webhooks of enrollments. Raises nothing: what came of it is in the answer."""
+
+    async def ask(self, webhook: Webhook, operation_id: str, body: bytes) -> WebhookAnswer: ...
 
 
 class TelemetryLog(Protocol):

@@ -24,7 +24,7 @@ from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.linked_hub import FIRST_HUB
-from accredit.domain.registration import OperationState, Status
+from accredit.domain.registration import DataFate, OperationState, Phase, Status
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
@@ -280,6 +280,17 @@ class TestEnrollments:
         found = await store.enrollment(individual("pump-1"))
         assert found == full
         assert (str(found.id), str(found.authority)) == ("Pump-1", "MyCA")
+
+    async def test_its_secrets_come_back(self, store):
+        told = {"customAllocationDefinition": secret("of the webhook")}
+        unstated = ReprovisionPolicy(stated=False)
+        saved = some.enrollment(secrets=told, reprovision=unstated)
+        await store.commit([c.SaveEnrollment(saved, None)])
+        found = await store.enrollment(saved.ref)
+        assert found == saved
+        assert found.reprovision.stated is False
+        await store.commit([c.SaveEnrollment(replace(saved, secrets={}, etag="e2"), "e1")])
+        assert (await store.enrollment(saved.ref)).secrets == {}
 
     @pytest.mark.parametrize(
         "attestation", [LeafCertificates(b"one"), LeafCertificates(b"one", b"two")], ids=["one", "two"]
@@ -576,6 +587,23 @@ class TestOperations:
         await stale(store, c.SettleOperation("o1"))
         await store.forget_operations(NOW)
         assert await store.operation("o1") is None
+
+    async def test_its_phases_come_back(self, store):
+        intent = some.operation("o1", hub=None, csr_field=None, phase=Phase.ALLOCATE)
+        await store.commit([c.OpenOperation(intent)])
+        assert await store.operation("o1") == intent
+        told = replace(
+            intent,
+            hub="b.example",
+            phase=Phase.BIND,
+            old_hub="a.example",
+            fate=DataFate.MOVES,
+            initial_twin={"tags": {"a": 1}},
+            answer=b"{}",
+            data=DeviceData({"t": 1}, {"d": [2]}, iot_edge=True),
+        )
+        await store.commit([c.SaveOperation(told, 0)])
+        assert await store.operation("o1") == told
 
     async def test_old_ones_are_forgotten(self, store):
         unit = []

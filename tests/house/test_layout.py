@@ -78,6 +78,13 @@ ELSEWHERE = {
     "wire/service_api/quotas.py": "tests/unit/administration/test_allowed.py",
     "wire/service_api/traces.py": "tests/unit/administration/test_traces.py",
     "cli/allowed.py": "tests/unit/cli/test_enrollments.py",
+    "domain/allocation.py": "what is read from settings: tests/unit/policy/test_allocation.py",
+    "provisioning/consult.py": "tests/unit/provisioning/test_webhooks.py",
+    "provisioning/intended.py": "tests/unit/provisioning/test_orders.py",
+    "provisioning/ordering.py": "tests/unit/provisioning/test_pursue.py",
+    "provisioning/place.py": "tests/unit/provisioning/test_remote_hubs.py",
+    "provisioning/watch.py": "tests/unit/provisioning/test_crashes.py",
+    "wire/service_api/allocation.py": "tests/unit/wire/test_service_api_allocation.py",
     "provisioning/answer.py": "tests/unit/provisioning/test_register.py",
     "provisioning/ask.py": "tests/unit/provisioning/test_pursue.py",
     "provisioning/bind.py": "tests/unit/provisioning/test_register.py",
@@ -117,6 +124,8 @@ ELSEWHERE = {
 
 
 STORIES = {
+    "tests/unit/provisioning/test_webhooks.py": "what each answer of a webhook leads to",
+    "tests/unit/provisioning/test_remote_hubs.py": "a device at hubs elsewhere: told, moved, released",
     "tests/unit/provisioning/test_crashes.py": "one story through all of a room's files, broken off at each commit",
 }
 """Tests of a room that mirror no single file."""

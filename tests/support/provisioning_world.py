@@ -25,6 +25,7 @@ from accredit.domain.changes import (
     DeleteRegistration,
     SaveAuthority,
     SaveEnrollment,
+    SaveLinkedHub,
     SaveRegistration,
     SaveTrustBundle,
     UseCertificate,
@@ -54,6 +55,7 @@ from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Provisioning
+from accredit.provisioning.releases import Releases
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer
@@ -63,8 +65,10 @@ from accredit.wire import sas
 from support import pki, scripted_ca, signing_requests
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
-from support.linked import linked
+from support.linked import azure, linked
 from support.scripted_ca import ScriptedCA
+from support.scripted_hub import ScriptedHub
+from support.scripted_webhooks import ScriptedWebhooks
 
 ID_SCOPE = "0ne00AB12CD"
 HUB = "hub.example"
@@ -91,6 +95,8 @@ class World:
     pause_after_failures: int = 20
     hubs: Sequence[str] = (HUB,)
     broken: bool = False
+    webhooks: ScriptedWebhooks = field(default_factory=ScriptedWebhooks)
+    elsewhere: dict[str, ScriptedHub] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
     sleep_ends: asyncio.Event = field(default_factory=asyncio.Event)
     _etags: int = 0
@@ -102,11 +108,12 @@ class World:
     def open(self, store: Store | None = None) -> None:
         """What a process makes when it starts, but for resuming."""
         self.store = store or self.disk
-        hubs = ConfiguredHubs(self.store, self.hubs)
+        hubs = ConfiguredHubs(self.store, self.hubs, lambda hub: self.elsewhere[hub.name])
         self.means = Means(
             store=self.store,
             authorities=self,
             hubs=hubs,
+            webhooks=self.webhooks,
             clock=self.clock,
             entropy=self.entropy,
             challenges=Challenges(ID_SCOPE, SEALER.derive, self.entropy),
@@ -117,18 +124,25 @@ class World:
             pause_after_failures=self.pause_after_failures,
             sleep=self.sleep,
         )
-        self.orders = Orders(self.means)
+        self.releases = Releases(self.means)
+        self.orders = Orders(self.means, self.releases)
         self.refusals = Refusals(self.means, Limits(self.clock, self.terms), Traces(self.store))
         self.provisioning = Provisioning(self.means, self.orders, self.refusals)
 
     async def restart(self, **changes: Any) -> int:
         """End this process at once, start another one; returns how many operations it resumes."""
-        await self.orders.stop(0)
+        await self.stop()
         for name, value in changes.items():
             setattr(self, name, value)
         await linked(self.disk, self.hubs)
         self.open()
+        if self.elsewhere:
+            self.releases.start()
         return await self.orders.resume()
+
+    async def stop(self) -> None:
+        await self.releases.stop()
+        await self.orders.stop(0)
 
     @property
     def now(self) -> int:
@@ -163,6 +177,14 @@ class World:
         present = await self.disk.authority(parsed)
         record = AuthorityRecord(parsed, "Scripted", {}, {}, self.etag(), self.etag(), self.now, self.now)
         await self.disk.commit([SaveAuthority(record, None if present is None else present.etag)])
+
+    async def link(self, name: str) -> ScriptedHub:
+        """Link a hub elsewhere."""
+        if not self.elsewhere:
+            self.releases.start()
+        self.elsewhere[name] = ScriptedHub(name)
+        await self.disk.commit([SaveLinkedHub(azure(name), None)])
+        return self.elsewhere[name]
 
     async def builtin(self, name: str) -> None:
         """PUT another built-in CA."""
@@ -432,5 +454,5 @@ async def opened(folder: Path, **more: Any) -> AsyncIterator[World]:
         await linked(disk, world.hubs)
         yield world
     finally:
-        await world.orders.stop(0)
+        await world.stop()
         await disk.close()

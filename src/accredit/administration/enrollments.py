@@ -13,6 +13,7 @@ from accredit.administration import names
 from accredit.administration.attestations import settled
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.administration.selections import selected
+from accredit.domain import allocation as stated
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import AssertAuthority, AssertHub, Change, DeleteEnrollment, SaveEnrollment
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
@@ -20,8 +21,10 @@ from accredit.domain.errors import Conflict, Malformed, NotFound
 from accredit.domain.ids import MAX_COMMON_NAME_CHARS
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Registration
+from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Hubs, Page, Store
 from accredit.observe import log
+from accredit.policy.destinations import BadDestination, destination
 from accredit.wire.service_api.attestations import KeysSent
 from accredit.wire.service_api.enrollments import EnrollmentSent
 from accredit.wire.service_api.etags import IfMatch
@@ -92,7 +95,8 @@ class Enrollments:
         enrollment = self._built(sent, present, linked)
         await self._check_named(enrollment)
         unit: list[Change] = [SaveEnrollment(enrollment, replaces=present.etag if present else None)]
-        unit += [AssertHub(hub.key) for hub in linked if hub.name in enrollment.hubs and not hub.first]
+        named = {*enrollment.hubs, *(clause.hub for clause in stated.rule(enrollment))}
+        unit += [AssertHub(hub.key) for hub in linked if hub.name in named and not hub.first]
         if authority is not None:
             unit.append(AssertAuthority(authority.name, authority.version))
         await self.store.commit(unit)
@@ -159,6 +163,14 @@ class Enrollments:
         settings = dict(sent.settings)
         if "iotHubHostName" in settings:
             settings["iotHubHostName"] = _linked(settings["iotHubHostName"], linked)
+        if stated.RULE in settings:
+            settings[stated.RULE] = [
+                {**clause, "hub": _linked(clause["hub"], linked, stated.RULE)}
+                for clause in settings[stated.RULE]
+            ]
+        for member in stated.WEBHOOKS:
+            if member in settings:
+                _check_webhook(settings[member]["webhookUrl"], member)
         return Enrollment(
             id=present.id if present else sent.id,
             attestation=settled(sent.attestation, present.attestation if present else None, self.entropy),
@@ -175,19 +187,34 @@ class Enrollments:
             iot_edge=sent.iot_edge,
             initial_twin=sent.initial_twin,
             settings=settings,
+            secrets=_secrets(sent, present),
         )
 
 
-def _linked(name: str, linked: Sequence[LinkedHub]) -> str:
+def _linked(name: str, linked: Sequence[LinkedHub], member: str = "iotHubs") -> str:
     """The hub's name as assignments spell it."""
     for hub in linked:
         if hub.name.lower() == name.lower():
             return hub.name
     raise Malformed(
-        f"iotHubs names {name!r}, which is not linked.",
+        f"{member} names {name!r}, which is not linked.",
         rule="hub-unknown",
         hint=f"linked: {', '.join(hub.name for hub in linked)}",
     )
+
+
+def _secrets(sent: EnrollmentSent, present: Enrollment | None) -> dict[str, Secret]:
+    """A replace that sends no secret keeps the stored one, because no GET shows it."""
+    kept = present.secrets if present is not None else {}
+    both = {**kept, **sent.secrets}
+    return {member: secret for member, secret in both.items() if member in sent.settings}
+
+
+def _check_webhook(url: str, member: str) -> None:
+    try:
+        destination(url)
+    except BadDestination as bad:
+        raise Malformed(f"{member}.webhookUrl can't be called: {bad}.", rule="webhook-definition") from None
 
 
 def warning_about(enrollment: Enrollment) -> str | None:

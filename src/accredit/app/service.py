@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
 
@@ -28,7 +28,7 @@ from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
-from accredit.egress import EgressRules
+from accredit.egress import Egress, EgressRules
 from accredit.fronts import device_api, health, hub_api, hub_registry, openapi, service_api
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling, Listener
@@ -54,6 +54,8 @@ from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
 from accredit.stores.sqlite import SqliteStore
+from accredit.webhooks.calls import Webhooks
+from accredit.wire.webhooks import MAX_ANSWER_BYTES
 
 OPERATIONS_KEPT_S = 86_400
 HOUSEKEEPING_S = 3_600
@@ -134,10 +136,13 @@ async def _serving(
     parts.push_async_callback(authorities.close)
     sessions = Sessions()
     hubs = ConfiguredHubs(store, config.host, cut=sessions.released)
+    webhook_pool = Egress(replace(rules, public_only=True), max_answer_bytes=MAX_ANSWER_BYTES)
+    parts.push_async_callback(webhook_pool.close)
     means = Means(
         store=store,
         authorities=authorities,
         hubs=hubs,
+        webhooks=Webhooks(webhook_pool, clock),
         clock=clock,
         entropy=entropy,
         challenges=Challenges(id_scope, sealer.derive, entropy),
@@ -150,10 +155,10 @@ async def _serving(
     )
     limits = Limits(clock, _terms(config))
     traces = Traces(store)
-    orders = Orders(means)
+    releases = Releases(means)
+    orders = Orders(means, releases)
     parts.push_async_callback(orders.stop, DRAIN_S)
     resumed = await orders.resume()
-    releases = Releases(means)
     parts.push_async_callback(releases.stop)
     releases.start()
     provisioning = Provisioning(means, orders, Refusals(means, limits, traces))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -64,8 +65,11 @@ Attestation = SymmetricKeys | LeafCertificates | SigningCertificates | TpmKeys
 
 @dataclass(frozen=True, slots=True)
 class ReprovisionPolicy:
+    """`stated` is False where the enrollment says nothing of it, and the defaults stand."""
+
     update_hub_assignment: bool = True
     migrate_device_data: bool = True
+    stated: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,8 @@ class Enrollment:
 
     `generation` is made when the enrollment is created and survives replaces: a certificate issued under an earlier
     enrollment of the same name is never given back under a later one. `settings` keeps the members of the service
-    document that are echoed but not acted on here (`optionalDeviceInformation`, `customAllocationDefinition`, ...),
-    by their wire names. Instants are Unix seconds.
+    document that have no column of their own (`optionalDeviceInformation`, `customAllocationDefinition`, ...), by their
+    wire names; `secrets` what must not be read back of them. Instants are Unix seconds.
     """
 
     id: RegistrationId | GroupId
@@ -93,6 +97,7 @@ class Enrollment:
     iot_edge: bool = False
     initial_twin: dict[str, Any] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
 
     @property
     def kind(self) -> EnrollmentKind:

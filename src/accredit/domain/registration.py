@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from accredit.domain.credential import Certified, Credential
+from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.evidence import Attested, Evidence
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
@@ -27,6 +29,15 @@ class Substatus(StrEnum):
     DEVICE_DATA_MIGRATED = "deviceDataMigrated"
     DEVICE_DATA_RESET = "deviceDataReset"
     REPROVISIONED_TO_INITIAL_ASSIGNMENT = "reprovisionedToInitialAssignment"
+
+
+class DataFate(StrEnum):
+    """What becomes of a device's twin and capability when it is assigned: they stay as they are at its hub, they move
+    from its old hub to its new one, or they start as its enrollment (or whoever chose the hub) says."""
+
+    STAYS = "stays"
+    MOVES = "moves"
+    INITIAL = "initial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +87,33 @@ class OperationState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Phase(StrEnum):
+    """What is to be done next for an operation; each is durable before it begins, and none is gone back to.
+
+    Admit: ask the pre-registration webhook. Allocate: ask the allocation webhook. Order: have the certificate made.
+    Bind: make the device good at its hub, and complete.
+    """
+
+    ADMIT = "admit"
+    ALLOCATE = "allocate"
+    ORDER = "order"
+    BIND = "bind"
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """The durable intent: all that is needed to finish a registration without the device.
 
     It is leased: `lease_owner` may work on it until `lease_expires_at`, and every write names the `fence` it holds.
-    `csr_field` tells in which form the answer is due. `bootstrap_certificate` is the DER of the client certificate that proved an
-    X.509 enrollment, `key_spelling` the form of the id that a group's key was derived from. `handle` is the CA's name for an order
-    that it has not finished. `submitted`: something may have been signed that is not on record yet.
+    `csr_field` tells in which form the answer is due; None, with an empty CSR, where no certificate was asked for.
+    `bootstrap_certificate` is the DER of the client certificate that proved an X.509 enrollment, `key_spelling` the form
+    of the id that a group's key was derived from. `handle` is the CA's name for an order that it has not finished.
+    `submitted`: something may have been signed that is not on record yet or, in the phase of binding, a hub may have
+    been told of the device.
+
+    `hub` is None until it is chosen. With it stand what was answered by whoever chose it (`initial_twin`, `answer`, the
+    payload for the device) and the `fate` of the device's data; `data` is what was read from `old_hub`, the hub that the
+    device had, where that moves. `certificate_sha256` is the certificate that is on record for this operation.
     """
 
     id: str
@@ -95,10 +125,10 @@ class Operation:
     authority_version: str
     profile: str
     device_id: DeviceId
-    hub: str
+    hub: str | None
     substatus: Substatus
     csr_der: bytes
-    csr_field: str
+    csr_field: str | None
     spki_sha256: bytes
     payload: bytes | None
     bootstrap_certificate: bytes | None
@@ -116,18 +146,45 @@ class Operation:
     error_code: int | None = None
     error_message: str | None = None
     key_spelling: str | None = None
+    phase: Phase = Phase.ORDER
+    old_hub: str | None = None
+    fate: DataFate = DataFate.STAYS
+    initial_twin: dict[str, Any] | None = None
+    answer: bytes | None = None
+    data: DeviceData | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Allocated:
-    """The receipt: this attested device may register, as this device, at this hub. Made in `provisioning/allocate.py`."""
+class Admitted:
+    """The receipt: this attested device may register, as this device. Made in `provisioning/allocate.py`.
+
+    `at_hub` is its registration as far as it counts: assigned, to a hub that is still linked.
+    """
 
     attested: Attested
     registration_id: RegistrationId
     previous: Registration | None
     device_id: DeviceId
+    at_hub: Registration | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated(Admitted):
+    """The receipt: the admitted device is assigned to this hub. Made in `provisioning/allocate.py`.
+
+    `fate` says what becomes of its data, `initial_twin` goes before the enrollment's, and `payload` is for the device.
+    """
+
     hub: str
     substatus: Substatus
+    fate: DataFate
+    initial_twin: dict[str, Any] | None = None
+    payload: bytes | None = None
+
+    @property
+    def leaves(self) -> Registration | None:
+        """The registration at the hub that the device moves away from, if it moves."""
+        return self.at_hub if self.at_hub is not None and self.at_hub.hub != self.hub else None
 
 
 @dataclass(frozen=True, slots=True)

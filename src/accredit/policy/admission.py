@@ -1,7 +1,4 @@
-"""May this attested device register now, and as what: switched on, whose registration it is, reprovisioning rules.
-
-Azure: docs *concepts-device-reprovision* for the substatus of a repeated registration.
-"""
+"""May this attested device register now, and as what: switched on, and whose registration it is."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from accredit.domain.evidence import Attested
 from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.quota import quota_of
-from accredit.domain.registration import Registration, Status, Substatus
+from accredit.domain.registration import Registration
 
 
 def open_to(registration_id: RegistrationId, groups: Sequence[Enrollment]) -> Sequence[Enrollment]:
@@ -96,13 +93,3 @@ def registration_id(attested: Attested, previous: Registration | None) -> Regist
 def device_id(enrollment: Enrollment, registration_id: RegistrationId) -> DeviceId:
     """An individual enrollment's `deviceId`, else the registration id (Azure docs, *concepts-service*)."""
     return enrollment.device_id or DeviceId(registration_id.text)
-
-
-def substatus(enrollment: Enrollment, previous: Registration | None, hub: str) -> Substatus:
-    """How this assignment came about; `previous` counts only once it was assigned."""
-    if previous is None or previous.hub is None or previous.status is not Status.ASSIGNED:
-        return Substatus.INITIAL_ASSIGNMENT
-    moved = previous.hub != hub
-    if enrollment.reprovision.update_hub_assignment and not enrollment.reprovision.migrate_device_data:
-        return Substatus.DEVICE_DATA_RESET
-    return Substatus.DEVICE_DATA_MIGRATED if moved else Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT

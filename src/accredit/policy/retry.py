@@ -42,6 +42,14 @@ AUTHORITY_RETRY = RetrySchedule(base_s=2.0, cap_s=60.0)
 """For certificate authorities; the operation's own deadline ends it."""
 
 
+WEBHOOK_RETRY = RetrySchedule(base_s=1.0, cap_s=10.0)
+WEBHOOK_TRIES = 4
+"""A webhook that is silent so often is given up: with its time limit, within a minute."""
+
+HUB_RETRY = RetrySchedule(base_s=1.0, cap_s=300.0)
+"""For linked hubs elsewhere."""
+
+
 def jitter_of(text: str) -> float:
     """A number in [0, 1) that is always the same for `text`: jitter for those who have no randomness at hand."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / float(1 << 48)

@@ -103,18 +103,25 @@ def disabled(
     )
 
 
-def unknown(operation_id: str, registration_id: RegistrationId, refusal: AccreditError, now: int) -> Ended:
-    """What a TPM device is told that is not enrolled (Azure: 200 with status `failed` and 404201)."""
+def failed(
+    operation_id: str,
+    registration_id: RegistrationId,
+    previous: Registration | None,
+    refusal: AccreditError,
+    now: int,
+) -> Ended:
+    """What failed at once (Azure: 200 with status `failed`): no hub is left, or a TPM that is not enrolled. An earlier
+    assignment stays as it was."""
     return Ended(
         operation_id=operation_id,
         registration_id=registration_id,
         status=Status.FAILED,
         error_code=on_the_wire(refusal).code,
         error_message=refusal.message,
-        device_id=None,
-        created_at=now,
+        device_id=None if previous is None else previous.device_id,
+        created_at=now if previous is None else previous.created_at,
         updated_at=now,
-        etag="",
+        etag="" if previous is None else previous.etag,
     )
 
 

@@ -48,6 +48,7 @@ async def complete(
         etag=etag,
         created_at=now if previous is None else previous.created_at,
         updated_at=now,
+        payload=allocated.payload,
         certificate_sha256=None if certificate is None else certificate.issued.sha256,
         csr_field=csr_field,
     )

@@ -1,7 +1,7 @@
 """Intent: one operation's durable row while it is worked on, and what its order leaves on record.
 
 Every write names the fence, so that whoever has lost the operation learns of it (`Superseded`) instead of writing.
-What an authority's answers mean is not told here, but in `pursue.py` and `collect.py`.
+What the answers of webhooks, authorities and hubs mean is not told here, but in the file of each phase.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from hashlib import sha256
 
 from accredit.domain.changes import AppendLeaf, Change, RecordCertificate, SaveOperation
 from accredit.domain.credential import STRAY, CertificateRecord, IssuedChain, Order, SigningRequest
+from accredit.domain.errors import AccreditError
 from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import unknown_leaf
-from accredit.domain.registration import Operation
+from accredit.domain.registration import Admitted, Allocated, Operation, Phase
 from accredit.interfaces import Authority, Stale
 from accredit.observe import log
 from accredit.policy import issuance
+from accredit.provisioning.allocate import changed_meanwhile, still_admitted, still_allocated
+from accredit.provisioning.attest import resumed
 from accredit.provisioning.complete import ROUNDS
 from accredit.provisioning.issue import PROFILE
 from accredit.provisioning.means import LEASE_S, Means
@@ -28,6 +31,18 @@ from accredit.provisioning.record import entries
 
 class Superseded(Exception):
     """The operation ended under our hands: another CSR came, or the registration was deleted."""
+
+
+class Failure(Exception):
+    """The operation has to end as failed. `kept` goes on record, unbound; `certain`: no signature is in doubt."""
+
+    def __init__(
+        self, refusal: AccreditError, kept: Sequence[IssuedChain] = (), *, certain: bool = False
+    ) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.kept = kept
+        self.certain = certain
 
 
 class Intent:
@@ -42,7 +57,7 @@ class Intent:
     def request(self) -> SigningRequest:
         """The CSR that was accepted when the intent was written."""
         text = b64encode(self.operation.csr_der).decode()
-        return issuance.intake(text, self.operation.csr_field)
+        return issuance.intake(text, self.operation.csr_field or "")
 
     @property
     def authority_name(self) -> AuthorityName:
@@ -55,6 +70,28 @@ class Intent:
         if authority is None or authority.version != self.operation.authority_version:
             return None
         return authority
+
+    async def admitted(self) -> Admitted:
+        """Raises Refused when what the intent rests on has changed."""
+        operation = self.operation
+        enrollment = await self._store.enrollment(operation.enrollment)
+        if enrollment is None or enrollment.etag != operation.enrollment_etag:
+            raise changed_meanwhile()
+        previous = await self._store.registration(operation.registration_id)
+        linked = await self._means.hubs.linked()
+        attested = await resumed(self._store, operation, enrollment, self._means.challenges)
+        return still_admitted(operation, attested, previous, linked)
+
+    async def allocated(self) -> Allocated:
+        """Raises Refused when what the intent rests on has changed."""
+        return still_allocated(self.operation, await self.admitted(), await self._means.hubs.linked())
+
+    @property
+    def after_allocation(self) -> Phase:
+        """What is next once the hub is chosen."""
+        operation = self.operation
+        signed = operation.certificate_sha256 is not None
+        return Phase.BIND if signed or operation.csr_field is None else Phase.ORDER
 
     def order(self) -> Order:
         operation = self.operation
@@ -128,7 +165,8 @@ class Intent:
             registrationId=str(operation.registration_id),
             operationId=operation.id,
             enrollment=f"{operation.enrollment.kind}/{operation.enrollment.key}",
-            authority=str(operation.authority),
+            authority=None if operation.authority is None else str(operation.authority),
+            hub=operation.hub,
             outcome=outcome,
             **fields,
         )

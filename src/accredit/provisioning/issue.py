@@ -19,7 +19,7 @@ from accredit.domain.credential import (
 )
 from accredit.domain.errors import Malformed, Refused, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
-from accredit.domain.registration import Allocated, Issued, Request
+from accredit.domain.registration import Admitted, Allocated, Issued, Request
 from accredit.interfaces import Authorities, Authority, Deferred, Delivered, Rejected, Store
 from accredit.observe import log
 from accredit.policy import issuance
@@ -64,7 +64,7 @@ def requested_csr(request: Request, authority: AuthorityName | None) -> tuple[st
 
 
 async def settle(
-    allocated: Allocated,
+    admitted: Admitted,
     request: Request,
     store: Store,
     authorities: Authorities,
@@ -75,14 +75,14 @@ async def settle(
 
     Raises Malformed and Refused; the rules are those of `policy/issuance.py`.
     """
-    enrollment = allocated.attested.enrollment
+    enrollment = admitted.attested.enrollment
     asked = requested_csr(request, enrollment.authority)
     if asked is None:
         return Presented(), None
     assert enrollment.authority is not None
     field, text = asked
     signing_request = issuance.intake(text, field)
-    issuance.check_name(signing_request, allocated.registration_id, allocated.device_id)
+    issuance.check_name(signing_request, admitted.registration_id, admitted.device_id)
     authority = await authorities.get(enrollment.authority)
     if authority is None:
         raise UpstreamUnavailable(
@@ -92,14 +92,14 @@ async def settle(
             hint=f"PUT /certificateAuthorities/{enrollment.authority}, or name another one on the enrollment",
         )
     known = await store.certificates_of_key(signing_request.spki_sha256)
-    _check_key_owner(known, allocated, key_reuse)
-    stored = _stored(known, allocated, authority, now)
+    _check_key_owner(known, admitted, key_reuse)
+    stored = _stored(known, admitted, authority, now)
     if stored is not None:
         return Certified(stored, fresh=False), field
     return Wanted(signing_request, authority), field
 
 
-def _check_key_owner(known: Sequence[CertificateRecord], allocated: Allocated, key_reuse: str) -> None:
+def _check_key_owner(known: Sequence[CertificateRecord], admitted: Admitted, key_reuse: str) -> None:
     """One public key belongs to one device; a revoked key to none."""
     for record in known:
         if record.status is CertificateStatus.REVOKED:
@@ -108,13 +108,13 @@ def _check_key_owner(known: Sequence[CertificateRecord], allocated: Allocated, k
                 rule="key-revoked",
                 evidence=f"certificate {record.issued.serial:X} of {record.registration_id}",
             )
-        same_device = record.registration_id == allocated.registration_id
+        same_device = record.registration_id == admitted.registration_id
         if same_device or record.profile == STRAY or key_reuse == "allow":
             continue
         if key_reuse == "warn":
             log.warning(
                 "key-shared",
-                registrationId=str(allocated.registration_id),
+                registrationId=str(admitted.registration_id),
                 otherRegistrationId=str(record.registration_id),
             )
             continue
@@ -127,15 +127,15 @@ def _check_key_owner(known: Sequence[CertificateRecord], allocated: Allocated, k
 
 
 def _stored(
-    known: Sequence[CertificateRecord], allocated: Allocated, authority: Authority, now: int
+    known: Sequence[CertificateRecord], admitted: Admitted, authority: Authority, now: int
 ) -> CertificateRecord | None:
     """The same device, key, authority, profile and enrollment generation gets its certificate back while it serves."""
-    generation = allocated.attested.enrollment.generation
+    generation = admitted.attested.enrollment.generation
     profile = profile_name(PROFILE)
     for record in known:
         same = (
-            record.registration_id == allocated.registration_id
-            and record.device_id == allocated.device_id
+            record.registration_id == admitted.registration_id
+            and record.device_id == admitted.device_id
             and record.authority == authority.name
             and record.authority_version == authority.version
             and record.profile == profile

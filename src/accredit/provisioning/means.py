@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store
+from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store, Webhooks
 from accredit.provisioning.tpm import Challenges
 
 LEASE_S = 60
@@ -15,8 +15,8 @@ LEASE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """`patience_s` is how long a register call waits for its authority before it
-    answers `assigning`, `ca_retry_s` how long an operation may stay open; `key_reuse` is refuse, warn or allow.
+    """`patience_s` is how long a register call waits for its operation before it answers `assigning`, `ca_retry_s` how
+    long an operation may stay open; `key_reuse` is refuse, warn or allow.
     `pause_after_failures` in a row pause a proven device, 0 never does. `owner` names this process in leases.
     `challenges` knows what is sent into TPMs.
     """
@@ -24,6 +24,7 @@ class Means:
     store: Store
     authorities: Authorities
     hubs: Hubs
+    webhooks: Webhooks
     clock: Clock
     entropy: Entropy
     challenges: Challenges
@@ -38,10 +39,6 @@ class Means:
     @property
     def shared_key(self) -> bool:
         return self.key_reuse != "refuse"
-
-    async def hub_names(self) -> Sequence[str]:
-        """The linked hubs, as assignments spell them."""
-        return [hub.name for hub in await self.hubs.linked()]
 
     def now(self) -> int:
         return int(self.clock.now())

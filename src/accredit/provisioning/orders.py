@@ -1,6 +1,7 @@
-"""Orders to outside authorities: the durable intent, and the one task that pursues it in this process.
+"""Operations: the durable intent of what can't be done in one unit, and the one task that pursues it in this process.
 
-Nothing is sent before the intent is committed. What every possible answer leads to is in `pursue.py`, and, for an
+That is every registration for which somebody outside is asked: a webhook, an authority, a hub elsewhere. Nobody is
+asked anything before the intent is committed. What every possible answer leads to is in `pursue.py`, and, for an
 operation that was superseded, in `collect.py`.
 """
 
@@ -19,69 +20,85 @@ from accredit.domain.changes import (
     SaveRegistration,
     SupersedeOperation,
 )
-from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
+from accredit.domain.credential import Credential
+from accredit.domain.evidence import Attested
+from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.registration import (
+    Admitted,
     Allocated,
     Operation,
-    OperationState,
     Registration,
     Request,
     Status,
 )
-from accredit.interfaces import Stale, StoreUnavailable
-from accredit.observe import log
 from accredit.policy import admission
-from accredit.policy.retry import AUTHORITY_RETRY
+from accredit.policy.allocation import AskWebhook
 from accredit.provisioning import names
-from accredit.provisioning.collect import collect
-from accredit.provisioning.intent import Superseded
-from accredit.provisioning.issue import PROFILE, Wanted, profile_name
-from accredit.provisioning.means import LEASE_S, Means, pause
-from accredit.provisioning.pursue import Pursuit
+from accredit.provisioning.allocate import asks_first
+from accredit.provisioning.intended import intended
+from accredit.provisioning.issue import Wanted
+from accredit.provisioning.means import LEASE_S, Means
+from accredit.provisioning.releases import Releases
 from accredit.provisioning.tpm import remembered
+from accredit.provisioning.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An order stands for this device: its own, or the open one that it joined."""
+    """An operation stands for this device: its own, or the open one that it joined."""
 
     operation_id: str
     attested: Attested
 
 
+def at_once(allocated: Allocated, settled: Credential | Wanted, linked: Sequence[LinkedHub]) -> bool:
+    """Whether nobody outside is to be asked, so that one unit of work does it all."""
+    if asks_first(allocated) or (isinstance(settled, Wanted) and not settled.authority.in_process):
+        return False
+    left = None if allocated.leaves is None else allocated.leaves.hub
+    return all(hub.kind is HubKind.EMBEDDED for hub in linked if hub.name in (allocated.hub, left))
+
+
 class Orders:
     """Every open operation that this process works on."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, releases: Releases) -> None:
         self._means = means
+        self._releases = releases
         self._store = means.store
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
 
-    async def place(self, allocated: Allocated, request: Request, wanted: Wanted) -> Placed:
-        """Commit the intent and start on it, or join the open operation for the same key.
+    async def place(
+        self,
+        admitted: Admitted,
+        allocated: Allocated | AskWebhook,
+        settled: Credential | Wanted,
+        csr_field: str | None,
+        request: Request,
+    ) -> Placed:
+        """Commit the intent and start on it, or join the open operation for the same thing.
 
         Raises Stale when enrollment, authority or registration have changed since they were read.
         """
-        open_one = await self._store.open_operation(allocated.registration_id)
-        operation = self._operation(allocated, request, wanted)
-        if open_one is not None and _same_order(open_one, operation):
-            if proof := remembered(allocated.attested):
+        open_one = await self._store.open_operation(admitted.registration_id)
+        operation = intended(self._means, admitted, allocated, settled, csr_field, request)
+        if open_one is not None and _joins(operation, open_one):
+            if proof := remembered(admitted.attested):
                 await self._store.commit(proof)
-            return Placed(open_one.id, allocated.attested)
-        enrollment, previous = allocated.attested.enrollment, allocated.previous
+            return Placed(open_one.id, admitted.attested)
+        enrollment, previous = admitted.attested.enrollment, admitted.previous
         registration = _assigning(operation, previous, names.etag(self._means.entropy))
-        unit: list[Change] = [
-            AssertEnrollment(enrollment.ref, enrollment.etag),
-            AssertAuthority(wanted.authority.name, wanted.authority.version),
-            *admission.room(allocated.attested, previous),
-            SaveRegistration(registration, None if previous is None else previous.etag),
-            OpenOperation(operation, None if open_one is None else open_one.id),
-            *remembered(allocated.attested),
-        ]
+        unit: list[Change] = [AssertEnrollment(enrollment.ref, enrollment.etag)]
+        if operation.authority is not None:
+            unit.append(AssertAuthority(operation.authority, operation.authority_version))
+        unit += admission.room(admitted.attested, previous)
+        unit.append(SaveRegistration(registration, None if previous is None else previous.etag))
+        unit.append(OpenOperation(operation, None if open_one is None else open_one.id))
+        unit += remembered(admitted.attested)
         await self._store.commit(unit)
         self._start(operation)
-        return Placed(operation.id, allocated.attested)
+        return Placed(operation.id, admitted.attested)
 
     async def superseding(self, allocated: Allocated) -> Sequence[Change]:
         """What ends the open operation of a device that gets its certificate without one."""
@@ -122,81 +139,35 @@ class Orders:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _operation(self, allocated: Allocated, request: Request, wanted: Wanted) -> Operation:
-        attested = allocated.attested
-        now = int(self._means.clock.now())
-        proof = attested.proof
-        return Operation(
-            id=names.operation_id(self._means.entropy),
-            registration_id=allocated.registration_id,
-            enrollment=attested.enrollment.ref,
-            enrollment_etag=attested.enrollment.etag,
-            enrollment_generation=attested.enrollment.generation,
-            authority=wanted.authority.name,
-            authority_version=wanted.authority.version,
-            profile=profile_name(PROFILE),
-            device_id=allocated.device_id,
-            hub=allocated.hub,
-            substatus=allocated.substatus,
-            csr_der=wanted.request.der,
-            csr_field=wanted.request.field,
-            spki_sha256=wanted.request.spki_sha256,
-            payload=request.payload,
-            bootstrap_certificate=proof.chain[0] if isinstance(proof, ProvenChain) else None,
-            tracking_id=request.tracking_id,
-            created_at=now,
-            deadline_at=now + self._means.ca_retry_s,
-            lease_owner=self._means.owner,
-            lease_expires_at=now + LEASE_S,
-            key_spelling=proof.spelling if isinstance(proof, DeviceKeys) else None,
-        )
-
     def _start(self, operation: Operation) -> None:
-        task = asyncio.create_task(self._watch(operation), name=f"order {operation.id}")
+        watch = Watch(self._means, self._releases, operation, self._stopping)
+        task = asyncio.create_task(watch.to_the_end(), name=f"operation {operation.id}")
         self._tasks[operation.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(operation.id, None))
 
-    async def _watch(self, operation: Operation) -> None:
-        """Keep at it whatever happens: a bug or a full disk must not leave a device without an answer for ever."""
-        failures = 0
-        broken = False
-        pursuit: Pursuit | None = None
-        while not self._stopping.is_set():
-            try:
-                current = await self._store.operation(operation.id)
-                if current is None or current.fence != operation.fence:
-                    return
-                in_hand = None if pursuit is None else pursuit.in_hand
-                if current.state is OperationState.OPEN:
-                    pursuit = Pursuit(self._means, current, self._stopping, in_hand)
-                    await pursuit.end(broken=broken)
-                elif current.state is OperationState.SUPERSEDED and current.submitted:
-                    await collect(self._means, current, self._stopping, in_hand)
-            except (Superseded, Stale):
-                if failures == 0:  # read again: it has ended, or something beside it was changed
-                    failures = 1
-                    continue
-            except StoreUnavailable:
-                log.warning("store-unavailable", operationId=operation.id)
-            except Exception:  # noqa: BLE001 - logged with its trace, and tried again
-                broken = True
-                log.exception("order-failed", operationId=operation.id, trackingId=operation.tracking_id)
-            else:
-                return
-            failures += 1
-            seconds = AUTHORITY_RETRY.wait_s(failures, self._means.jitter())
-            await pause(self._means, self._stopping, seconds)
 
+def _joins(asked: Operation, open_one: Operation) -> bool:
+    """The same request while an operation is open joins it.
 
-def _same_order(open_one: Operation, asked: Operation) -> bool:
-    """The same CSR while an operation is open joins it."""
+    One without a CSR joins any: what the device asked for earlier is still under way.
+    """
+    same_device = (
+        open_one.enrollment == asked.enrollment
+        and open_one.enrollment_generation == asked.enrollment_generation
+    )
+    if asked.csr_field is None:
+        return (
+            same_device
+            and open_one.enrollment_etag == asked.enrollment_etag
+            and open_one.bootstrap_certificate == asked.bootstrap_certificate
+            and (open_one.csr_field is not None or open_one.payload == asked.payload)
+        )
     return (
-        open_one.spki_sha256 == asked.spki_sha256
+        same_device
+        and open_one.spki_sha256 == asked.spki_sha256
         and open_one.authority == asked.authority
         and open_one.authority_version == asked.authority_version
         and open_one.profile == asked.profile
-        and open_one.enrollment_generation == asked.enrollment_generation
-        and open_one.enrollment == asked.enrollment
     )
 
 

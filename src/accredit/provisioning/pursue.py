@@ -1,6 +1,7 @@
-"""Pursue one open operation to its end: order, poll or look up, and what each answer leads to.
+"""Pursue one open operation to its end, phase by phase: ask webhooks, order, bind; what each answer leads to.
 
-Whatever an authority signed goes on record, bound or not. What an answer *means* is in `interfaces.OrderAnswer`.
+Here is the order of things, and how an operation fails. What is done in a phase is in `consult.py`, `ordering.py` and
+`place.py`; an answer that could not be made durable is kept in hand, so that nobody is asked twice for it.
 """
 
 from __future__ import annotations
@@ -9,42 +10,34 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from accredit.domain.changes import Change, EndSetbacks, SaveOperation, SaveRegistration
+from accredit.domain.changes import Change, SaveOperation, SaveRegistration
 from accredit.domain.credential import IssuedChain
 from accredit.domain.errors import AccreditError, Refused, UpstreamRejected
-from accredit.domain.registration import Allocated, Operation, OperationState, Status
-from accredit.interfaces import (
-    Authority,
-    Deferred,
-    Delivered,
-    OrderAnswer,
-    Pending,
-    Rejected,
-    Stale,
-    Unknown,
-)
-from accredit.observe import log
+from accredit.domain.registration import Operation, OperationState, Phase, Status
+from accredit.interfaces import Delivered, OrderAnswer, Stale, WebhookAnswer
 from accredit.policy.retry import AUTHORITY_RETRY
-from accredit.provisioning import names
-from accredit.provisioning.allocate import changed_meanwhile, still_allocated
-from accredit.provisioning.ask import answer_to, what_became
-from accredit.provisioning.attest import resumed
-from accredit.provisioning.bind import bind
-from accredit.provisioning.complete import ROUNDS, complete, lasting_refusal
-from accredit.provisioning.intent import Intent, Superseded
-from accredit.provisioning.issue import certified
+from accredit.provisioning import consult, names, ordering
+from accredit.provisioning.complete import ROUNDS
+from accredit.provisioning.intent import Failure, Intent, Superseded
 from accredit.provisioning.means import Means, pause
-from accredit.provisioning.record import record
+from accredit.provisioning.place import place, told_for_nothing
 from accredit.provisioning.refusals import failed_order
+from accredit.provisioning.releases import Releases
 from accredit.wire.refusals import on_the_wire
-from accredit.wire.rules import RULES
-from accredit.wire.service_api.certificates import serial_hex
+
+_TOO_LATE = {
+    Phase.ADMIT: ("The registration webhook did not answer in time; register again.", "webhook-silent"),
+    Phase.ALLOCATE: ("The allocation webhook did not answer in time; register again.", "webhook-silent"),
+    Phase.ORDER: ("The certificate authority did not answer in time; register again.", "ca-timeout"),
+    Phase.BIND: ("The hub did not answer in time; register again.", "hub-timeout"),
+}
 
 
 class Pursuit:
     """One run of one operation, from its durable state to its end. Raises Superseded when it ended otherwise.
 
-    `in_hand` is an answer that is not acted on yet: who runs it again after a failure hands it in.
+    `order_in_hand` and `word_in_hand` are answers that are not acted on yet, of an authority and of a webhook: who runs
+    the operation again after a failure hands the pursuit's own in.
     """
 
     def __init__(
@@ -52,147 +45,82 @@ class Pursuit:
         means: Means,
         operation: Operation,
         stopping: asyncio.Event,
-        in_hand: OrderAnswer | None = None,
+        releases: Releases,
+        earlier: Pursuit | None = None,
     ) -> None:
         self._means = means
         self._store = means.store
         self._stopping = stopping
+        self._releases = releases
         self._intent = Intent(means, operation)
-        self.in_hand = in_hand
+        self._tries = 0
+        self.order_in_hand: OrderAnswer | None = None if earlier is None else earlier.order_in_hand
+        self.word_in_hand: WebhookAnswer | None = None if earlier is None else earlier.word_in_hand
+
+    @property
+    def operation(self) -> Operation:
+        """As it was last read or written."""
+        return self._intent.operation
 
     async def end(self, *, broken: bool) -> None:
         """Run, or give up when an earlier run was `broken` and the deadline has passed."""
-        if broken and self._means.now() >= self._intent.operation.deadline_at:
+        if broken and self._means.now() >= self.operation.deadline_at:
             await self.give_up()
         else:
             await self.run()
 
     async def run(self) -> None:
-        authority = await self._intent.authority()
-        if authority is None and self.in_hand is None:
-            await self._fail(_authority_changed())
-            return
         while not self._stopping.is_set():
+            phase = self.operation.phase
             try:
-                wait_s = await self._step(authority)
-            except Refused as refusal:
+                wait_s = await self._step()
+            except (Refused, UpstreamRejected) as refusal:
                 await self._fail(refusal)
                 return
-            if wait_s is None:
+            except Failure as failure:
+                await self._fail(failure.refusal, failure.kept, certain=failure.certain)
                 return
-            left_s = self._intent.operation.deadline_at - self._means.now()
+            if self.operation.state is not OperationState.OPEN:
+                return
+            if self.operation.phase is not phase:
+                self._tries = 0
+                continue
+            left_s = self.operation.deadline_at - self._means.now()
             if left_s <= 0:
                 await self.give_up()
                 return
-            backoff_s = AUTHORITY_RETRY.wait_s(self._intent.operation.attempt, self._means.jitter())
-            await pause(self._means, self._stopping, min(max(wait_s, backoff_s), left_s))
+            await pause(self._means, self._stopping, min(self._wait_s(wait_s), left_s))
 
     async def give_up(self) -> None:
         """End it as failed: the deadline has passed."""
-        kept = (self.in_hand.issued,) if isinstance(self.in_hand, Delivered) else ()
-        refusal = UpstreamRejected(
-            "The certificate authority did not answer in time; register again.", rule="ca-timeout"
-        )
-        await self._fail(refusal, kept)
+        in_hand = self.order_in_hand
+        kept = (in_hand.issued,) if isinstance(in_hand, Delivered) else ()
+        sentence, rule = _TOO_LATE[self.operation.phase]
+        await self._fail(UpstreamRejected(sentence, rule=rule), kept)
 
-    async def _step(self, authority: Authority | None) -> int | None:
-        """Ask, and make the answer durable; None when the operation has ended, else the seconds to wait.
+    def _wait_s(self, asked_for_s: int | None) -> int:
+        """A webhook's pauses are its own, and short; the others grow with the attempts that are on record."""
+        if self.operation.phase in (Phase.ADMIT, Phase.ALLOCATE):
+            return asked_for_s or 0
+        return max(asked_for_s or 0, AUTHORITY_RETRY.wait_s(self.operation.attempt, self._means.jitter()))
 
-        Raises Refused when nothing may be ordered any more.
-        """
-        if self.in_hand is None:
-            if authority is None:
-                raise _authority_changed()
-            self.in_hand = await self._ask(authority)
-        wait_s = await self._act_on(self.in_hand)
-        self.in_hand = None
+    async def _step(self) -> int | None:
+        """Do the phase's work once, and make durable what came of it; the seconds to wait before it is tried again."""
+        means, intent = self._means, self._intent
+        if self.operation.phase is Phase.BIND:
+            return await place(means, self._releases, intent)
+        if self.operation.phase is Phase.ORDER:
+            if self.order_in_hand is None:
+                self.order_in_hand = await ordering.asked(means, intent)
+            wait_s = await ordering.act_on(means, intent, self.order_in_hand)
+            self.order_in_hand = None
+            return wait_s
+        if self.word_in_hand is None:
+            self.word_in_hand = await consult.asked(means, intent)
+            self._tries += 1
+        wait_s = await consult.act_on(means, intent, self.word_in_hand, self._tries)
+        self.word_in_hand = None
         return wait_s
-
-    async def _ask(self, authority: Authority) -> OrderAnswer:
-        """Order, or, when that may have been done, ask what became of it first."""
-        intent = self._intent
-        if intent.operation.submitted:
-            answer = await what_became(self._store, intent, authority)
-            if answer is not None:
-                return answer
-            await intent.save(intent.doubt(), submitted=False, handle=None)
-        await self._allocated()
-        if self._means.now() >= intent.operation.deadline_at:
-            return Deferred("the deadline has passed", 0)
-        await intent.save(submitted=True, attempt=intent.operation.attempt + 1)
-        return await answer_to(intent, authority.order(intent.order()))
-
-    async def _act_on(self, answer: OrderAnswer) -> int | None:
-        intent = self._intent
-        match answer:
-            case Delivered(issued):
-                await self._deliver(issued)
-                return None
-            case Rejected(reason, rule, stray):
-                if stray is not None:
-                    await intent.keep(stray, stray=True)
-                # The CA's own words are for the operator: the device is told which rule it was.
-                known = RULES.get(rule, RULES["ca-refused"])
-                refusal = UpstreamRejected(known.sentence, rule=rule, evidence=reason)
-                await self._fail(refusal, certain=True)
-                return None
-            case Pending(handle, wait_s):
-                await intent.save(handle=handle)
-                return wait_s
-            case Deferred(reason, wait_s):
-                log.warning("ca-deferred", operationId=intent.operation.id, reason=reason)
-                if intent.operation.handle is None:
-                    await intent.save(submitted=False)
-                return wait_s
-            case Unknown(reason):
-                log.warning("ca-answer-lost", operationId=intent.operation.id, reason=reason)
-                return 0
-
-    async def _allocated(self) -> Allocated:
-        """Raises Refused when what the intent rests on has changed."""
-        operation = self._intent.operation
-        enrollment = await self._store.enrollment(operation.enrollment)
-        if enrollment is None or enrollment.etag != operation.enrollment_etag:
-            raise changed_meanwhile()
-        previous = await self._store.registration(operation.registration_id)
-        attested = await resumed(self._store, operation, enrollment, self._means.challenges)
-        return still_allocated(operation, attested, previous, await self._means.hub_names())
-
-    async def _deliver(self, issued: IssuedChain) -> None:
-        """Record, bind and complete in one unit, or keep the certificate on record unbound."""
-        refusal: AccreditError = changed_meanwhile()
-        for _ in range(ROUNDS):
-            try:
-                await self._complete(await self._allocated(), issued)
-            except Refused as changed:
-                refusal = changed
-                break
-            except Stale as stale:
-                if isinstance(stale.change, SaveOperation):
-                    raise Superseded from stale
-                lasting = lasting_refusal(stale.change)
-                if lasting is not None:
-                    refusal = lasting
-                    break
-            else:
-                self._intent.log("assigned", certificate=serial_hex(issued.serial))
-                return
-        await self._fail(refusal, (issued,))
-
-    async def _complete(self, allocated: Allocated, issued: IssuedChain) -> None:
-        means, operation = self._means, self._intent.operation
-        now = means.now()
-        fresh = await self._store.certificate(issued.sha256) is None
-        signer = (self._intent.authority_name, operation.authority_version)
-        receipt = certified(allocated, signer, self._intent.request, issued, operation.id, now, fresh=fresh)
-        recorded = record(receipt, shared_key=means.shared_key)
-        bound = await bind(recorded, means.hubs, now, names.etag(means.entropy))
-        ended = replace(operation, state=OperationState.ASSIGNED, certificate_sha256=issued.sha256)
-        closing: list[Change] = [SaveOperation(ended, operation.fence)]
-        if await self._store.setbacks(operation.registration_id) is not None:
-            closing.append(EndSetbacks(operation.registration_id))
-        etag = names.etag(means.entropy)
-        await complete(self._store, bound, operation.csr_field, now, etag, closing)
 
     async def _fail(
         self, refusal: AccreditError, kept: Sequence[IssuedChain] = (), *, certain: bool = False
@@ -203,30 +131,41 @@ class Pursuit:
         """
         for issued in kept:
             await self._intent.keep(issued)
-        in_doubt = self._intent.operation.submitted and not kept and not certain
+        ordered = self.operation.phase is Phase.ORDER and self.operation.submitted
+        in_doubt = ordered and not kept and not certain
         for _ in range(ROUNDS):
-            unit = [*([self._intent.doubt()] if in_doubt else []), *await self._failed(refusal)]
+            ended, unit = await self._failed(refusal)
+            if in_doubt:
+                unit.insert(0, self._intent.doubt())
             try:
                 await self._store.commit(unit)
             except Stale as stale:
                 if isinstance(stale.change, SaveOperation):
                     raise Superseded from stale
             else:
+                self._intent.operation = ended
+                self._releases.wake()
                 self._intent.log(
                     "failed", rule=refusal.rule, reason=refusal.message, evidence=refusal.evidence
                 )
                 return
         raise Superseded
 
-    async def _failed(self, refusal: AccreditError) -> Sequence[Change]:
-        operation = self._intent.operation
+    async def _failed(self, refusal: AccreditError) -> tuple[Operation, list[Change]]:
+        operation = self.operation
         code = on_the_wire(refusal).code
-        ended = replace(
-            operation, state=OperationState.FAILED, error_code=code, error_message=refusal.message
-        )
-        unit: list[Change] = [SaveOperation(ended, operation.fence)]
-        unit += await failed_order(self._means, operation, refusal)
         previous = await self._store.registration(operation.registration_id)
+        ended = replace(
+            operation,
+            state=OperationState.FAILED,
+            error_code=code,
+            error_message=refusal.message,
+        )
+        unit: list[Change] = [
+            SaveOperation(ended, operation.fence),
+            *await told_for_nothing(self._means, operation),
+            *await failed_order(self._means, operation, refusal),
+        ]
         if previous is not None and previous.status is not Status.ASSIGNED:
             failed = replace(
                 previous,
@@ -238,10 +177,4 @@ class Pursuit:
                 etag=names.etag(self._means.entropy),
             )
             unit.append(SaveRegistration(failed, previous.etag))
-        return unit
-
-
-def _authority_changed() -> Refused:
-    return Refused(
-        "The certificate authority was changed meanwhile; register again.", rule="authority-changed"
-    )
+        return ended, unit

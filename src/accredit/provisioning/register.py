@@ -1,4 +1,4 @@
-"""The ceremony: attest, admit, allocate, settle, issue, record, bind, complete, answer; for an outside authority, an order.
+"""The ceremony: attest, admit, allocate, settle, issue, record, bind, complete, answer; an operation, if others are asked.
 
 The three questions of a device, whatever its wire: register, how far is my operation, what is my registration. Every
 answer is built from what is committed.
@@ -31,19 +31,23 @@ from accredit.domain.trace import Asked
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.policy import admission
+from accredit.policy.allocation import NO_HUB, AskWebhook
 from accredit.provisioning import answer, names
-from accredit.provisioning.allocate import allocate
+from accredit.provisioning.allocate import admit, allocate
 from accredit.provisioning.attest import attest
-from accredit.provisioning.bind import bind
+from accredit.provisioning.bind import bind, cut
 from accredit.provisioning.complete import ROUNDS, complete, lasting_refusal
 from accredit.provisioning.explain import Trail
 from accredit.provisioning.issue import Wanted, settle, sign, unsigned
 from accredit.provisioning.means import Means
-from accredit.provisioning.orders import Orders, Placed
+from accredit.provisioning.orders import Orders, Placed, at_once
 from accredit.provisioning.record import record
 from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.tpm import TPM_UNKNOWN, enrolled, remembered
 from accredit.wire.service_api.certificates import serial_hex
+
+_FAILED_AT_ONCE = frozenset({TPM_UNKNOWN, NO_HUB})
+"""Told as the state of a registration rather than as an error of the call (Azure: 200, `failed`)."""
 
 
 class Provisioning:
@@ -72,8 +76,8 @@ class Provisioning:
             return Assigning(operation_id, request.registration_id, answer.POLL_AFTER_S)
         except AccreditError as refusal:
             told = await self._refusals.refused(request, Asked.REGISTER, refusal, trail)
-            if told is refusal and refusal.rule == TPM_UNKNOWN:
-                return self._unknown(request, refusal)
+            if told is refusal and refusal.rule in _FAILED_AT_ONCE:
+                return self._failed(request, refusal, trail)
             if told is refusal:
                 raise
             raise told from refusal
@@ -96,8 +100,8 @@ class Provisioning:
             return Challenged(means.challenges.blob(registration_id, shown, means.now()))
         except AccreditError as refusal:
             told = await self._refusals.refused(request, Asked.CHALLENGE, refusal, trail)
-            if told is refusal and refusal.rule == TPM_UNKNOWN:
-                return self._unknown(request, refusal)
+            if told is refusal and refusal.rule in _FAILED_AT_ONCE:
+                return self._failed(request, refusal, trail)
             if told is refusal:
                 raise
             raise told from refusal
@@ -118,9 +122,11 @@ class Provisioning:
         except StoreUnavailable as failure:
             raise self._unavailable(request, failure) from failure
 
-    def _unknown(self, request: Request, refusal: AccreditError) -> Ended:
+    def _failed(self, request: Request, refusal: AccreditError, trail: Trail) -> Ended:
+        # Without a proof nothing is told of a registration.
+        previous = trail.previous if trail.attested is not None else None
         operation_id = names.operation_id(self._means.entropy)
-        return answer.unknown(operation_id, request.registration_id, refusal, self._means.now())
+        return answer.failed(operation_id, request.registration_id, previous, refusal, self._means.now())
 
     def _with_hub_key(self, told: Answer) -> Answer:
         """The answer that a TPM device can go to its hub with."""
@@ -160,14 +166,16 @@ class Provisioning:
         attested = trail.attested = await attest(
             means.store, request, trail, means.challenges, now, self._refusals.turn
         )
-        admission.admit(attested, previous)
+        linked = await means.hubs.linked()
+        admitted = admit(attested, previous, linked)
         await self._refusals.let_pass(attested, trail)
-        allocated = trail.allocated = allocate(attested, previous, await means.hub_names())
+        allocated = allocate(admitted, request, linked)
+        trail.allocated = None if isinstance(allocated, AskWebhook) else allocated
         settled, csr_field = await settle(
-            allocated, request, means.store, means.authorities, now, means.key_reuse
+            admitted, request, means.store, means.authorities, now, means.key_reuse
         )
-        if isinstance(settled, Wanted) and not settled.authority.in_process:
-            return await self._orders.place(allocated, request, settled)
+        if isinstance(allocated, AskWebhook) or not at_once(allocated, settled, linked):
+            return await self._orders.place(admitted, allocated, settled, csr_field, request)
         operation_id = names.operation_id(means.entropy)
         if isinstance(settled, Wanted):
             issued = await sign(allocated, settled, operation_id, now)
@@ -182,6 +190,8 @@ class Provisioning:
         ]
         etag = names.etag(means.entropy)
         registration = await complete(means.store, bound, csr_field, now, etag, closing)
+        if allocated.leaves is not None:
+            await cut(means.hubs, allocated.leaves)
         certified = issued.credential if isinstance(issued.credential, Certified) else None
         self._log_assigned(request, registration, certified)
         return await answer.assigned(means.store, registration, attested, certified, csr_field)

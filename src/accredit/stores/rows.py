@@ -10,12 +10,22 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
-from accredit.domain.device import Binding, BindingState
+from accredit.domain.device import Binding, BindingState, DeviceData
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBundleName
 from accredit.domain.issuance_log import Leaf, LeafKind
-from accredit.domain.registration import Operation, OperationState, Registration, Status, Substatus
+from accredit.domain.registration import (
+    DataFate,
+    Operation,
+    OperationState,
+    Phase,
+    Registration,
+    Status,
+    Substatus,
+)
 from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.domain.trust_bundle import TrustBundle
 
@@ -26,6 +36,8 @@ _KINDS = {kind.value: kind for kind in EnrollmentKind}
 _STATUSES = {status.value: status for status in Status}
 _SUBSTATUSES: dict[str | None, Substatus] = {substatus.value: substatus for substatus in Substatus}
 _OPERATION_STATES = {state.value: state for state in OperationState}
+_PHASES = {phase.value: phase for phase in Phase}
+_FATES = {fate.value: fate for fate in DataFate}
 _CERTIFICATE_STATUSES = {status.value: status for status in CertificateStatus}
 _BINDING_STATES = {state.value: state for state in BindingState}
 
@@ -95,10 +107,10 @@ def operation_values(operation: Operation) -> tuple[Any, ...]:
         operation.authority_version,
         operation.profile,
         operation.device_id.text,
-        operation.hub,
+        operation.hub or "",
         operation.substatus.value,
         operation.csr_der,
-        operation.csr_field,
+        operation.csr_field or "",
         operation.spki_sha256,
         operation.payload,
         operation.bootstrap_certificate,
@@ -116,6 +128,12 @@ def operation_values(operation: Operation) -> tuple[Any, ...]:
         operation.error_code,
         operation.error_message,
         operation.key_spelling,
+        operation.phase.value,
+        operation.old_hub,
+        operation.fate.value,
+        None if operation.initial_twin is None else _text(operation.initial_twin),
+        operation.answer,
+        None if operation.data is None else _text(operation.data),
         operation.id,
     )
 
@@ -135,6 +153,15 @@ def operation(row: Row) -> Operation:
     ) = row
     (profile, device_id, hub, substatus, csr_der, csr_field, spki_sha256, payload, bootstrap, *rest) = rest
     (tracking_id, created_at, deadline_at, state, attempt, submitted, *rest) = rest
+    (*rest, phase, old_hub, fate, initial_twin, answer, data) = rest
+    chosen: list[Any] = [
+        _PHASES[phase],
+        old_hub,
+        _FATES[fate],
+        None if initial_twin is None else msgspec.json.decode(initial_twin),
+        answer,
+        None if data is None else msgspec.json.decode(data, type=DeviceData),
+    ]
     return Operation(
         operation_id,
         RegistrationId(text, key),
@@ -145,10 +172,10 @@ def operation(row: Row) -> Operation:
         version,
         profile,
         DeviceId(device_id),
-        hub,
+        hub or None,
         _SUBSTATUSES[substatus],
         csr_der,
-        csr_field,
+        csr_field or None,
         spki_sha256,
         payload,
         bootstrap,
@@ -159,7 +186,12 @@ def operation(row: Row) -> Operation:
         attempt,
         bool(submitted),
         *rest,
+        *chosen,
     )
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def serial_value(serial: int) -> bytes:

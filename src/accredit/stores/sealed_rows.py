@@ -109,6 +109,8 @@ def enrollment_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ...]
         None if enrollment.initial_twin is None else json_text(enrollment.initial_twin),
         json_text(enrollment.settings),
         *_tpm_values(enrollment.attestation),
+        _sealed_secrets(enrollment, sealer),
+        enrollment.reprovision.stated,
         enrollment.kind.value,
         enrollment.id.key,
     )
@@ -145,7 +147,8 @@ def _tpm_values(attestation: Attestation) -> tuple[bytes | None, bytes | None]:
 def enrollment(row: Row, sealer: Sealer) -> Enrollment:
     (kind, key, text, attestation, sealed, primary, secondary, generation, etag, *rest) = row
     (created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, *rest) = rest
-    (update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, *tpm) = rest
+    (update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, *rest) = rest
+    (*tpm, sealed_secrets, stated) = rest
     individual = kind == EnrollmentKind.INDIVIDUAL
     return Enrollment(
         RegistrationId(text, key) if individual else GroupId(text, key),
@@ -159,10 +162,11 @@ def enrollment(row: Row, sealer: Sealer) -> Enrollment:
         None if authority is None else authority_name(authority),
         allocation_policy,
         msgspec.json.decode(hubs, type=tuple[str, ...]),
-        ReprovisionPolicy(bool(update_hub_assignment), bool(migrate_device_data)),
+        ReprovisionPolicy(bool(update_hub_assignment), bool(migrate_device_data), bool(stated)),
         bool(iot_edge),
         None if initial_twin is None else msgspec.json.decode(initial_twin),
         msgspec.json.decode(settings),
+        {} if sealed_secrets is None else _secrets(sealed_secrets, f"{kind}/{key}", sealer),
     )
 
 
@@ -170,6 +174,21 @@ def _tpm(endorsement: bytes | None, storage_root: bytes | None) -> TpmKeys | Non
     if endorsement is None:
         return None
     return TpmKeys(TpmKey(endorsement), None if storage_root is None else TpmKey(storage_root))
+
+
+def _sealed_secrets(enrollment: Enrollment, sealer: Sealer) -> bytes | None:
+    if not enrollment.secrets:
+        return None
+    revealed = {member: secret.reveal() for member, secret in enrollment.secrets.items()}
+    place = f"{enrollment.kind}/{enrollment.id.key}"
+    return sealer.seal(msgspec.json.encode(revealed), "enrollments", place, "sealed_secrets")
+
+
+def _secrets(sealed: bytes, place: str, sealer: Sealer) -> dict[str, Secret]:
+    opened = sealer.open(sealed, "enrollments", place, "sealed_secrets")
+    return {
+        member: Secret(value) for member, value in msgspec.json.decode(opened, type=dict[str, bytes]).items()
+    }
 
 
 def _attestation(

@@ -54,13 +54,15 @@ ENROLLMENT = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key, sealed_secrets,
+  reprovision_stated
 FROM enrollments WHERE kind = ? AND enrollment_key = ?"""
 ENROLLMENTS = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key, sealed_secrets,
+  reprovision_stated
 FROM enrollments
 WHERE kind = ? AND enrollment_key >= ? AND enrollment_key <= ?
 ORDER BY enrollment_key LIMIT ?"""
@@ -68,13 +70,15 @@ SYMMETRIC_GROUPS = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key, sealed_secrets,
+  reprovision_stated
 FROM enrollments WHERE kind = 'group' AND attestation = 'symmetric' ORDER BY enrollment_key"""
 GROUPS_NAMED = """
 SELECT
   kind, enrollment_key, enrollment, attestation, sealed, primary_certificate, secondary_certificate, generation,
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
-  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key
+  migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key, sealed_secrets,
+  reprovision_stated
 FROM enrollments WHERE primary_subject = ? OR secondary_subject = ?"""
 ENROLLMENTS_USING = "SELECT COUNT(*) FROM enrollments WHERE authority_key = ?"
 INSERT_ENROLLMENT = """
@@ -82,15 +86,17 @@ INSERT INTO enrollments (
   enrollment, attestation, sealed, primary_certificate, secondary_certificate, primary_subject, secondary_subject,
   generation, etag, created_at, updated_at, enabled, device_id, authority_key, authority, allocation_policy, hubs,
   update_hub_assignment, migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key,
-  kind, enrollment_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+  sealed_secrets, reprovision_stated, kind, enrollment_key)
+VALUES (
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 UPDATE_ENROLLMENT = """
 UPDATE enrollments SET
   enrollment = ?, attestation = ?, sealed = ?, primary_certificate = ?, secondary_certificate = ?,
   primary_subject = ?, secondary_subject = ?, generation = ?, etag = ?, created_at = ?, updated_at = ?,
   enabled = ?, device_id = ?, authority_key = ?, authority = ?,
   allocation_policy = ?, hubs = ?, update_hub_assignment = ?, migrate_device_data = ?, iot_edge = ?,
-  initial_twin = ?, settings = ?, endorsement_key = ?, storage_root_key = ?
+  initial_twin = ?, settings = ?, endorsement_key = ?, storage_root_key = ?, sealed_secrets = ?,
+  reprovision_stated = ?
 WHERE kind = ? AND enrollment_key = ? AND etag = ?"""
 DELETE_ENROLLMENT = "DELETE FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
 ASSERT_ENROLLMENT = "SELECT 1 FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
@@ -179,36 +185,42 @@ SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data
 FROM operations WHERE id = ?"""
 OPEN_OPERATION = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data
 FROM operations WHERE registration_key = ? AND state = 'open'"""
 OPEN_OPERATIONS = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data
 FROM operations WHERE state = 'open' ORDER BY registration_key"""
 UNSETTLED_OPERATIONS = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data
 FROM operations WHERE state = 'superseded' AND submitted = 1 ORDER BY id"""
 INSERT_OPERATION = """
 INSERT INTO operations (
   registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
-  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data, id)
+VALUES (
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
 UPDATE_OPERATION = """
 UPDATE operations SET
@@ -216,7 +228,8 @@ UPDATE operations SET
   enrollment_generation = ?, authority = ?, authority_version = ?, profile = ?, device_id = ?, hub = ?,
   substatus = ?, csr = ?, csr_field = ?, spki_sha256 = ?, payload = ?, bootstrap_certificate = ?, tracking_id = ?,
   created_at = ?, deadline_at = ?, state = ?, attempt = ?, submitted = ?, handle = ?, lease_owner = ?,
-  lease_expires_at = ?, fence = ?, certificate_sha256 = ?, error_code = ?, error_message = ?, key_spelling = ?
+  lease_expires_at = ?, fence = ?, certificate_sha256 = ?, error_code = ?, error_message = ?, key_spelling = ?,
+  phase = ?, old_hub = ?, fate = ?, initial_twin = ?, answer = ?, data = ?
 WHERE id = ? AND state = 'open' AND fence = ?"""
 SUPERSEDE_OPERATION = (
     "UPDATE operations SET state = 'superseded' WHERE id = ? AND registration_key = ? AND state = 'open'"

@@ -14,7 +14,7 @@ from accredit.domain.enrollment import Enrollment, SymmetricKeys
 from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB
-from accredit.domain.registration import Allocated, Issued, Substatus
+from accredit.domain.registration import Allocated, DataFate, Issued, Substatus
 from accredit.domain.secret import Secret
 from accredit.linked_hubs.embedded import EmbeddedHub
 from support.hub_world import HubWorld
@@ -59,6 +59,8 @@ def issued(credential: Credential, proof: DeviceKeys | ProvenChain = KEYS) -> Is
         device_id=DeviceId("lamp-1"),
         hub="localhost",
         substatus=Substatus.INITIAL_ASSIGNMENT,
+        at_hub=None,
+        fate=DataFate.INITIAL,
     )
     return Issued(allocated, "op", credential)
 

@@ -1,8 +1,7 @@
-"""Who may register, and as what; Azure's rules for a repeated registration."""
+"""Who may register, and as what."""
 
 from __future__ import annotations
 
-import itertools
 import warnings
 
 import pytest
@@ -13,13 +12,12 @@ from accredit.domain.enrollment import (
     Enrollment,
     EnrollmentKind,
     EnrollmentRef,
-    ReprovisionPolicy,
     SymmetricKeys,
 )
 from accredit.domain.errors import Disabled, Unauthenticated
 from accredit.domain.evidence import Attested, DeviceKeys
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
-from accredit.domain.registration import Registration, Status, Substatus
+from accredit.domain.registration import Registration, Status
 from accredit.domain.secret import Secret
 from accredit.policy import admission
 
@@ -148,28 +146,3 @@ class TestNames:
     def test_the_device_id(self):
         assert admission.device_id(enrollment(), DEVICE) == DeviceId("Dev-1")
         assert admission.device_id(individual(device_id=DeviceId("Pump")), DEVICE) == DeviceId("Pump")
-
-
-class TestSubstatus:
-    TABLE = {
-        # update, migrate, moved
-        (True, True, False): Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT,
-        (True, True, True): Substatus.DEVICE_DATA_MIGRATED,
-        (True, False, False): Substatus.DEVICE_DATA_RESET,
-        (True, False, True): Substatus.DEVICE_DATA_RESET,
-        (False, True, False): Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT,
-        (False, False, False): Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT,
-    }
-
-    @pytest.mark.parametrize(("update", "migrate", "moved"), TABLE)
-    def test_of_a_device_that_is_assigned(self, update, migrate, moved):
-        by = enrollment(reprovision=ReprovisionPolicy(update, migrate))
-        hub = "b.example" if moved else "a.example"
-        assert admission.substatus(by, registration(), hub) is self.TABLE[update, migrate, moved]
-
-    @pytest.mark.parametrize("status", [status for status in Status if status is not Status.ASSIGNED])
-    def test_of_any_other(self, status):
-        for update, migrate in itertools.product((True, False), repeat=2):
-            by = enrollment(reprovision=ReprovisionPolicy(update, migrate))
-            for previous in (None, registration(status=status), registration(hub=None)):
-                assert admission.substatus(by, previous, "a.example") is Substatus.INITIAL_ASSIGNMENT

@@ -8,26 +8,40 @@ from accredit.domain.enrollment import ReprovisionPolicy
 from accredit.domain.errors import Refused
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import FIRST_HUB
-from accredit.domain.registration import Assigned, Substatus
+from accredit.domain.registration import Assigned, Ended, Status, Substatus
 from support.provisioning_world import OUTSIDE, opened, sha256_of
 from support.scripted_ca import delivers, rejects
 
 
 class TestAllocation:
     @pytest.mark.parametrize(
-        ("named", "chosen"),
-        [((), "a.example"), (("b.example",), "b.example"), (("b.example", "a.example"), "a.example")],
+        ("policy", "named", "chosen"),
+        [
+            ("static", ("b.example",), "b.example"),
+            ("hashed", ("b.example",), "b.example"),
+            ("static", ("b.example", "a.example"), "b.example"),
+        ],
     )
-    async def test_of_the_named_hubs_the_first_that_is_linked(self, tmp_path, named, chosen):
+    async def test_by_policy_among_the_named_hubs(self, tmp_path, policy, named, chosen):
         async with opened(tmp_path, hubs=("a.example", "b.example")) as world:
-            await world.individual(hubs=named)
+            await world.individual(hubs=named, allocation_policy=policy)
             assert (await world.device().register()).registration.hub == chosen
 
-    async def test_no_hub_is_left(self, world):
+    async def test_no_hub_is_left(self, world, log_lines):
         await world.individual(hubs=("elsewhere.example",))
-        with pytest.raises(Refused) as refused:
-            await world.device().register()
-        assert refused.value.rule == "no-hub"
+        answer = await world.device().register()
+        assert isinstance(answer, Ended)
+        assert (answer.status, answer.error_code) == (Status.FAILED, 400208)
+        assert [line["rule"] for line in log_lines if line.get("outcome") == "refused"] == ["no-hub"]
+
+    async def test_no_hub_is_left_for_a_device_that_was_assigned_once(self, world):
+        by = await world.individual()
+        await world.device().register()
+        await world.change(by, hubs=("elsewhere.example",))
+        answer = await world.device().certify()
+        assert isinstance(answer, Ended)
+        assert (await world.registration()).status is Status.ASSIGNED
+        assert await world.certificates() == []
 
     async def test_the_device_id_of_the_enrollment(self, world):
         await world.individual(device_id=DeviceId("Pump"))

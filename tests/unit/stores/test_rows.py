@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
+from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import Leaf, LeafKind
-from accredit.domain.registration import Operation, OperationState, Registration, Status, Substatus
+from accredit.domain.registration import (
+    DataFate,
+    Operation,
+    OperationState,
+    Phase,
+    Registration,
+    Status,
+    Substatus,
+)
 from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.stores import rows
 from accredit.stores import statements as sql
@@ -44,6 +53,8 @@ registrations = st.builds(
     **optional,
     **errors,
 )
+named = texts.filter(bool)
+objects = st.dictionaries(st.text(max_size=4), st.none() | st.booleans() | st.text(max_size=4), max_size=3)
 operations = st.builds(
     Operation,
     id=texts,
@@ -55,10 +66,10 @@ operations = st.builds(
     authority_version=texts,
     profile=texts,
     device_id=device_ids,
-    hub=texts,
+    hub=st.none() | named,
     substatus=st.sampled_from(Substatus),
     csr_der=blobs,
-    csr_field=texts,
+    csr_field=st.none() | named,
     spki_sha256=digests,
     bootstrap_certificate=st.none() | blobs,
     tracking_id=texts,
@@ -72,6 +83,12 @@ operations = st.builds(
     lease_expires_at=instants,
     fence=instants,
     key_spelling=st.none() | texts,
+    phase=st.sampled_from(Phase),
+    old_hub=st.none() | texts,
+    fate=st.sampled_from(DataFate),
+    initial_twin=st.none() | objects,
+    answer=st.none() | blobs,
+    data=st.none() | st.builds(DeviceData, objects, objects, st.booleans()),
     **optional,
     **errors,
 )

@@ -6,17 +6,28 @@ except inside `clientCertificateIssuancePolicy`, where a slip of the pen would c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from accredit.domain import allocation as stated
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, ReprovisionPolicy
 from accredit.domain.errors import Malformed
 from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.registration import Registration
+from accredit.domain.secret import Secret
 from accredit.wire.instants import iso
+from accredit.wire.service_api.allocation import (
+    AllocationSent,
+    ClauseDocument,
+    WebhookDocument,
+    read_allocation,
+    read_policy,
+    read_twin,
+)
 from accredit.wire.service_api.attestations import (
     AttestationDocument,
     AttestationSent,
@@ -30,7 +41,6 @@ from accredit.wire.service_api.registrations import registration_document
 
 MAX_HUBS = 50
 
-_ALLOCATION = {"hashed": "hashed", "static": "static", "geolatency": "geoLatency", "custom": "custom"}
 _RESERVED_IDS = frozenset({"query"})
 
 
@@ -49,6 +59,7 @@ class EnrollmentSent:
     iot_edge: bool
     initial_twin: dict[str, Any] | None
     settings: dict[str, Any]
+    secrets: Mapping[str, Secret]
 
     @property
     def kind(self) -> EnrollmentKind:
@@ -68,18 +79,8 @@ class _Reprovision(msgspec.Struct, rename="camel"):
     migrate_device_data: bool | None = None
 
 
-class _Twin(msgspec.Struct):
-    tags: dict[str, Any] | None = None
-    properties: dict[str, Any] | None = None
-
-
 class _Issuance(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     certificate_authority_name: str
-
-
-class _Custom(msgspec.Struct, rename="camel"):
-    webhook_url: str | None = None
-    api_version: str | None = None
 
 
 class EnrollmentDocument(msgspec.Struct, rename="camel"):
@@ -97,7 +98,10 @@ class EnrollmentDocument(msgspec.Struct, rename="camel"):
     iot_hubs: list[str] | None = None
     initial_twin: dict[str, Any] | None = None
     optional_device_information: dict[str, Any] | None = None
-    custom_allocation_definition: _Custom | None = None
+    custom_allocation_definition: WebhookDocument | None = None
+    pre_registration_webhook: WebhookDocument | None = None
+    allocation_rule: list[ClauseDocument] | None = None
+    allocation_regions: list[str] | None = None
     client_certificate_issuance_policy: _Issuance | None = None
     trust_bundle_id: str | None = None
     credential_policy_name: str | None = None
@@ -115,18 +119,21 @@ def read_enrollment(body: bytes, name: RegistrationId | GroupId) -> EnrollmentSe
         raise Malformed("attestation is missing.", rule="attestation-missing")
     kind = EnrollmentKind.INDIVIDUAL if individual else EnrollmentKind.GROUP
     hubs = _hubs(document)
+    policy = read_policy(document.allocation_policy, hub_named=bool(document.iot_hub_host_name))
+    allocation = _allocation(document, policy)
     return EnrollmentSent(
         id=name,
         attestation=read_attestation(document.attestation, kind),
         enabled=_enabled(document.provisioning_status),
         device_id=DeviceId.parse(document.device_id) if individual and document.device_id else None,
         authority=_authority(document),
-        allocation_policy=_allocation(document),
+        allocation_policy=policy,
         hubs=hubs,
         reprovision=_reprovision(document.reprovision_policy),
         iot_edge=bool(document.capabilities and document.capabilities.iot_edge),
-        initial_twin=_twin(document.initial_twin),
-        settings=_settings(document, hubs, individual=individual),
+        initial_twin=read_twin(document.initial_twin, "initialTwin"),
+        settings={**_settings(document, hubs, individual=individual), **allocation.settings},
+        secrets=allocation.secrets,
     )
 
 
@@ -197,17 +204,12 @@ def _enabled(status: str | None) -> bool:
     return status.lower() == "enabled"
 
 
-def _allocation(document: EnrollmentDocument) -> str:
-    if document.allocation_policy is None:
-        return "static" if document.iot_hub_host_name else "hashed"
-    policy = _ALLOCATION.get(document.allocation_policy.lower())
-    if policy is None:
-        raise Malformed("allocationPolicy is not hashed or static.", rule="allocation-policy")
-    if policy in ("custom", "geoLatency"):
-        raise Malformed(
-            f"allocationPolicy {policy} is not supported by this version.", rule="allocation-unsupported"
-        )
-    return policy
+def _allocation(document: EnrollmentDocument, policy: str) -> AllocationSent:
+    webhooks = {
+        stated.CUSTOM_ALLOCATION: document.custom_allocation_definition,
+        stated.PRE_REGISTRATION: document.pre_registration_webhook,
+    }
+    return read_allocation(policy, document.allocation_rule, document.allocation_regions, webhooks)
 
 
 def _hubs(document: EnrollmentDocument) -> tuple[str, ...]:
@@ -220,29 +222,14 @@ def _hubs(document: EnrollmentDocument) -> tuple[str, ...]:
 
 def _reprovision(document: _Reprovision | None) -> ReprovisionPolicy:
     if document is None:
-        return ReprovisionPolicy()
+        return ReprovisionPolicy(stated=False)
     return ReprovisionPolicy(
         update_hub_assignment=document.update_hub_assignment is not False,
         migrate_device_data=document.migrate_device_data is not False,
     )
 
 
-def _twin(document: dict[str, Any] | None) -> dict[str, Any] | None:
-    twin = free_form(document, "initialTwin")
-    if twin is None:
-        return None
-    try:
-        parts = msgspec.convert(twin, _Twin)
-    except msgspec.ValidationError:
-        raise Malformed("tags and properties of initialTwin are not objects.", rule="initial-twin") from None
-    desired = (parts.properties or {}).get("desired")
-    if desired is not None and not isinstance(desired, dict):
-        raise Malformed("initialTwin.properties.desired is not an object.", rule="initial-twin")
-    return twin
-
-
 def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual: bool) -> dict[str, Any]:
-    custom = document.custom_allocation_definition
     host_name = document.iot_hub_host_name
     issuance, policy = document.client_certificate_issuance_policy, document.credential_policy_name
     echoed = {
@@ -255,9 +242,6 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
             free_form(document.optional_device_information, "optionalDeviceInformation")
             if individual
             else None
-        ),
-        "customAllocationDefinition": (
-            {"webhookUrl": custom.webhook_url, "apiVersion": custom.api_version} if custom else None
         ),
         "trustBundleId": TrustBundleName.parse(document.trust_bundle_id).text
         if document.trust_bundle_id

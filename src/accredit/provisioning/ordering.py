@@ -1,0 +1,117 @@
+"""Order: the phase in which the certificate is made, by an authority outside or our own: order, poll or look up.
+
+Whatever an authority signed goes on record, bound or not. What an answer *means* is in `interfaces.OrderAnswer`. Our
+own authority needs no doubt: what it signed and was not committed was never shown to anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accredit.domain.changes import SaveOperation
+from accredit.domain.credential import IssuedChain
+from accredit.domain.errors import AccreditError, Refused, UpstreamRejected
+from accredit.domain.registration import Allocated, Issued, Phase
+from accredit.interfaces import Deferred, Delivered, OrderAnswer, Pending, Rejected, Stale, Unknown
+from accredit.observe import log
+from accredit.provisioning.allocate import changed_meanwhile
+from accredit.provisioning.ask import answer_to, what_became
+from accredit.provisioning.complete import ROUNDS, lasting_refusal
+from accredit.provisioning.intent import Failure, Intent, Superseded
+from accredit.provisioning.issue import certified
+from accredit.provisioning.means import Means
+from accredit.provisioning.place import finish, in_one_unit
+from accredit.provisioning.record import record
+from accredit.wire.rules import RULES
+
+
+async def asked(means: Means, intent: Intent) -> OrderAnswer:
+    """Order, or, when that may have been done, ask what became of it first. Raises Refused when nothing may be ordered."""
+    authority = await intent.authority()
+    if authority is None:
+        raise _authority_changed()
+    if intent.operation.submitted:
+        answer = await what_became(means.store, intent, authority)
+        if answer is not None:
+            return answer
+        await intent.save(intent.doubt(), submitted=False, handle=None)
+    await intent.allocated()
+    if means.now() >= intent.operation.deadline_at:
+        return Deferred("the deadline has passed", 0)
+    if authority.in_process:
+        return await authority.order(intent.order())
+    await intent.save(submitted=True, attempt=intent.operation.attempt + 1)
+    return await answer_to(intent, authority.order(intent.order()))
+
+
+async def act_on(means: Means, intent: Intent, answer: OrderAnswer) -> int | None:
+    """Make the answer durable; the seconds to wait before the next question, None when there is none. Raises Failure."""
+    match answer:
+        case Delivered(issued):
+            await _deliver(means, intent, issued)
+            return None
+        case Rejected(reason, rule, stray):
+            if stray is not None:
+                await intent.keep(stray, stray=True)
+            # The CA's own words are for the operator: the device is told which rule it was.
+            known = RULES.get(rule, RULES["ca-refused"])
+            refusal = UpstreamRejected(known.sentence, rule=rule, evidence=reason)
+            raise Failure(refusal, certain=True)
+        case Pending(handle, wait_s):
+            await intent.save(handle=handle)
+            return wait_s
+        case Deferred(reason, wait_s):
+            log.warning("ca-deferred", operationId=intent.operation.id, reason=reason)
+            if intent.operation.handle is None:
+                await intent.save(submitted=False)
+            return wait_s
+        case Unknown(reason):
+            log.warning("ca-answer-lost", operationId=intent.operation.id, reason=reason)
+            return 0
+
+
+async def _deliver(means: Means, intent: Intent, issued: IssuedChain) -> None:
+    """Record, bind and complete in one unit where that can be; else put it on record first, for the phase of binding."""
+    refusal: AccreditError = changed_meanwhile()
+    for _ in range(ROUNDS):
+        try:
+            receipt = await _receipt(means, intent, await intent.allocated(), issued)
+            if await in_one_unit(means, receipt.allocated):
+                await finish(means, intent, receipt)
+            else:
+                await _on_record(means, intent, receipt, issued)
+        except Refused as changed:
+            refusal = changed
+            break
+        except Stale as stale:
+            if isinstance(stale.change, SaveOperation):
+                raise Superseded from stale
+            lasting = lasting_refusal(stale.change)
+            if lasting is not None:
+                refusal = lasting
+                break
+        else:
+            return
+    raise Failure(refusal, (issued,))
+
+
+async def _receipt(means: Means, intent: Intent, allocated: Allocated, issued: IssuedChain) -> Issued:
+    operation = intent.operation
+    fresh = await means.store.certificate(issued.sha256) is None
+    signer = (intent.authority_name, operation.authority_version)
+    return certified(allocated, signer, intent.request, issued, operation.id, means.now(), fresh=fresh)
+
+
+async def _on_record(means: Means, intent: Intent, receipt: Issued, issued: IssuedChain) -> None:
+    recorded = record(receipt, shared_key=means.shared_key)
+    saved = replace(
+        intent.operation, phase=Phase.BIND, certificate_sha256=issued.sha256, submitted=False, handle=None
+    )
+    await means.store.commit([*recorded.changes, SaveOperation(saved, intent.operation.fence)])
+    intent.operation = saved
+
+
+def _authority_changed() -> Refused:
+    return Refused(
+        "The certificate authority was changed meanwhile; register again.", rule="authority-changed"
+    )

@@ -1,0 +1,71 @@
+"""Watch: one task's work on one operation, kept at whatever happens.
+
+A bug or a full disk must not leave a device without an answer for ever: what failed is tried again, with growing pauses,
+from what is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from accredit.domain.registration import Operation, OperationState, Phase
+from accredit.interfaces import Stale, StoreUnavailable
+from accredit.observe import log
+from accredit.policy.retry import AUTHORITY_RETRY
+from accredit.provisioning.collect import collect
+from accredit.provisioning.intent import Superseded
+from accredit.provisioning.means import Means, pause
+from accredit.provisioning.place import withdraw
+from accredit.provisioning.pursue import Pursuit
+from accredit.provisioning.releases import Releases
+
+
+class Watch:
+    """One run of the task; what an earlier try had in hand goes over to the next."""
+
+    def __init__(
+        self, means: Means, releases: Releases, operation: Operation, stopping: asyncio.Event
+    ) -> None:
+        self._means = means
+        self._operation = operation
+        self._stopping = stopping
+        self._releases = releases
+        self._pursuit: Pursuit | None = None
+        self._broken = False
+
+    async def to_the_end(self) -> None:
+        """Pursue it, or account for what a superseded one has made."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await self._pursued()
+            except (Superseded, Stale):
+                if failures == 0:  # read again: it has ended, or something beside it was changed
+                    failures = 1
+                    continue
+            except StoreUnavailable:
+                log.warning("store-unavailable", operationId=self._operation.id)
+            except Exception:  # noqa: BLE001 - logged with its trace, and tried again
+                self._broken = True
+                log.exception(
+                    "order-failed", operationId=self._operation.id, trackingId=self._operation.tracking_id
+                )
+            else:
+                return
+            failures += 1
+            seconds = AUTHORITY_RETRY.wait_s(failures, self._means.jitter())
+            await pause(self._means, self._stopping, seconds)
+
+    async def _pursued(self) -> None:
+        current = await self._means.store.operation(self._operation.id)
+        if current is None or current.fence != self._operation.fence:
+            return
+        if current.state is OperationState.OPEN:
+            self._pursuit = Pursuit(self._means, current, self._stopping, self._releases, self._pursuit)
+            await self._pursuit.end(broken=self._broken)
+        elif current.state is OperationState.SUPERSEDED and current.submitted:
+            if current.phase is Phase.BIND:
+                await withdraw(self._means, self._releases, current)
+                return
+            in_hand = None if self._pursuit is None else self._pursuit.order_in_hand
+            await collect(self._means, current, self._stopping, in_hand)
