@@ -136,13 +136,11 @@ async def _serving(
     parts.push_async_callback(authorities.close)
     sessions = Sessions()
     hubs = ConfiguredHubs(store, config.host, cut=sessions.released)
-    webhook_pool = Egress(replace(rules, public_only=True), max_answer_bytes=MAX_ANSWER_BYTES)
-    parts.push_async_callback(webhook_pool.close)
     means = Means(
         store=store,
         authorities=authorities,
         hubs=hubs,
-        webhooks=Webhooks(webhook_pool, clock),
+        webhooks=_webhooks(rules, clock, parts),
         clock=clock,
         entropy=entropy,
         challenges=Challenges(id_scope, sealer.derive, entropy),
@@ -216,6 +214,13 @@ async def _serving(
         resumedOperations=resumed,
     )
     return Service(config, id_scope, running.https, running.mqtt, parts.pop_all())
+
+
+def _webhooks(rules: EgressRules, clock: Clock, parts: AsyncExitStack) -> Webhooks:
+    """They go to public addresses alone, but for what is listed."""
+    pool = Egress(replace(rules, public_only=True), max_answer_bytes=MAX_ANSWER_BYTES)
+    parts.push_async_callback(pool.close)
+    return Webhooks(pool, clock)
 
 
 def _egress_rules(config: Config) -> EgressRules:
