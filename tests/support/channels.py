@@ -119,7 +119,11 @@ def websocket(path: str, subprotocol: str = "mqtt") -> Open:
         service: RunningService, certificate: tuple[Path, Path] | None, patience_s: float
     ) -> WebSocketChannel:
         below = tls_socket(service, service.https_port, certificate, patience_s)
-        return WebSocketChannel(below, service.host, path, subprotocol)
+        try:
+            return WebSocketChannel(below, service.host, path, subprotocol)
+        except BaseException:
+            below.close()
+            raise
 
     return opened
 
