@@ -20,15 +20,15 @@ from accredit.domain.tpm import TpmKey
 from accredit.wire import sas, tpm
 from support.programs import need
 
-ID_KEY = "0x81000100"
-"""Where clients keep the key that the service sent."""
+EK, SRK, ID_KEY = "0x81010001", "0x81000001", "0x81000100"
+"""Where clients keep a TPM's two keys, and the one that the service sent."""
 
 START_S = 20.0
 _SRK = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
 
 
 class TpmEmulator:
-    """A TPM with its keys made; the next key that it takes in replaces the last one."""
+    """A TPM with its keys made; the next key that it takes in replaces the last one. `port` takes raw commands."""
 
     def __init__(self, folder: Path) -> None:
         for program in ("swtpm", "tpm2_createek"):
@@ -37,13 +37,14 @@ class TpmEmulator:
         folder.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = dict(os.environ)
+        self.port = 0
         self.endorsement: TpmKey
         self.storage_root: TpmKey
 
     def __enter__(self) -> Self:
         state = self._folder / "state"
         state.mkdir(exist_ok=True)
-        port = _free_pair()
+        port = self.port = _free_pair()
         self._process = subprocess.Popen(
             [
                 "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}",
@@ -92,14 +93,14 @@ class TpmEmulator:
         self._tool("startauthsession", "--policy-session", "-S", "session")
         self._tool("policysecret", "-S", "session", "-c", "e")
         self._tool(
-            "activatecredential", "-c", "srk", "-C", "ek", "-i", "credential", "-o", "inner", "-P", "session:session"
+            "activatecredential", "-c", SRK, "-C", EK, "-i", "credential", "-o", "inner", "-P", "session:session"
         )  # fmt: skip
         self._tool("flushcontext", "session")
         self._tool(
-            "import", "-C", "srk", "-k", "inner", "-i", "duplicate", "-s", "seed", "-u", "identity.pub",
+            "import", "-C", SRK, "-k", "inner", "-i", "duplicate", "-s", "seed", "-u", "identity.pub",
             "-r", "identity.priv",
         )  # fmt: skip
-        self._tool("load", "-C", "srk", "-u", "identity.pub", "-r", "identity.priv", "-c", "identity")
+        self._tool("load", "-C", SRK, "-u", "identity.pub", "-r", "identity.priv", "-c", "identity")
         if ID_KEY in self._tool("getcap", "handles-persistent"):
             self._tool("evictcontrol", "-C", "o", "-c", ID_KEY)
         self._tool("evictcontrol", "-C", "o", "-c", "identity", ID_KEY)
@@ -118,11 +119,13 @@ class TpmEmulator:
         return token if skn is None else f"{token}&skn={skn}"
 
     def _make_keys(self) -> None:
-        self._tool("createek", "-G", "rsa", "-c", "ek", "-u", "ek.pub")
+        # Where clients look for them before they make their own.
+        self._tool("createek", "-G", "rsa", "-c", EK, "-u", "ek.pub")
         self._tool(
             "createprimary", "-C", "o", "-g", "sha256", "-G", "rsa2048:aes128cfb", "-a", _SRK, "-c", "srk"
         )
-        self._tool("readpublic", "-c", "srk", "-f", "tss", "-o", "srk.pub")
+        self._tool("evictcontrol", "-C", "o", "-c", "srk", SRK)
+        self._tool("readpublic", "-c", SRK, "-f", "tss", "-o", "srk.pub")
         self.endorsement = tpm.read_key((self._folder / "ek.pub").read_bytes(), "EK")
         self.storage_root = tpm.read_key((self._folder / "srk.pub").read_bytes(), "SRK")
 
