@@ -9,11 +9,19 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 from accredit.domain.access import Policy, Realm
 from accredit.domain.allocation import Webhook
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CaCertificateName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.issuance_log import Leaf, PlacedLeaf
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.domain.merkle import Node
@@ -119,7 +127,7 @@ class Store(Protocol):
         ...
 
     async def groups_named(self, subject_sha256: Sequence[bytes]) -> Sequence[Enrollment]:
-        """The groups one of whose signing certificates has a subject name with one of these SHA-256s, by id.
+        """The groups one of whose signing certificates, enrolled or referred to, has a subject name with one of these SHA-256s, by id.
 
         The digest is `policy.chains.subject_sha256`'s. It finds the enrolled certificate above a chain whether or not
         the device sent it.
@@ -130,13 +138,23 @@ class Store(Protocol):
         """How many enrollments and groups name this authority."""
         ...
 
-    async def enrollments_naming(self, name: TrustBundleName) -> int:
+    async def enrollments_naming(self, name: TrustBundleName | CaCertificateName) -> int:
         """How many enrollments and groups name this (`Enrollment.named`)."""
         ...
 
     async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None: ...
 
     async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]: ...
+
+    async def ca_certificate(self, name: CaCertificateName) -> CaCertificate | None: ...
+
+    async def ca_certificates(self, cursor: str | None, limit: int) -> Page[CaCertificate]: ...
+
+    async def ca_certificates_named(
+        self, subject_sha256s: Sequence[bytes], purpose: Purpose
+    ) -> Sequence[CaCertificate]:
+        """The uploaded CA certificates, verified or not, whose subject names have these SHA-256s, by name."""
+        ...
 
     async def registration(self, registration_id: RegistrationId) -> Registration | None: ...
 

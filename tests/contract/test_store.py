@@ -10,9 +10,11 @@ import pytest
 
 from accredit.domain import changes as c
 from accredit.domain.access import Realm, Right
+from accredit.domain.ca_certificate import Purpose, VerificationCode
 from accredit.domain.credential import STRAY, CertificateStatus
 from accredit.domain.device import BindingState, DeviceData, TwinVersions
 from accredit.domain.enrollment import (
+    CaReferences,
     EnrollmentKind,
     EnrollmentRef,
     LeafCertificates,
@@ -21,7 +23,14 @@ from accredit.domain.enrollment import (
     TpmKeys,
 )
 from accredit.domain.errors import Malformed
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CaCertificateName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import DataFate, OperationState, Phase, Status
@@ -260,6 +269,82 @@ class TestTrustBundles:
         await store.commit([c.SaveEnrollment(renewed, "e3")])
         await store.commit([c.DeleteEnrollment(renewed.ref, "e2"), delete])
         assert await store.trust_bundle(name) is None
+
+
+class TestCaCertificates:
+    async def test_saved_read_replaced_deleted(self, store):
+        first = some.ca_certificate("Plant", verified=False, code=VerificationCode("C0DE", NOW + 60))
+        name = CaCertificateName.parse("plant")
+        assert await store.ca_certificate(name) is None
+        await store.commit([c.SaveCaCertificate(first, None)])
+        assert await store.ca_certificate(name) == first
+        assert str((await store.ca_certificate(name)).name) == "Plant"
+        second = some.ca_certificate("PLANT", "c2", purpose=Purpose.TPM_VENDOR_ROOT)
+        await store.commit([c.SaveCaCertificate(second, "c1")])
+        assert await store.ca_certificate(name) == second
+        await store.commit([c.DeleteCaCertificate(name, "c2")])
+        assert await store.ca_certificate(name) is None
+
+    async def test_stale_where_the_etag_is_another(self, store):
+        name = CaCertificateName.parse("plant")
+        await stale(store, c.SaveCaCertificate(some.ca_certificate(), "c1"))
+        await store.commit([c.SaveCaCertificate(some.ca_certificate(), None)])
+        await stale(store, c.SaveCaCertificate(some.ca_certificate(etag="c2"), None))
+        await stale(store, c.SaveCaCertificate(some.ca_certificate(etag="c2"), "c0"))
+        await stale(store, c.DeleteCaCertificate(name, "c0"))
+        await store.commit([c.AssertCaCertificate(name, "c1")])
+        await stale(store, c.AssertCaCertificate(name, "c2"))
+        await stale(store, c.AssertCaCertificate(CaCertificateName.parse("other"), "c1"))
+
+    async def test_listed_by_name(self, store):
+        await store.commit([c.SaveCaCertificate(some.ca_certificate(name), None) for name in ("b", "A", "c")])
+        pages = await walk(lambda cursor: store.ca_certificates(cursor, 2))
+        assert [[str(each.name) for each in page] for page in pages] == [["A", "b"], ["c"]]
+
+    async def test_by_subject_and_purpose(self, store):
+        one, two = pki.root("One").der, pki.root("One").der
+        vendor = some.ca_certificate("v", root=one, purpose=Purpose.TPM_VENDOR_ROOT)
+        both = [some.ca_certificate("b", root=one), some.ca_certificate("A", root=two, verified=False)]
+        await store.commit([c.SaveCaCertificate(each, None) for each in (vendor, *both)])
+        digests = [subject_sha256(pki.root("Other").der), subject_sha256(one), subject_sha256(two)]
+        assert list(await store.ca_certificates_named(digests, Purpose.X509)) == both[::-1]
+        assert list(await store.ca_certificates_named(digests, Purpose.TPM_VENDOR_ROOT)) == [vendor]
+        await store.commit([c.DeleteCaCertificate(CaCertificateName.parse("b"), "c1")])
+        assert list(await store.ca_certificates_named(digests, Purpose.X509)) == [both[1]]
+        assert list(await store.ca_certificates_named([], Purpose.X509)) == []
+
+    @pytest.mark.parametrize("make", [some.group, some.enrollment])
+    async def test_not_deleted_while_an_enrollment_refers_to_it(self, store, make):
+        first, second = (CaCertificateName.parse(name) for name in ("Plant", "Plant-2"))
+        delete = c.DeleteCaCertificate(second, "c1")
+        refers = make("x", attestation=CaReferences(first, second))
+        await store.commit([c.SaveCaCertificate(some.ca_certificate("Plant"), None)])
+        await stale(store, c.SaveEnrollment(refers, None))
+        await store.commit([c.SaveCaCertificate(some.ca_certificate("Plant-2"), None)])
+        await store.commit([c.SaveEnrollment(refers, None)])
+        assert (await store.enrollment(refers.ref)).attestation == refers.attestation
+        assert await store.enrollments_naming(second) == 1
+        assert await stale(store, delete) is delete
+        alone = make("x", "e2", attestation=CaReferences(first, first))
+        await store.commit([c.SaveEnrollment(alone, "e1"), delete])
+        assert (await store.enrollment(refers.ref)).attestation == CaReferences(first, first)
+        assert await store.enrollments_naming(first) == 1
+
+    async def test_groups_by_the_certificate_that_they_refer_to(self, store):
+        one, two = pki.root("One").der, pki.root("Two").der
+        uploaded = some.ca_certificate("Plant", root=one)
+        await store.commit([c.SaveCaCertificate(uploaded, None)])
+        refers = CaReferences(uploaded.name)
+        own = some.group("Own", attestation=SigningCertificates(one))
+        by_name = some.group("by-name", attestation=refers)
+        unit = [own, by_name, some.enrollment("by-name", attestation=refers)]
+        await store.commit([c.SaveEnrollment(each, None) for each in unit])
+        assert list(await store.groups_named([subject_sha256(one)])) == [by_name, own]
+        assert list(await store.groups_named([subject_sha256(two)])) == []
+        moved = some.ca_certificate("Plant", "c2", root=two)
+        await store.commit([c.SaveCaCertificate(moved, "c1")])
+        assert list(await store.groups_named([subject_sha256(one)])) == [own]
+        assert list(await store.groups_named([subject_sha256(two)])) == [by_name]
 
 
 class TestEnrollments:

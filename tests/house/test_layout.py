@@ -18,6 +18,7 @@ UNIT = ROOT / "tests" / "unit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LONG = {
+    "domain/changes.py": "one list: what a unit of work may change, a few lines for each",
     "interfaces.py": "the seams between all rooms on one page; most of it is the list of a store's reads",
     "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
 }
@@ -53,12 +54,15 @@ ELSEWHERE = {
     "domain/linked_hub.py": "values without behaviour; tests/contract holds the store against them",
     "domain/setback.py": "values without behaviour; tests/unit/stores/test_refusals.py",
     "domain/trace.py": "values without behaviour; tests/unit/stores/test_refusals.py",
+    "stores/trust.py": "tests/contract/test_store.py",
+    "stores/trust_statements.py": "tests/unit/stores/test_statements.py",
     "stores/refusal_statements.py": "tests/unit/stores/test_statements.py",
     "domain/release.py": "values without behaviour; tests/contract holds the store against them",
     "domain/quota.py": "values and their accessor; tests/unit/provisioning/test_refusals.py",
     "domain/tree_head.py": "tests/unit/provisioning/test_sequencer.py",
     "domain/receipts.py": "values without behaviour; tests/house/test_receipts.py",
     "domain/tpm.py": "tests/unit/wire/test_tpm.py",
+    "domain/ca_certificate.py": "values without behaviour; tests/unit/administration/test_ca_certificates.py",
     "domain/trust_bundle.py": "values without behaviour; tests/unit/administration/test_trust_bundles.py",
     "domain/registration.py": "values without behaviour; tests/unit/wire/test_dps.py",
     "fronts/health.py": "tests/unit/fronts/test_https.py and tests/docs (troubleshoot)",
@@ -71,6 +75,7 @@ ELSEWHERE = {
     "fronts/service_api/registrations.py": "tests/unit/fronts/test_service_api.py",
     "fronts/service_api/policies.py": "tests/unit/administration/test_policies.py",
     "fronts/service_api/routes.py": "tests/unit/fronts/test_service_api.py",
+    "fronts/service_api/ca_certificates.py": "tests/unit/fronts/test_service_api.py",
     "fronts/service_api/trust_bundles.py": "tests/unit/fronts/test_service_api.py",
     "hub/registry.py": "tests/unit/fronts/test_hub_registry.py",
     "fronts/service_api/refusals.py": "tests/unit/administration/test_traces.py and tests/unit/administration/test_allowed.py",

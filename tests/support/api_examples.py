@@ -40,6 +40,7 @@ class Example:
     query: str = ""
 
 
+_PLANT = pki.root("Plant")
 _ROOTS = {"certificates": [{"certificate": pki.root("Roots").pem}]}
 EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/certificateAuthorities"): Example("/certificateAuthorities", 200),
@@ -52,6 +53,19 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 200),
     ("PUT", "/trustBundles/{name}"): Example("/trustBundles/roots-2", 200, _ROOTS),
     ("DELETE", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 204),
+    ("GET", "/caCertificates"): Example("/caCertificates", 200),
+    ("GET", "/caCertificates/{name}"): Example("/caCertificates/plant-1", 200),
+    ("PUT", "/caCertificates/{name}"): Example("/caCertificates/plant-2", 200, {"certificate": _PLANT.pem}),
+    ("DELETE", "/caCertificates/{name}"): Example("/caCertificates/plant-1", 204),
+    ("POST", "/caCertificates/{name}/verificationCode"): Example(
+        "/caCertificates/plant-1/verificationCode", 200
+    ),
+    ("POST", "/caCertificates/{name}/generateVerificationCode"): Example(
+        "/caCertificates/plant-1/generateVerificationCode", 200
+    ),
+    ("POST", "/caCertificates/{name}/verify"): Example(
+        "/caCertificates/plant-1/verify", 400, {"certificate": _PLANT.pem}
+    ),
     ("POST", "/enrollments"): Example(
         "/enrollments", 200, {"mode": "delete", "enrollments": [{"registrationId": "absent"}]}
     ),
@@ -142,12 +156,13 @@ class EveryRoute:
 
 @asynccontextmanager
 async def every_route(folder: Path, bearers: Bearers | None = None) -> AsyncIterator[EveryRoute]:
-    """With `ca-1`, `roots-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
+    """With `ca-1`, `roots-1`, `plant-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
     async with opened(folder) as side:
         telemetry = SqliteTelemetry(folder / "telemetry.db", side.clock)
         try:
             await side.put("/certificateAuthorities/ca-1")
             await side.call("PUT", "/trustBundles/roots-1", _ROOTS)
+            await side.call("PUT", "/caCertificates/plant-1", {"certificate": _PLANT.pem})
             await side.put("/enrollments/dev-1")
             await side.put("/enrollmentGroups/line-1")
             await side.register("dev-1", EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1"))

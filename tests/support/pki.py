@@ -9,7 +9,8 @@ from itertools import count
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -89,6 +90,16 @@ class Entity:
 
     def intermediate(self, common_name: str, path_length: int | None = None) -> Entity:
         return self.issue(common_name, ca=True, path_length=path_length)
+
+
+def with_sha1(entity: Entity) -> bytes:
+    """DER of the same certificate, but for the digest under its RSA issuer's signature, which is put together by hand."""
+    oids = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+    assert entity.issuer is not None
+    key, certificate = entity.issuer.key, entity.certificate
+    assert isinstance(key, RSAPrivateKey)
+    signature = key.sign(certificate.tbs_certificate_bytes.replace(*oids), padding.PKCS1v15(), hashes.SHA1())
+    return entity.der.replace(*oids).replace(certificate.signature, signature)
 
 
 def root(

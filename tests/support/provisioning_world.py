@@ -19,11 +19,13 @@ from typing import Any
 
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.changes import (
     Change,
     DeleteEnrollment,
     DeleteRegistration,
     SaveAuthority,
+    SaveCaCertificate,
     SaveEnrollment,
     SaveLinkedHub,
     SaveRegistration,
@@ -34,6 +36,7 @@ from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import BindingState
 from accredit.domain.enrollment import (
     Attestation,
+    CaReferences,
     Enrollment,
     EnrollmentKind,
     EnrollmentRef,
@@ -42,7 +45,14 @@ from accredit.domain.enrollment import (
     SymmetricKeys,
 )
 from accredit.domain.evidence import Evidence, SasToken
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CaCertificateName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.issuance_log import Leaf, LeafKind, certificate_leaf, unknown_leaf
 from accredit.domain.registration import Answer, Assigned, Assigning, Registration, Request
 from accredit.domain.secret import Secret
@@ -206,6 +216,14 @@ class World:
         await self.disk.commit([SaveTrustBundle(made, None if present is None else present.etag)])
         return made
 
+    async def ca_certificate(self, name: str, certificate: bytes, *, verified: bool = True) -> CaCertificate:
+        """PUT a CA certificate: a second time, it is replaced."""
+        parsed = CaCertificateName.parse(name)
+        present = await self.disk.ca_certificate(parsed)
+        made = CaCertificate(parsed, certificate, Purpose.X509, verified, self.etag(), self.now, self.now)
+        await self.disk.commit([SaveCaCertificate(made, None if present is None else present.etag)])
+        return made
+
     async def individual(
         self,
         name: str = "dev-1",
@@ -348,9 +366,9 @@ class Device:
         fields = () if csr is None else ((field, csr),)
         return await self.world.provisioning.register(self.request(*fields, **more))
 
-    async def certify(self, which: int | None = None) -> Answer:
+    async def certify(self, which: int | None = None, **more: Any) -> Answer:
         """Register with a CSR for one of its keys."""
-        return await self.register(self.csr(which))
+        return await self.register(self.csr(which), **more)
 
     async def poll(self, answer: Answer | str, **more: Any) -> Answer:
         operation_id = answer if isinstance(answer, str) else operation_of(answer)
@@ -371,6 +389,10 @@ def keys(letter: str) -> SymmetricKeys:
 
 def leaf_certificates(certificate: pki.Entity) -> LeafCertificates:
     return LeafCertificates(certificate.der)
+
+
+def ca_references(*names: str) -> CaReferences:
+    return CaReferences(*(CaCertificateName.parse(name) for name in names))
 
 
 def signing_certificates(certificate: pki.Entity) -> SigningCertificates:

@@ -8,6 +8,7 @@ from typing import Any
 
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.changes import (
     AppendLeaf,
     AssertAuthority,
@@ -24,11 +25,19 @@ from accredit.domain.credential import CertificateRecord, IssuedChain
 from accredit.domain.device import HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.evidence import DeviceKeys
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CaCertificateName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.issuance_log import certificate_leaf
 from accredit.domain.registration import Operation, Registration, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.domain.trust_bundle import TrustBundle
+from support import pki
 
 NOW = 1_800_000_000
 BUILTIN = AuthorityName.parse("builtin")
@@ -69,6 +78,18 @@ def authority(name: str = "builtin", etag: str = "a1", version: str = "v1", **fa
         updated_at=NOW,
         **facts,
     )
+
+
+def ca_certificate(name: str = "Plant", etag: str = "c1", **facts: Any) -> CaCertificate:
+    """`root` is what stands in it: the certificate of another name is another one."""
+    facts = {
+        "certificate": facts.pop("root", None) or pki.root(name).der,
+        "purpose": Purpose.X509,
+        "verified": True,
+        "created_at": NOW,
+        "updated_at": NOW,
+    } | facts
+    return CaCertificate(CaCertificateName.parse(name), etag=etag, **facts)
 
 
 def trust_bundle(name: str = "Roots", etag: str = "b1", **facts: Any) -> TrustBundle:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accredit.administration.allowed import AllowedRegistrations
 from accredit.administration.authorities import Authorities, Maker, Probe, unasked
+from accredit.administration.ca_certificates import CaCertificates
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.issuance_log import IssuanceLog
 from accredit.administration.listings import Listings
@@ -26,6 +27,7 @@ class Administration:
     issuance_log: IssuanceLog
     policies: Policies
     trust_bundles: TrustBundles
+    ca_certificates: CaCertificates
     traces: DecisionTraces
     allowed: AllowedRegistrations
 
@@ -51,6 +53,7 @@ def administration(
         issuance_log=IssuanceLog(store),
         policies=Policies(store, clock, entropy),
         trust_bundles=TrustBundles(store, clock, entropy),
+        ca_certificates=CaCertificates(store, clock, entropy),
         traces=DecisionTraces(traces if traces is not None else StoredTraces(store)),
         allowed=AllowedRegistrations(store),
     )

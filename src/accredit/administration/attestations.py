@@ -20,7 +20,13 @@ from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
 from accredit.interfaces import Entropy
 from accredit.policy import ek_certificates
-from accredit.wire.service_api.attestations import AttestationSent, CertificatesSent, Kept, KeysSent
+from accredit.wire.service_api.attestations import (
+    AttestationSent,
+    CertificatesSent,
+    Kept,
+    KeysSent,
+    ReferencesSent,
+)
 from accredit.wire.service_api.tpm import ENDORSEMENT_KEY, TpmSent, check_differ
 from accredit.wire.tpm import endorsement_key
 
@@ -37,6 +43,8 @@ def settled(sent: AttestationSent, present: Attestation | None, entropy: Entropy
             return _certificates(sent, present)
         case TpmSent():
             return _tpm(sent, present)
+        case ReferencesSent():
+            return sent.references
         case _:
             assert_never(sent)
 

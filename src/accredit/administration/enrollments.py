@@ -15,6 +15,7 @@ from accredit.administration.preconditions import check_present, check_put, repe
 from accredit.administration.selections import selected
 from accredit.domain import allocation as stated
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ca_certificate import Purpose
 from accredit.domain.changes import AssertAuthority, AssertHub, Change, DeleteEnrollment, SaveEnrollment
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Conflict, Malformed, NotFound
@@ -24,6 +25,7 @@ from accredit.domain.registration import Registration
 from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Hubs, Page, Store
 from accredit.observe import log
+from accredit.policy import anchors
 from accredit.policy.destinations import BadDestination, destination
 from accredit.wire.service_api.attestations import KeysSent
 from accredit.wire.service_api.enrollments import EnrollmentSent
@@ -138,6 +140,19 @@ class Enrollments:
                 rule="trust-bundle-unknown",
                 hint="PUT /trustBundles/{name} makes one",
             )
+        for name in anchors.referred((enrollment,)):
+            record = await self.store.ca_certificate(name)
+            if record is None:
+                raise Malformed(
+                    f"x509.caReferences names {name.text!r}, which is no uploaded CA certificate.",
+                    rule="ca-certificate-unknown",
+                    hint="PUT /caCertificates/{name} uploads one",
+                )
+            if record.purpose is not Purpose.X509:
+                raise Malformed(
+                    f"x509.caReferences names {name.text!r}, whose purpose is {record.purpose}.",
+                    rule="ca-certificate-purpose",
+                )
 
     async def _check_capacity(self, sent: EnrollmentSent) -> None:
         # Two creations at the same instant may both pass: the bound keeps refusals cheap, it is not a quota.

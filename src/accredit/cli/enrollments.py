@@ -21,6 +21,13 @@ app = typer.Typer(no_args_is_help=True, help="Enrollments and enrollment groups.
 Id = Annotated[str, typer.Argument(help="The registration id, or with --group the group's id.")]
 Group = Annotated[bool, typer.Option("--group", help="An enrollment group, not an individual enrollment.")]
 Ca = Annotated[str | None, typer.Option("--ca", help="Issue client certificates from this authority.")]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ca-certificate",
+        help="Attest by X.509 below this uploaded CA certificate; a second one is its successor.",
+    ),
+]
 Bundle = Annotated[
     str | None,
     typer.Option("--trust-bundle", help="Tell the devices to trust the certificates of this bundle."),
@@ -55,7 +62,12 @@ def _read(path: Path) -> str:
         raise Problem(f"{path} can't be read as PEM: {error}.") from None
 
 
-def _attestation(certificate: Path | None, member: str) -> dict[str, Any]:
+def _attestation(certificate: Path | None, references: list[str] | None, member: str) -> dict[str, Any]:
+    if references:
+        if certificate is not None or len(references) > 2:
+            raise Problem("Give --certificate, or --ca-certificate once or twice.")
+        named = dict(zip(("primary", "secondary"), references, strict=False))
+        return {"type": "x509", "x509": {"caReferences": named}}
     if certificate is None:
         return {"type": "symmetricKey"}
     return {"type": "x509", "x509": {member: {"primary": {"certificate": _read(certificate)}}}}
@@ -88,6 +100,7 @@ def add(
     certificate: Certificate = None,
     endorsement_key: EndorsementKey = None,
     ek_certificate: EkCertificate = None,
+    ca_certificate: References = None,
     trust_bundle: Bundle = None,
     device_id: Annotated[
         str | None, typer.Option(help="The device's name at the hub; the registration id by default.")
@@ -100,14 +113,16 @@ def add(
 ) -> None:
     """Enroll one device; prints the enrollment with its keys."""
     tpm = _endorsement(endorsement_key, ek_certificate)
-    if tpm is not None and certificate is not None:
+    if tpm is not None and (certificate is not None or ca_certificate):
         raise Problem("A device attests by its certificate or by its TPM, not by both.")
     name = id if id is not None or tpm is None else tpm.registration_id
     if name is None:
         raise Problem("Name the device: `accredit enroll add REGISTRATION_ID`.")
     body = _body(ca, trust_bundle, disabled) | {
         "registrationId": name,
-        "attestation": tpm.attestation if tpm else _attestation(certificate, "clientCertificates"),
+        "attestation": tpm.attestation
+        if tpm
+        else _attestation(certificate, ca_certificate, "clientCertificates"),
     }
     if device_id is not None:
         body["deviceId"] = device_id
@@ -124,6 +139,7 @@ def group(
     id: Annotated[str, typer.Argument(help="The group's id.")],  # noqa: A002 - the argument's name in the help
     ca: Ca = None,
     certificate: Certificate = None,
+    ca_certificate: References = None,
     trust_bundle: Bundle = None,
     max_registrations: Annotated[
         int | None, typer.Option(min=1, help="The most devices that may register under the group.")
@@ -146,7 +162,7 @@ def group(
     """Make an enrollment group; prints it with its keys."""
     body = _body(ca, trust_bundle, disabled) | {
         "enrollmentGroupId": id,
-        "attestation": _attestation(certificate, "signingCertificates"),
+        "attestation": _attestation(certificate, ca_certificate, "signingCertificates"),
     }
     quota = {"maxRegistrations": max_registrations, "registrationsPerMinute": registrations_per_minute}
     if any(quota.values()):

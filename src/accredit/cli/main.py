@@ -12,6 +12,7 @@ from accredit import __version__
 from accredit.cli import (
     allowed,
     authorities,
+    ca_certificates,
     certificates,
     demo,
     devices,
@@ -63,6 +64,7 @@ app.add_typer(devices.app, name="device")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(issuance_log.app, name="log")
 app.add_typer(policies.app, name="policy")
+app.add_typer(ca_certificates.app, name="ca-certificate")
 app.add_typer(trust_bundles.app, name="trust-bundle")
 app.add_typer(hub.app, name="hub")
 

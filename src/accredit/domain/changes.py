@@ -12,10 +12,18 @@ from dataclasses import dataclass
 
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ca_certificate import CaCertificate
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CaCertificateName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.merkle import Node
@@ -80,6 +88,28 @@ class DeleteTrustBundle:
     """Stale also when an enrollment names the bundle."""
 
     name: TrustBundleName
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveCaCertificate:
+    certificate: CaCertificate
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCaCertificate:
+    """Stale also when an enrollment refers to it."""
+
+    name: CaCertificateName
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssertCaCertificate:
+    """Changes nothing; holds only while the uploaded CA certificate has this etag."""
+
+    name: CaCertificateName
     etag: str
 
 
@@ -352,6 +382,9 @@ Change = (
     | DeleteAuthority
     | SaveTrustBundle
     | DeleteTrustBundle
+    | SaveCaCertificate
+    | DeleteCaCertificate
+    | AssertCaCertificate
     | SaveEnrollment
     | DeleteEnrollment
     | AssertEnrollment

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CaCertificateName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey
 
@@ -60,7 +67,19 @@ class TpmKeys:
     storage_root: TpmKey | None = None
 
 
-Attestation = SymmetricKeys | LeafCertificates | SigningCertificates | TpmKeys
+@dataclass(frozen=True, slots=True)
+class CaReferences:
+    """`attestation.x509.caReferences`: the names of uploaded CA certificates that stand above a device's, or a group's devices'."""
+
+    primary: CaCertificateName
+    secondary: CaCertificateName | None = None
+
+    @property
+    def names(self) -> tuple[CaCertificateName, ...]:
+        return (self.primary,) if self.secondary is None else (self.primary, self.secondary)
+
+
+Attestation = SymmetricKeys | LeafCertificates | SigningCertificates | CaReferences | TpmKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +129,10 @@ class Enrollment:
         return None if text is None else TrustBundleName(text, text.lower())
 
     @property
-    def named(self) -> tuple[TrustBundleName, ...]:
+    def named(self) -> tuple[TrustBundleName | CaCertificateName, ...]:
         """What must be there as long as the enrollment is, beside its authority."""
-        return () if self.trust_bundle is None else (self.trust_bundle,)
+        bundle = () if self.trust_bundle is None else (self.trust_bundle,)
+        return (*bundle, *(self.attestation.names if isinstance(self.attestation, CaReferences) else ()))
 
     @property
     def ref(self) -> EnrollmentRef:

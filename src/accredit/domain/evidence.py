@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from accredit.domain.enrollment import Enrollment
-from accredit.domain.ids import RegistrationId
+from accredit.domain.ids import CaCertificateName, RegistrationId
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
 
@@ -65,9 +65,13 @@ class DeviceKeys:
 
 @dataclass(frozen=True, slots=True)
 class ProvenChain:
-    """The client certificate that proved an X.509 enrollment: `chain` is DER from the leaf to the enrolled anchor."""
+    """The client certificate that proved an X.509 enrollment: `chain` is DER from the leaf to the trusted anchor.
+
+    `rests_on` are the uploaded CA certificates that counted, each with the etag it had then.
+    """
 
     chain: tuple[bytes, ...]
+    rests_on: tuple[tuple[CaCertificateName, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Identifiers, parsed once at the edge and compared by their own rules.
 
-Registration ids, enrollment group ids, device ids and the names of authorities and trust bundles share DPS's grammar: 1 to 128 characters of
+Registration ids, enrollment group ids, device ids and the names of authorities, CA certificates and trust bundles share DPS's grammar: 1 to 128 characters of
 `A-Z a-z 0-9 - . _ :`, the last one alphanumeric or `-` (Azure docs, *concepts-service*). All but device ids compare
 without regard to case; the spelling that was first given is kept.
 """
@@ -62,6 +62,13 @@ class AuthorityName(_Name):
 
     __slots__ = ()
     noun = "certificateAuthorityName"
+
+
+class CaCertificateName(_Name):
+    """An uploaded CA certificate's name; equality ignores case."""
+
+    __slots__ = ()
+    noun = "caCertificateName"
 
 
 class TrustBundleName(_Name):

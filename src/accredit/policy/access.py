@@ -32,6 +32,11 @@ class Call(StrEnum):
     WRITE_TRUST_BUNDLE = "trust-bundle.write"
     DELETE_TRUST_BUNDLE = "trust-bundle.delete"
     LIST_TRUST_BUNDLES = "trust-bundle.list"
+    READ_CA_CERTIFICATE = "ca-certificate.read"
+    WRITE_CA_CERTIFICATE = "ca-certificate.write"
+    DELETE_CA_CERTIFICATE = "ca-certificate.delete"
+    LIST_CA_CERTIFICATES = "ca-certificate.list"
+    VERIFY_CA_CERTIFICATE = "ca-certificate.verify"
     READ_ENROLLMENT = "enrollment.read"
     WRITE_ENROLLMENT = "enrollment.write"
     DELETE_ENROLLMENT = "enrollment.delete"
@@ -74,6 +79,11 @@ NEEDED: Mapping[Call, Right] = {
     Call.WRITE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
     Call.DELETE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
     Call.LIST_TRUST_BUNDLES: Right.ENROLLMENT_READ,
+    Call.READ_CA_CERTIFICATE: Right.ENROLLMENT_READ,
+    Call.WRITE_CA_CERTIFICATE: Right.SERVICE_CONFIG,
+    Call.DELETE_CA_CERTIFICATE: Right.SERVICE_CONFIG,
+    Call.LIST_CA_CERTIFICATES: Right.ENROLLMENT_READ,
+    Call.VERIFY_CA_CERTIFICATE: Right.SERVICE_CONFIG,
     Call.READ_ENROLLMENT: Right.ENROLLMENT_READ,
     Call.WRITE_ENROLLMENT: Right.ENROLLMENT_WRITE,
     Call.DELETE_ENROLLMENT: Right.ENROLLMENT_WRITE,

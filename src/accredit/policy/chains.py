@@ -1,7 +1,7 @@
 """Which enrollment a presented client certificate proves (RFC 5280, section 6, within Azure DPS's rules for X.509).
 
-An individual enrollment names its device's certificate itself; a group names a root or intermediate that must stand
-above the device's. TLS has proven that the peer has the leaf's key; everything else about the chain is hostile until
+An individual enrollment names its device's certificate itself, or a CA's; a group names a root or intermediate that must
+stand above the device's. TLS has proven that the peer has the leaf's key; everything else about the chain is hostile until
 it is checked here. Not evaluated: revocation of bootstrap certificates, and name constraints (a chain that carries
 them is refused). The peer is told `Unauthorized` and no more; what was wrong stands in the error's evidence.
 """
@@ -9,7 +9,7 @@ them is refused). The peer is told `Unauthorized` and no more; what was wrong st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,10 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import MD5, SHA1
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from accredit.domain.enrollment import Enrollment, LeafCertificates, SigningCertificates
+from accredit.domain.ca_certificate import CaCertificate
+from accredit.domain.enrollment import Enrollment, LeafCertificates
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import PresentedChain, ProvenChain
 from accredit.domain.ids import RegistrationId
+from accredit.policy.anchors import Anchor
 
 MAX_CERTIFICATES = 10
 SKEW_S = 300
@@ -99,6 +101,11 @@ def subject_sha256(certificate: bytes) -> bytes:
     return _name_sha256(x509.load_der_x509_certificate(certificate).subject)
 
 
+def issuer_sha256(certificate: bytes) -> bytes:
+    """SHA-256 of the issuer name's DER, to find the certificate above by. `certificate` is DER."""
+    return _name_sha256(x509.load_der_x509_certificate(certificate).issuer)
+
+
 def _name_sha256(name: x509.Name) -> bytes:
     return hashlib.sha256(name.public_bytes()).digest()
 
@@ -136,35 +143,70 @@ def proves_individual(chain: Chain, enrolled: LeafCertificates) -> ProvenChain:
     return ProvenChain((chain.leaf.der,))
 
 
-def proves_group(chain: Chain, groups: Sequence[Enrollment], now: float) -> tuple[Enrollment, ProvenChain]:
-    """The group of the first enrolled certificate above the leaf, and the verified path to it.
+def proves_below(
+    chain: Chain, anchors: Sequence[Anchor], now: float, vouching: Sequence[CaCertificate] = ()
+) -> tuple[Enrollment, ProvenChain]:
+    """The enrollment of the first anchor above the leaf, and the verified path to it.
 
-    `groups` are those whose certificates have a name out of `chain.issuer_sha256s`. Going up, an enrolled certificate
-    is preferred to a sent one. Does not ask whether the group is enabled: the first one decides, and is not passed by.
+    `anchors` are those with a name out of `chain.issuer_sha256s`, or of one individual enrollment. Going up, an anchor is
+    preferred to a sent certificate. Does not ask whether the enrollment is enabled: the first one decides, and is not
+    passed by. Above an anchor that is not verified the path goes on to one of `vouching`, uploaded CA certificates that are.
     Where nothing is enrolled above the leaf, no signature is worth verifying: only names are followed, for the evidence.
     """
-    anchors = tuple(_anchors(groups))
+    known = [(anchor, _read_one(anchor.certificate)) for anchor in anchors]
     path = [chain.leaf]
     rest = list(chain.others)
     while True:
         top = path[-1]
         _check_digest(top)
-        for group, anchor in anchors:
-            if anchor.subject == top.issuer and anchor.der != chain.leaf.der and _signed(top, anchor):
-                _check_issuer(anchor, path, now)
-                return group, ProvenChain((*(one.der for one in path), anchor.der))
-        issuer = _next(top, rest, proven=bool(anchors))
+        for anchor, certificate in known:
+            if (
+                certificate.subject == top.issuer
+                and certificate.der != chain.leaf.der
+                and _signed(top, certificate)
+            ):
+                _check_issuer(certificate, path, now)
+                path.append(certificate)
+                rests_on = [anchor.uploaded] if anchor.uploaded else []
+                if not anchor.verified:
+                    rests_on.append(_vouched(anchor, path, rest, vouching, now))
+                names = tuple((each.name, each.etag) for each in rests_on)
+                return anchor.enrollment, ProvenChain(tuple(one.der for one in path), names)
+        issuer = _next(top, rest, proven=bool(known))
         _check_issuer(issuer, path, now)
         rest.remove(issuer)
         path.append(issuer)
 
 
-def _anchors(groups: Sequence[Enrollment]) -> Iterator[tuple[Enrollment, _Certificate]]:
-    for group in groups:
-        if isinstance(group.attestation, SigningCertificates):
-            for der in (group.attestation.primary, group.attestation.secondary):
-                if der is not None:
-                    yield group, _read_one(der)
+def _vouched(
+    anchor: Anchor,
+    path: list[_Certificate],
+    rest: list[_Certificate],
+    vouching: Sequence[CaCertificate],
+    now: float,
+) -> CaCertificate:
+    """The verified certificate above an anchor that is not; `path` grows up to it."""
+    known = [(record, _read_one(record.certificate)) for record in vouching if record.verified]
+    while True:
+        top = path[-1]
+        _check_digest(top)
+        for record, certificate in known:
+            if certificate.subject == top.issuer and _signed(top, certificate):
+                _check_issuer(certificate, path, now)
+                path.append(certificate)
+                return record
+        named = [one for one in rest if one.subject == top.issuer and one.der != top.der]
+        issuer = next((one for one in named[:_MAX_NAMESAKES] if _affordable(one) and _signed(top, one)), None)
+        if issuer is None:
+            raise _refusal(
+                "ca-not-verified",
+                f"{anchor.enrollment.kind} {anchor.enrollment.id} refers to {_shown(path[-1].subject)}, and nothing"
+                " that is verified stands above it in what was sent",
+                "verify it (`accredit ca-certificate verify`), or let the device send the chain up to a verified one",
+            )
+        _check_issuer(issuer, path, now)
+        rest.remove(issuer)
+        path.append(issuer)
 
 
 def _next(top: _Certificate, rest: Sequence[_Certificate], *, proven: bool) -> _Certificate:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.enrollment import (
+    CaReferences,
     Enrollment,
     EnrollmentKind,
     EnrollmentRef,
@@ -32,7 +34,7 @@ from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Operation, Registration, Request
 from accredit.interfaces import Store
 from accredit.observe import log
-from accredit.policy import admission, chains, symmetric_keys, wrong_keys
+from accredit.policy import admission, anchors, chains, symmetric_keys, wrong_keys
 from accredit.provisioning.allocate import changed_meanwhile
 from accredit.provisioning.explain import Trail
 from accredit.provisioning.tpm import Challenges, enrolled
@@ -184,12 +186,37 @@ async def _by_chain(
     if individual is None:
         every = trail.groups = await store.groups_named(chain.issuer_sha256s)
         groups = trail.tried = admission.open_to(registration_id, every)
-        group, proven = chains.proves_group(chain, groups, now)
-        return Attested(registration_id, group, proven)
+        return await _below(store, registration_id, chain, groups, now)
     trail.tried = (individual,)
-    if not isinstance(individual.attestation, LeafCertificates):
-        raise _other_mechanism("a client certificate", individual)
-    return Attested(registration_id, individual, chains.proves_individual(chain, individual.attestation))
+    match individual.attestation:
+        case LeafCertificates() as own:
+            return Attested(registration_id, individual, chains.proves_individual(chain, own))
+        case CaReferences():
+            return await _below(store, registration_id, chain, (individual,), now)
+        case _:
+            raise _other_mechanism("a client certificate", individual)
+
+
+async def _below(
+    store: Store,
+    registration_id: RegistrationId,
+    chain: chains.Chain,
+    enrollments: Sequence[Enrollment],
+    now: int,
+) -> Attested:
+    """By a certificate above the device's. Uploaded ones are looked up only where they are referred to."""
+    uploaded = {
+        name: record
+        for name in anchors.referred(enrollments)
+        if (record := await store.ca_certificate(name)) is not None
+    }
+    above = anchors.anchors(enrollments, uploaded)
+    vouching: Sequence[CaCertificate] = ()
+    if not all(anchor.verified for anchor in above):
+        issuers = (*chain.issuer_sha256s, *(chains.issuer_sha256(anchor.certificate) for anchor in above))
+        vouching = await store.ca_certificates_named(issuers, Purpose.X509)
+    enrollment, proven = chains.proves_below(chain, above, now, vouching)
+    return Attested(registration_id, enrollment, proven)
 
 
 def _other_mechanism(shown: str, enrollment: Enrollment) -> Unauthenticated:
@@ -198,6 +225,7 @@ def _other_mechanism(shown: str, enrollment: Enrollment) -> Unauthenticated:
         LeafCertificates: "X.509",
         SigningCertificates: "X.509",
         TpmKeys: "TPM",
+        CaReferences: "X.509",
     }
     return Unauthenticated(
         "Unauthorized",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from accredit.domain.changes import (
     AssertAuthority,
+    AssertCaCertificate,
     AssertEnrollment,
     AssertRoom,
     Change,
@@ -15,6 +16,7 @@ from accredit.domain.changes import (
 )
 from accredit.domain.credential import Certified
 from accredit.domain.errors import AccreditError, Refused
+from accredit.domain.evidence import Attested, ProvenChain
 from accredit.domain.receipts import Bound
 from accredit.domain.registration import Registration, Status
 from accredit.interfaces import Store
@@ -54,6 +56,7 @@ async def complete(
     )
     unit: list[Change] = [AssertEnrollment(enrollment.ref, enrollment.etag)]
     unit += admission.room(allocated.attested, previous)
+    unit += resting_on(allocated.attested)
     if certificate is not None:
         unit.append(AssertAuthority(certificate.authority, certificate.authority_version))
     unit += bound.recorded.changes
@@ -62,6 +65,13 @@ async def complete(
     unit += closing
     await store.commit(unit)
     return registration
+
+
+def resting_on(attested: Attested) -> Sequence[Change]:
+    """Asserts the uploaded CA certificates that the proof rests on; most proofs rest on none."""
+    if not isinstance(attested.proof, ProvenChain):
+        return ()
+    return [AssertCaCertificate(name, etag) for name, etag in attested.proof.rests_on]
 
 
 def lasting_refusal(change: Change) -> AccreditError | None:

@@ -35,6 +35,7 @@ from accredit.policy import admission
 from accredit.policy.allocation import AskWebhook
 from accredit.provisioning import names
 from accredit.provisioning.allocate import asks_first
+from accredit.provisioning.complete import resting_on
 from accredit.provisioning.intended import intended
 from accredit.provisioning.issue import Wanted
 from accredit.provisioning.means import LEASE_S, Means
@@ -92,6 +93,7 @@ class Orders:
         unit: list[Change] = [AssertEnrollment(enrollment.ref, enrollment.etag)]
         if operation.authority is not None:
             unit.append(AssertAuthority(operation.authority, operation.authority_version))
+        unit += resting_on(admitted.attested)
         unit += admission.room(admitted.attested, previous)
         unit.append(SaveRegistration(registration, None if previous is None else previous.etag))
         unit.append(OpenOperation(operation, None if open_one is None else open_one.id))

@@ -15,7 +15,7 @@ import msgspec
 from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
 from accredit.domain.device import Binding, BindingState, DeviceData
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBundleName
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import Leaf, LeafKind
 from accredit.domain.registration import (
     DataFate,
@@ -27,7 +27,6 @@ from accredit.domain.registration import (
     Substatus,
 )
 from accredit.domain.tpm import TpmKey, TpmProof
-from accredit.domain.trust_bundle import TrustBundle
 
 Row = Sequence[Any]
 
@@ -203,33 +202,23 @@ def chain_value(above: Sequence[bytes]) -> tuple[bytes, bytes] | None:
     """For INSERT_CHAIN: digest and certificates of what stands above a leaf; None when nothing does."""
     if not above:
         return None
-    packed = _packed(above)
-    return hashlib.sha256(packed).digest(), packed
+    content = packed(above)
+    return hashlib.sha256(content).digest(), content
 
 
-def _packed(certificates: Sequence[bytes]) -> bytes:
+def packed(certificates: Sequence[bytes]) -> bytes:
+    """Length-prefixed DER; `chain` reads it back."""
     return b"".join(len(der).to_bytes(4, "big") + der for der in certificates)
 
 
-def chain(packed: bytes) -> tuple[bytes, ...]:
+def chain(content: bytes) -> tuple[bytes, ...]:
     certificates = []
     at = 0
-    while at < len(packed):
-        end = at + 4 + int.from_bytes(packed[at : at + 4], "big")
-        certificates.append(packed[at + 4 : end])
+    while at < len(content):
+        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
+        certificates.append(content[at + 4 : end])
         at = end
     return tuple(certificates)
-
-
-def trust_bundle_values(bundle: TrustBundle) -> tuple[Any, ...]:
-    """For INSERT_TRUST_BUNDLE; the key stands last."""
-    packed = _packed(bundle.certificates)
-    return bundle.name.text, packed, bundle.etag, bundle.created_at, bundle.updated_at, bundle.name.key
-
-
-def trust_bundle(row: Row) -> TrustBundle:
-    (text, packed, *rest) = row
-    return TrustBundle(TrustBundleName(text, text.lower()), chain(packed), *rest)
 
 
 def certificate_values(

@@ -13,6 +13,7 @@ from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.enrollment import (
     Attestation,
+    CaReferences,
     Enrollment,
     EnrollmentKind,
     LeafCertificates,
@@ -21,7 +22,7 @@ from accredit.domain.enrollment import (
     SymmetricKeys,
     TpmKeys,
 )
-from accredit.domain.ids import DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import CaCertificateName, DeviceId, GroupId, RegistrationId
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey
 from accredit.policy.chains import subject_sha256
@@ -124,6 +125,9 @@ def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ..
         return "symmetric", sealer.seal(keys, "enrollments", place, "sealed"), *_NO_CERTIFICATES
     if isinstance(attestation, TpmKeys):
         return "tpm", None, *_NO_CERTIFICATES
+    if isinstance(attestation, CaReferences):
+        primary_name, *other = (name.text for name in attestation.names)
+        return "references", None, primary_name, *(other or (None,)), None, None
     primary, secondary = attestation.primary, attestation.secondary
     if isinstance(attestation, LeafCertificates):
         return "leaf", None, primary, secondary, None, None
@@ -192,10 +196,12 @@ def _secrets(sealed: bytes, place: str, sealer: Sealer) -> dict[str, Secret]:
 
 
 def _attestation(
-    kind: str, place: str, sealed: bytes | None, primary: bytes, secondary: bytes | None, sealer: Sealer
+    kind: str, place: str, sealed: bytes | None, primary: Any, secondary: Any, sealer: Sealer
 ) -> Attestation:
     if sealed is not None:
         return SymmetricKeys(*parted(sealer.open(sealed, "enrollments", place, "sealed")))
+    if kind == "references":
+        return CaReferences(*(CaCertificateName(name, name.lower()) for name in (primary, secondary) if name))
     return LeafCertificates(primary, secondary) if kind == "leaf" else SigningCertificates(primary, secondary)
 
 

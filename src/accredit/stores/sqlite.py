@@ -19,14 +19,13 @@ from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.device import Binding, HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId, TrustBundleName
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmProof
-from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import LAST_KEY, HubUsers, Page, StoreUnavailable
 from accredit.seal import Sealer
 from accredit.stores import hub_rows, hub_statements, paging, rows, schema, sealed_rows
@@ -37,6 +36,7 @@ from accredit.stores.hub_units import naming_patterns
 from accredit.stores.log_tree import LogTreeReads
 from accredit.stores.refusals import RefusalReads
 from accredit.stores.steps import Step, UnitOfWork
+from accredit.stores.trust import TrustReads
 from accredit.stores.units import Units
 
 BUSY_TIMEOUT_S = 5.0
@@ -45,7 +45,7 @@ _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
 
-class SqliteStore(RefusalReads, LogTreeReads):
+class SqliteStore(RefusalReads, LogTreeReads, TrustReads):
     """Make one with `open`, in the event loop that uses it."""
 
     def __init__(self, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
@@ -148,21 +148,6 @@ class SqliteStore(RefusalReads, LogTreeReads):
 
     async def enrollments_using(self, name: AuthorityName) -> int:
         return self._count(sql.ENROLLMENTS_USING, (name.key,))
-
-    async def enrollments_naming(self, name: TrustBundleName) -> int:
-        return self._count(sql.ENROLLMENTS_NAMING, (name.noun, name.key))
-
-    async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None:
-        def stored() -> TrustBundle | None:
-            row = self._row(sql.TRUST_BUNDLE, (name.key,))
-            return None if row is None else rows.trust_bundle(row)
-
-        return self._cache.remembered((TrustBundle, name.key), stored)
-
-    async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]:
-        limit = paging.bounded(limit)
-        found = self._rows(sql.TRUST_BUNDLES, (paging.after_key(cursor, "trust-bundles"), limit + 1))
-        return paging.page(found, limit, rows.trust_bundle, lambda row: row[0].lower(), "trust-bundles")
 
     async def registration(self, registration_id: RegistrationId) -> Registration | None:
         row = self._row(sql.REGISTRATION, (registration_id.key,))
@@ -332,7 +317,7 @@ class SqliteStore(RefusalReads, LogTreeReads):
 
     def _groups_with(self, text: str, digest: bytes) -> Sequence[Enrollment]:
         def stored() -> Sequence[Enrollment]:
-            return tuple(map(self._enrollment, self._rows(text, (digest, digest))))
+            return tuple(map(self._enrollment, self._rows(text, (digest, digest, digest))))
 
         return self._cache.remembered((text, digest), stored)
 

@@ -79,7 +79,11 @@ SELECT
   etag, created_at, updated_at, enabled, device_id, authority, allocation_policy, hubs, update_hub_assignment,
   migrate_device_data, iot_edge, initial_twin, settings, endorsement_key, storage_root_key, sealed_secrets,
   reprovision_stated
-FROM enrollments WHERE primary_subject = ? OR secondary_subject = ?"""
+FROM enrollments WHERE primary_subject = ? OR secondary_subject = ?
+  OR (kind = 'group' AND enrollment_key IN
+    (SELECT enrollment_key FROM ca_certificates CROSS JOIN enrollment_names
+     WHERE subject = ? AND member = 'caCertificateName' AND named_key = name_key
+       AND enrollment_kind <> 'individual'))"""
 ENROLLMENTS_USING = "SELECT COUNT(*) FROM enrollments WHERE authority_key = ?"
 INSERT_ENROLLMENT = """
 INSERT INTO enrollments (
@@ -100,29 +104,6 @@ UPDATE enrollments SET
 WHERE kind = ? AND enrollment_key = ? AND etag = ?"""
 DELETE_ENROLLMENT = "DELETE FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
 ASSERT_ENROLLMENT = "SELECT 1 FROM enrollments WHERE kind = ? AND enrollment_key = ? AND etag = ?"
-
-# What enrollments name, and trust bundles.
-
-FORGET_NAMED = "DELETE FROM enrollment_names WHERE enrollment_kind = ? AND enrollment_key = ?"
-NAME_TRUST_BUNDLE = """
-INSERT INTO enrollment_names (enrollment_kind, enrollment_key, member, named_key)
-SELECT ?, ?, ?, bundle_key FROM trust_bundles WHERE bundle_key = ?"""
-ENROLLMENTS_NAMING = "SELECT COUNT(*) FROM enrollment_names WHERE member = ? AND named_key = ?"
-
-TRUST_BUNDLE = """
-SELECT bundle, certificates, etag, created_at, updated_at FROM trust_bundles WHERE bundle_key = ?"""
-TRUST_BUNDLES = """
-SELECT bundle, certificates, etag, created_at, updated_at
-FROM trust_bundles WHERE bundle_key > ? ORDER BY bundle_key LIMIT ?"""
-INSERT_TRUST_BUNDLE = """
-INSERT INTO trust_bundles (bundle, certificates, etag, created_at, updated_at, bundle_key)
-VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
-UPDATE_TRUST_BUNDLE = """
-UPDATE trust_bundles SET bundle = ?, certificates = ?, etag = ?, created_at = ?, updated_at = ?
-WHERE bundle_key = ? AND etag = ?"""
-DELETE_TRUST_BUNDLE = """
-DELETE FROM trust_bundles WHERE bundle_key = ? AND etag = ?
-  AND NOT EXISTS (SELECT 1 FROM enrollment_names WHERE member = ? AND named_key = ?)"""
 
 # Registrations.
 

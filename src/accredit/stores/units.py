@@ -14,7 +14,7 @@ from accredit.domain.access import Realm
 from accredit.domain.device import MAX_PENDING_CERTIFICATES
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
-from accredit.stores import log_tree, refusals, rows, sealed_rows
+from accredit.stores import log_tree, refusals, rows, sealed_rows, trust
 from accredit.stores import statements as sql
 from accredit.stores.hub_units import HubUnits
 from accredit.stores.steps import UnitOfWork, absent, found, holds, saved
@@ -34,8 +34,6 @@ class Units:
             c.DeletePolicy: self._delete_policy,
             c.SaveAuthority: self._save_authority,
             c.DeleteAuthority: self._delete_authority,
-            c.SaveTrustBundle: self._save_trust_bundle,
-            c.DeleteTrustBundle: self._delete_trust_bundle,
             c.SaveEnrollment: self._save_enrollment,
             c.DeleteEnrollment: self._delete_enrollment,
             c.AssertEnrollment: self._assert_enrollment,
@@ -53,6 +51,7 @@ class Units:
             c.SettleOperation: self._settle_operation,
             **refusals.MAKERS,
             **log_tree.MAKERS,
+            **trust.MAKERS,
             **HubUnits(sealer).makers(),
         }
 
@@ -106,31 +105,16 @@ class Units:
         place = (change.name.key, change.etag, change.name.key)
         unit.steps.append((sql.DELETE_AUTHORITY, place, 1, change))
 
-    def _save_trust_bundle(self, change: c.SaveTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
-        values = rows.trust_bundle_values(change.bundle)
-        unit.steps.append(
-            saved(sql.INSERT_TRUST_BUNDLE, sql.UPDATE_TRUST_BUNDLE, values, change.replaces, change)
-        )
-
-    def _delete_trust_bundle(
-        self, change: c.DeleteTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]
-    ) -> None:
-        unit.touches_settings = True
-        name = change.name
-        unit.steps.append((sql.DELETE_TRUST_BUNDLE, (name.key, change.etag, name.noun, name.key), 1, change))
-
     def _save_enrollment(self, change: c.SaveEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
         values = sealed_rows.enrollment_values(change.enrollment, self._sealer)
         unit.steps.append(
             saved(sql.INSERT_ENROLLMENT, sql.UPDATE_ENROLLMENT, values, change.replaces, change)
         )
-        place = (change.enrollment.kind.value, change.enrollment.id.key)
+        ref = change.enrollment.ref
         if change.replaces is not None:
-            unit.steps.append((sql.FORGET_NAMED, place, None, change))
-        for name in change.enrollment.named:
-            unit.steps.append((sql.NAME_TRUST_BUNDLE, (*place, name.noun, name.key), 1, change))
+            unit.steps.append(trust.forget_named(ref.kind.value, ref.key, change))
+        unit.steps += trust.name_steps(change.enrollment, change)
 
     def _delete_enrollment(self, change: c.DeleteEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
@@ -138,7 +122,7 @@ class Units:
         unit.steps.append((sql.DELETE_ENROLLMENT, (kind.value, key, change.etag), 1, change))
         if kind is EnrollmentKind.GROUP:
             unit.steps.append(refusals.disallow_all(key, change))
-        unit.steps.append((sql.FORGET_NAMED, (kind.value, key), None, change))
+        unit.steps.append(trust.forget_named(kind.value, key, change))
         if kind is EnrollmentKind.INDIVIDUAL:
             unit.steps.append((sql.DELETE_INDIVIDUAL_REGISTRATION, (key,), None, change))
             unit.steps.append((sql.DELETE_TPM_PROOF, (key, key), None, change))

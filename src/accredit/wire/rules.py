@@ -86,6 +86,7 @@ _TABLE = {
     "bearer-signature": Rule(Unauthenticated, "The bearer token was not signed by the key that it names."),
     "issuer-unavailable": Rule(UpstreamUnavailable, "The identity provider cannot be asked for its keys now."),
     # Proof by client certificate.
+    "ca-not-verified": Rule(Unauthenticated, "The chain leads to an uploaded CA certificate whose possession is not proven, and to none that is."),
     "chain-expired": Rule(Unauthenticated, "A certificate of the chain is expired or not valid yet."),
     "chain-extension": Rule(Unauthenticated, "A certificate carries an extension that is not evaluated here."),
     "chain-malformed": Rule(Unauthenticated, "A client certificate cannot be read."),
@@ -178,7 +179,9 @@ _TABLE = {
     "bulk-etag": Rule(Malformed, "A bulk update by etag holds a document without one."),
     "bulk-items": Rule(Malformed, "A bulk operation has no list of documents, more than ten, or one without its id."),
     "bulk-mode": Rule(Malformed, "The mode of a bulk operation is not one of its values."),
-    "ca-references-unsupported": Rule(Malformed, "caReferences are not supported by this version."),
+    "ca-certificate-in-use": Rule(Conflict, "The CA certificate is referred to by enrollments."),
+    "ca-certificate-purpose": Rule(Malformed, "The purpose of a CA certificate is not one of its values, or not the one that is needed.", also=(Conflict,)),
+    "ca-certificate-unknown": Rule(NotFound, "There is no uploaded CA certificate of this name.", also=(Malformed,)),
     "certificate-count": Rule(Malformed, "Exactly one certificate is wanted."),
     "certificate-missing": Rule(Malformed, "A certificate was sent without its text, and none is stored that it could mean."),
     "certificate-private-key": Rule(Malformed, "A private key was sent in the place of a certificate."),
@@ -231,6 +234,8 @@ _TABLE = {
     "quota": Rule(Malformed, "The quota of the group is not of its form, or stands on an individual enrollment."),
     "trace-unknown": Rule(NotFound, "No decision trace of this tracking id is kept here."),
     "unknown": Rule(NotFound, "There is no such thing."),
+    "verification-certificate": Rule(Malformed, "The certificate does not prove possession of the CA's key."),
+    "verification-code": Rule(Malformed, "There is no verification code that is still good."),
     # The hub.
     "hub-identity-member": Rule(Malformed, "A member of the identity is not of its form."),
     "hub-identity-unknown": Rule(NotFound, "There is no such identity at the hub.", 404001),

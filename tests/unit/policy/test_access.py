@@ -162,6 +162,9 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.DELETE_AUTHORITY,
             Call.WRITE_TRUST_BUNDLE,
             Call.DELETE_TRUST_BUNDLE,
+            Call.WRITE_CA_CERTIFICATE,
+            Call.DELETE_CA_CERTIFICATE,
+            Call.VERIFY_CA_CERTIFICATE,
             Call.LIST_POLICIES,
             Call.READ_POLICY,
             Call.WRITE_POLICY,
@@ -175,6 +178,8 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.LIST_AUTHORITIES,
             Call.READ_TRUST_BUNDLE,
             Call.LIST_TRUST_BUNDLES,
+            Call.READ_CA_CERTIFICATE,
+            Call.LIST_CA_CERTIFICATES,
             Call.READ_ALLOWED,
         },
         Right.ENROLLMENT_WRITE: {
@@ -198,5 +203,7 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.MOVE_REGISTRATION,
             Call.RESUME_REGISTRATION,
         },
-        Right.SERVICE_CONNECT: {Call.READ_TELEMETRY},
+        Right.SERVICE_CONNECT: {Call.READ_TELEMETRY, Call.READ_TWIN, Call.WRITE_TWIN},
+        Right.REGISTRY_READ: {Call.READ_DEVICE, Call.LIST_DEVICES, Call.READ_STATISTICS},
+        Right.REGISTRY_WRITE: {Call.WRITE_DEVICE, Call.DELETE_DEVICE},
     }

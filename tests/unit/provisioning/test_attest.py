@@ -11,10 +11,14 @@ from accredit.domain.ids import DeviceId
 from accredit.domain.registration import Status
 from support import pki
 from support.provisioning_world import (
+    BUILTIN,
+    OUTSIDE,
+    ca_references,
     keys,
     leaf_certificates,
     signing_certificates,
 )
+from support.troubled_store import MeddledStore
 
 
 class TestProof:
@@ -93,6 +97,74 @@ class TestIdPattern:
         with pytest.raises(Unauthenticated) as refused:
             await world.device("cell-7").register(evidence=PresentedChain(outside.chain))
         assert refused.value.rule == "chain-stops"
+
+
+class TestCaReferences:
+    async def test_a_group_that_refers_to_a_verified_certificate(self, world):
+        root = pki.root("Plant")
+        line = root.intermediate("Line")
+        await world.ca_certificate("plant", root.der)
+        await world.group("x", attestation=ca_references("plant"))
+        shown = PresentedChain((line.issue("dev-1").der, line.der))
+        answer = await world.device().register(evidence=shown)
+        assert answer.attested.enrollment.id.text == "x"
+        assert (await world.device().certify(evidence=shown)).certified is not None
+
+    async def test_one_that_is_not_verified_proves_nothing(self, world):
+        root = pki.root("Plant")
+        await world.ca_certificate("plant", root.der, verified=False)
+        await world.group("x", attestation=ca_references("plant"))
+        shown = PresentedChain((root.issue("dev-1").der,))
+        with pytest.raises(Unauthenticated) as refused:
+            await world.device().register(evidence=shown)
+        assert refused.value.rule == "ca-not-verified"
+        await world.ca_certificate("plant", root.der)
+        await world.device().register(evidence=shown)
+
+    async def test_a_verified_root_above_one_that_is_not(self, world):
+        root = pki.root("Plant")
+        line = root.intermediate("Line")
+        await world.ca_certificate("plant", root.der)
+        await world.ca_certificate("line", line.der, verified=False)
+        await world.group("x", attestation=ca_references("line"))
+        await world.device().register(evidence=PresentedChain((line.issue("dev-1").der,)))
+
+    async def test_an_individual_enrollment_refers_too_and_hides_groups(self, world):
+        root, other = pki.root("Plant"), pki.root("Other")
+        await world.ca_certificate("plant", root.der)
+        await world.group("x", attestation=signing_certificates(other))
+        single = await world.individual(attestation=ca_references("plant"))
+        answer = await world.device().register(evidence=PresentedChain(root.issue("dev-1").chain))
+        assert answer.attested.enrollment == single
+        with pytest.raises(Unauthenticated) as refused:
+            await world.device().register(evidence=PresentedChain(other.issue("dev-1").chain))
+        assert refused.value.rule == "chain-stops"
+
+    async def test_rollover(self, world):
+        old, new = pki.root("Old"), pki.root("New")
+        await world.ca_certificate("old", old.der)
+        await world.ca_certificate("new", new.der)
+        await world.group("x", attestation=ca_references("old", "new"))
+        for number, root in enumerate((old, new)):
+            leaf = root.issue(f"dev-{number}")
+            await world.device(f"dev-{number}").register(evidence=PresentedChain((leaf.der,)))
+
+    @pytest.mark.parametrize("authority", [BUILTIN, OUTSIDE])
+    async def test_it_is_replaced_while_the_device_registers(self, world, authority):
+        """What a decision rested on is asserted in the commit; then it is taken again, on what is there now."""
+        root = pki.root("Plant")
+        await world.authority()
+        await world.ca_certificate("plant", root.der)
+        await world.group("x", attestation=ca_references("plant"), authority=authority)
+
+        async def replaced():
+            await world.ca_certificate("plant", pki.root("Plant").der)
+
+        world.open(MeddledStore(world.disk, replaced))
+        with pytest.raises(Unauthenticated) as refused:
+            await world.device().certify(evidence=PresentedChain((root.issue("dev-1").der,)))
+        assert refused.value.rule == "chain-stops"
+        assert (await world.disk.registrations(None, None, 9)).rows == []
 
 
 class TestOwnership:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from accredit.stores import hub_statements, refusal_statements, statements
+from accredit.stores import hub_statements, refusal_statements, statements, trust_statements
 
 TEXTS = {
     name: text
-    for module in (statements, hub_statements, refusal_statements)
+    for module in (statements, hub_statements, refusal_statements, trust_statements)
     for name, text in vars(module).items()
     if name.isupper()
 }
@@ -52,6 +52,8 @@ def test_a_listing_reads_what_its_lookup_reads():
     for lookup, listings in {
         "ENROLLMENT": ["ENROLLMENTS", "SYMMETRIC_GROUPS", "GROUPS_NAMED"],
         "AUTHORITY": ["AUTHORITIES"],
+        "TRUST_BUNDLE": ["TRUST_BUNDLES"],
+        "CA_CERTIFICATE": ["CA_CERTIFICATES", "CA_CERTIFICATES_NAMED"],
         "POLICY": ["POLICIES"],
         "HUB_DEVICE": ["HUB_DEVICES"],
         "REGISTRATION": ["REGISTRATIONS", "REGISTRATIONS_OF_GROUP", "REGISTRATIONS_OF_INDIVIDUAL"],

@@ -25,7 +25,13 @@ from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
 from accredit.domain.secret import Secret
-from accredit.wire.service_api.attestations import CertificatesSent, Kept, KeysSent
+from accredit.wire.service_api.attestations import (
+    CertificatesSent,
+    Kept,
+    KeysSent,
+    ReferencesSent,
+    attestation_document,
+)
 from accredit.wire.service_api.certificates import certificate_der, certificate_ders, certificate_info, pem
 from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.enrollments import EnrollmentSent, enrollment_document, read_enrollment
@@ -124,6 +130,28 @@ def test_nulls_count_as_absent() -> None:
         )
     )
     assert individual(**nulls) == individual()
+
+
+class TestCaReferences:
+    """`x509.caReferences`, of both kinds: names of uploaded CA certificates."""
+
+    @pytest.mark.parametrize(
+        ("sent", "names"),
+        [
+            ({"primary": "Plant"}, ["Plant"]),
+            ({"primary": "Plant", "secondary": None}, ["Plant"]),
+            ({"primary": "Plant", "secondary": ""}, ["Plant"]),
+            ({"primary": "Plant", "secondary": "Plant-2"}, ["Plant", "Plant-2"]),
+        ],
+    )
+    @pytest.mark.parametrize("read", [individual, group])
+    def test_read_and_shown(self, read: Any, sent: dict[str, Any], names: list[str]) -> None:
+        attestation = read(attestation={"type": "x509", "x509": {"caReferences": sent}}).attestation
+        assert isinstance(attestation, ReferencesSent)
+        assert [name.text for name in attestation.references.names] == names
+        shown = attestation_document(attestation.references, keys_shown=True)
+        places = dict(zip(("primary", "secondary"), names, strict=False))
+        assert shown == {"type": "x509", "x509": {"caReferences": places}}
 
 
 class TestCredentialPolicy:
@@ -227,8 +255,24 @@ def attested(kind: str, **members: Any) -> Any:
         ({"attestation": {"type": "symmetricKey", "tpm": {}}}, "attestation-two"),
         ({"attestation": {"type": "x509"}}, "attestation-missing"),
         (
-            {"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "a"}}}},
-            "ca-references-unsupported",
+            {"attestation": {"type": "x509", "x509": {"caReferences": {"secondary": "a"}}}},
+            "attestation-missing",
+        ),
+        (
+            {"attestation": {"type": "x509", "x509": {"caReferences": {"primary": "a b"}}}},
+            "id-grammar",
+        ),
+        (
+            {
+                "attestation": {
+                    "type": "x509",
+                    "x509": {
+                        "caReferences": {"primary": "a"},
+                        "clientCertificates": {"primary": {"certificate": LEAF.pem}},
+                    },
+                }
+            },
+            "attestation-two",
         ),
         ({"attestation": {"type": "x509", "x509": {"clientCertificates": {}}}}, "attestation-missing"),
         (

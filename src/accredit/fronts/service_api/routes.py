@@ -13,6 +13,7 @@ from accredit.administration.administration import Administration
 from accredit.domain.access import Realm
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.fronts.service_api.authorities import AuthorityCalls
+from accredit.fronts.service_api.ca_certificates import CaCertificateCalls
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
 from accredit.fronts.service_api.gate import Counts, Gate
@@ -24,6 +25,7 @@ from accredit.fronts.service_api.registrations import RegistrationCalls
 from accredit.fronts.service_api.trust_bundles import TrustBundleCalls
 from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
+from accredit.wire.service_api.ca_certificates import CaCertificateDocument, VerificationDocument
 from accredit.wire.service_api.enrollments import EnrollmentDocument
 from accredit.wire.service_api.openapi import IF_MATCH, Described, Parameter
 from accredit.wire.service_api.policies import PolicyDocument, RotationDocument
@@ -35,6 +37,7 @@ from accredit.wire.service_api.schemas import (
     AuthorityTaken,
     BulkShown,
     BulkTaken,
+    CaCertificateShown,
     CertificateShown,
     EnrollmentGroupShown,
     IndividualEnrollmentShown,
@@ -42,6 +45,7 @@ from accredit.wire.service_api.schemas import (
     PolicyShown,
     RegistrationShown,
     TrustBundleShown,
+    VerificationCodeShown,
 )
 from accredit.wire.service_api.tree import (
     ConsistencyShown,
@@ -68,6 +72,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
     return (
         *_authorities(AuthorityCalls(administration.authorities)),
         *_trust_bundles(TrustBundleCalls(administration.trust_bundles)),
+        *_ca_certificates(CaCertificateCalls(administration.ca_certificates)),
         *_enrollments("/enrollments", EnrollmentCalls(administration.enrollments, EnrollmentKind.INDIVIDUAL)),
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
         *_registrations(RegistrationCalls(administration.registrations)),
@@ -119,6 +124,42 @@ def _trust_bundles(calls: TrustBundleCalls) -> tuple[Endpoint, ...]:
         Endpoint(
             "DELETE", one, Call.DELETE_TRUST_BUNDLE, calls.delete,
             Described("Remove one that no enrollment names."),
+        ),
+    )  # fmt: skip
+
+
+def _ca_certificates(calls: CaCertificateCalls) -> tuple[Endpoint, ...]:
+    """A code is made by its own name, and by the one that Azure's API has for it."""
+    collection, one = "/caCertificates", "/caCertificates/{name}"
+    code = Described(
+        "Make a verification code, which ends the one before.",
+        answers=VerificationCodeShown, parameters=(IF_MATCH,),
+    )  # fmt: skip
+    return (
+        Endpoint(
+            "GET", collection, Call.LIST_CA_CERTIFICATES, calls.listing,
+            Described("List the uploaded CA certificates.", answers=CaCertificateShown, rows=True),
+        ),
+        Endpoint(
+            "GET", one, Call.READ_CA_CERTIFICATE, calls.read,
+            Described("Show one uploaded CA certificate.", answers=CaCertificateShown),
+        ),
+        Endpoint(
+            "PUT", one, Call.WRITE_CA_CERTIFICATE, calls.put,
+            Described("Upload or replace one.", answers=CaCertificateShown, takes=CaCertificateDocument),
+        ),
+        Endpoint(
+            "DELETE", one, Call.DELETE_CA_CERTIFICATE, calls.delete,
+            Described("Remove one that no enrollment refers to."),
+        ),
+        Endpoint("POST", f"{one}/verificationCode", Call.VERIFY_CA_CERTIFICATE, calls.make_code, code),
+        Endpoint("POST", f"{one}/generateVerificationCode", Call.VERIFY_CA_CERTIFICATE, calls.make_code, code),
+        Endpoint(
+            "POST", f"{one}/verify", Call.VERIFY_CA_CERTIFICATE, calls.verify,
+            Described(
+                "Prove possession of its key by a certificate that it signed for the code.",
+                answers=CaCertificateShown, takes=VerificationDocument, parameters=(IF_MATCH,),
+            ),
         ),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ import msgspec
 
 from accredit.domain.enrollment import (
     Attestation,
+    CaReferences,
     EnrollmentKind,
     LeafCertificates,
     SigningCertificates,
@@ -22,6 +23,7 @@ from accredit.domain.enrollment import (
     TpmKeys,
 )
 from accredit.domain.errors import Malformed
+from accredit.domain.ids import CaCertificateName
 from accredit.domain.secret import Secret
 from accredit.wire.service_api.certificates import certificate_der, is_ca, shown
 from accredit.wire.service_api.keys import key_text, read_key
@@ -55,7 +57,14 @@ class CertificatesSent:
     secondary: bytes | Kept | None
 
 
-AttestationSent = KeysSent | CertificatesSent | TpmSent
+@dataclass(frozen=True, slots=True)
+class ReferencesSent:
+    """`x509.caReferences`."""
+
+    references: CaReferences
+
+
+AttestationSent = KeysSent | CertificatesSent | ReferencesSent | TpmSent
 
 
 class _Keys(msgspec.Struct, rename="camel"):
@@ -77,10 +86,15 @@ class _Certificates(msgspec.Struct):
     secondary: _Certificate | None = None
 
 
+class _References(msgspec.Struct):
+    primary: str | None = None
+    secondary: str | None = None
+
+
 class _X509(msgspec.Struct, rename="camel"):
     client_certificates: _Certificates | None = None
     signing_certificates: _Certificates | None = None
-    ca_references: dict[str, Any] | None = None
+    ca_references: _References | None = None
 
 
 class AttestationDocument(msgspec.Struct, rename="camel"):
@@ -120,6 +134,10 @@ def attestation_document(attestation: Attestation, *, keys_shown: bool) -> dict[
         return {"type": "symmetricKey", "symmetricKey": keys} if keys_shown else {"type": "symmetricKey"}
     if isinstance(attestation, TpmKeys):
         return tpm_document(attestation)
+    if isinstance(attestation, CaReferences):
+        places = ("primary", "secondary")
+        named = {place: name.text for place, name in zip(places, attestation.names, strict=False)}
+        return {"type": "x509", "x509": {"caReferences": named}}
     pair = {"primary": shown(attestation.primary)}
     if attestation.secondary is not None:
         pair["secondary"] = shown(attestation.secondary)
@@ -127,26 +145,36 @@ def attestation_document(attestation: Attestation, *, keys_shown: bool) -> dict[
     return {"type": "x509", "x509": {"clientCertificates" if leaf else "signingCertificates": pair}}
 
 
-def _x509(document: _X509 | None, kind: EnrollmentKind) -> CertificatesSent:
-    if document is not None and document.ca_references is not None:
-        raise Malformed(
-            "x509.caReferences is not supported by this version.", rule="ca-references-unsupported"
-        )
-    leaf, signing = (
-        (document.client_certificates, document.signing_certificates) if document else (None, None)
+def _x509(document: _X509 | None, kind: EnrollmentKind) -> CertificatesSent | ReferencesSent:
+    document = document or _X509()
+    leaf, signing, references = (
+        document.client_certificates,
+        document.signing_certificates,
+        document.ca_references,
     )
-    if leaf is not None and signing is not None:
+    if sum(one is not None for one in (leaf, signing, references)) > 1:
         raise Malformed("x509 holds more than one of its members.", rule="attestation-two")
+    if references is not None:
+        return _references(references)
     individual = kind is EnrollmentKind.INDIVIDUAL
     wanted, member = (leaf, "clientCertificates") if individual else (signing, "signingCertificates")
     if wanted is None or wanted.primary is None:
         noun = "an individual enrollment" if individual else "an enrollment group"
-        raise Malformed(f"{noun} by X.509 needs x509.{member}.primary.", rule="attestation-missing")
+        raise Malformed(
+            f"{noun} by X.509 needs x509.{member}.primary, or caReferences.", rule="attestation-missing"
+        )
     primary = _certificate(wanted.primary, f"x509.{member}.primary", signing=not individual)
     secondary = None
     if wanted.secondary is not None and (wanted.secondary.certificate or wanted.secondary.info):
         secondary = _certificate(wanted.secondary, f"x509.{member}.secondary", signing=not individual)
     return CertificatesSent(LeafCertificates if individual else SigningCertificates, primary, secondary)
+
+
+def _references(document: _References) -> ReferencesSent:
+    if not document.primary:
+        raise Malformed("x509.caReferences.primary is missing.", rule="attestation-missing")
+    secondary = CaCertificateName.parse(document.secondary) if document.secondary else None
+    return ReferencesSent(CaReferences(CaCertificateName.parse(document.primary), secondary))
 
 
 def _certificate(document: _Certificate, member: str, *, signing: bool) -> bytes | Kept:

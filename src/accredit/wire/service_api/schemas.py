@@ -159,6 +159,26 @@ class TrustBundleShown(msgspec.Struct, rename="camel"):
     etag: str
 
 
+class CaCertificateShown(msgspec.Struct, rename="camel"):
+    """An uploaded CA certificate, as PEM. Not verified, it proves nothing."""
+
+    name: str
+    certificate: str
+    info: CertificateInfoShown
+    purpose: str
+    is_verified: bool
+    etag: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+
+
+class VerificationCodeShown(CaCertificateShown, kw_only=True, rename="camel"):
+    """With the common name that a certificate needs to prove possession of the CA's key."""
+
+    verification_code: str
+    verification_code_expiry_utc: str
+
+
 class AuthorityTaken(msgspec.Struct, rename="camel"):
     """A certificate authority; the settings of its type stand beside this member."""
 

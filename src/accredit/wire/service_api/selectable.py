@@ -15,6 +15,7 @@ from typing import Any
 
 from accredit.domain.enrollment import (
     Attestation,
+    CaReferences,
     EnrollmentKind,
     LeafCertificates,
     SigningCertificates,
@@ -142,6 +143,7 @@ MECHANISMS: Mapping[type[Attestation], str] = {
     SymmetricKeys: "symmetrickey",
     LeafCertificates: "x509",
     SigningCertificates: "x509",
+    CaReferences: "x509",
     TpmKeys: "tpm",
 }
 """`attestation.type` without regard to case."""

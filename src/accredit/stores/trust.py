@@ -1,0 +1,192 @@
+"""What the store keeps of trust: bundles that devices are told, uploaded CA certificates, and which enrollments name them.
+
+Rows to values and back, the statements of their changes, and the reading half of the store for them. All of it is
+settings: read once, and then remembered until one of them is changed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from accredit.domain import changes as c
+from accredit.domain.ca_certificate import CaCertificate, Purpose, VerificationCode
+from accredit.domain.enrollment import Enrollment
+from accredit.domain.ids import CaCertificateName, TrustBundleName
+from accredit.domain.trust_bundle import TrustBundle
+from accredit.interfaces import Page
+from accredit.policy.chains import subject_sha256
+from accredit.stores import paging
+from accredit.stores import trust_statements as sql
+from accredit.stores.caches import Cache
+from accredit.stores.rows import Row, chain, packed
+from accredit.stores.steps import Step, UnitOfWork, holds, saved
+
+Named = TrustBundleName | CaCertificateName
+
+_NAMING = {TrustBundleName: sql.NAME_TRUST_BUNDLE, CaCertificateName: sql.NAME_CA_CERTIFICATE}
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
+
+
+# Changes.
+
+
+def forget_named(kind: str, key: str, change: c.Change) -> Step:
+    return sql.FORGET_NAMED, (kind, key), None, change
+
+
+def name_steps(enrollment: Enrollment, change: c.Change) -> list[Step]:
+    """Put on record what the enrollment names; each must be there."""
+    place = (enrollment.kind.value, enrollment.id.key)
+    return [
+        (_NAMING[type(name)], (*place, name.noun, name.key), 1, change)
+        for name in dict.fromkeys(enrollment.named)
+    ]
+
+
+def _save_trust_bundle(change: c.SaveTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    unit.touches_settings = True
+    values = _trust_bundle_values(change.bundle)
+    unit.steps.append(
+        saved(sql.INSERT_TRUST_BUNDLE, sql.UPDATE_TRUST_BUNDLE, values, change.replaces, change)
+    )
+
+
+def _delete_trust_bundle(change: c.DeleteTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    unit.touches_settings = True
+    name = change.name
+    unit.steps.append((sql.DELETE_TRUST_BUNDLE, (name.key, change.etag, name.noun, name.key), 1, change))
+
+
+def _save_ca_certificate(change: c.SaveCaCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    unit.touches_settings = True
+    values = _ca_certificate_values(change.certificate)
+    unit.steps.append(
+        saved(sql.INSERT_CA_CERTIFICATE, sql.UPDATE_CA_CERTIFICATE, values, change.replaces, change)
+    )
+
+
+def _delete_ca_certificate(change: c.DeleteCaCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    unit.touches_settings = True
+    name = change.name
+    unit.steps.append((sql.DELETE_CA_CERTIFICATE, (name.key, change.etag, name.noun, name.key), 1, change))
+
+
+def _assert_ca_certificate(change: c.AssertCaCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    unit.steps.append((sql.ASSERT_CA_CERTIFICATE, (change.name.key, change.etag), holds, change))
+
+
+MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
+    c.SaveTrustBundle: _save_trust_bundle,
+    c.DeleteTrustBundle: _delete_trust_bundle,
+    c.SaveCaCertificate: _save_ca_certificate,
+    c.DeleteCaCertificate: _delete_ca_certificate,
+    c.AssertCaCertificate: _assert_ca_certificate,
+}
+"""For `units.py`."""
+
+
+# Reading.
+
+
+class TrustReads(ABC):
+    """The part of `interfaces.Store` that is about trust; the store gives it its way to the database, and its memory."""
+
+    _cache: Cache
+
+    @abstractmethod
+    def _row(self, text: str, values: tuple[Any, ...]) -> Row | None: ...
+
+    @abstractmethod
+    def _rows(self, text: str, values: tuple[Any, ...]) -> list[Row]: ...
+
+    async def enrollments_naming(self, name: Named) -> int:
+        row = self._row(sql.ENROLLMENTS_NAMING, (name.noun, name.key))
+        assert row is not None
+        return int(row[0])
+
+    async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None:
+        def stored() -> TrustBundle | None:
+            row = self._row(sql.TRUST_BUNDLE, (name.key,))
+            return None if row is None else _trust_bundle(row)
+
+        return self._cache.remembered((TrustBundle, name.key), stored)
+
+    async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]:
+        limit = paging.bounded(limit)
+        found = self._rows(sql.TRUST_BUNDLES, (paging.after_key(cursor, "trust-bundles"), limit + 1))
+        return paging.page(found, limit, _trust_bundle, lambda row: row[0].lower(), "trust-bundles")
+
+    async def ca_certificate(self, name: CaCertificateName) -> CaCertificate | None:
+        def stored() -> CaCertificate | None:
+            row = self._row(sql.CA_CERTIFICATE, (name.key,))
+            return None if row is None else _ca_certificate(row)
+
+        return self._cache.remembered((CaCertificate, name.key), stored)
+
+    async def ca_certificates(self, cursor: str | None, limit: int) -> Page[CaCertificate]:
+        limit = paging.bounded(limit)
+        found = self._rows(sql.CA_CERTIFICATES, (paging.after_key(cursor, "ca-certificates"), limit + 1))
+        return paging.page(found, limit, _ca_certificate, lambda row: row[0].lower(), "ca-certificates")
+
+    async def ca_certificates_named(
+        self, subject_sha256s: Sequence[bytes], purpose: Purpose
+    ) -> Sequence[CaCertificate]:
+        found = {
+            each.name.key: each for digest in subject_sha256s for each in self._with_subject(digest, purpose)
+        }
+        return [found[key] for key in sorted(found)]
+
+    def _with_subject(self, digest: bytes, purpose: Purpose) -> Sequence[CaCertificate]:
+        def stored() -> Sequence[CaCertificate]:
+            return tuple(map(_ca_certificate, self._rows(sql.CA_CERTIFICATES_NAMED, (digest, purpose.value))))
+
+        return self._cache.remembered((CaCertificate, purpose, digest), stored)
+
+
+def _trust_bundle_values(bundle: TrustBundle) -> tuple[Any, ...]:
+    return (
+        bundle.name.text,
+        packed(bundle.certificates),
+        bundle.etag,
+        bundle.created_at,
+        bundle.updated_at,
+        bundle.name.key,
+    )
+
+
+def _trust_bundle(row: Row) -> TrustBundle:
+    (text, certificates, *rest) = row
+    return TrustBundle(TrustBundleName(text, text.lower()), chain(certificates), *rest)
+
+
+def _ca_certificate_values(certificate: CaCertificate) -> tuple[Any, ...]:
+    code = certificate.code
+    return (
+        certificate.name.text,
+        certificate.certificate,
+        subject_sha256(certificate.certificate),
+        certificate.purpose.value,
+        certificate.verified,
+        certificate.etag,
+        certificate.created_at,
+        certificate.updated_at,
+        None if code is None else code.text,
+        None if code is None else code.ends_at,
+        certificate.name.key,
+    )
+
+
+def _ca_certificate(row: Row) -> CaCertificate:
+    (text, certificate, purpose, verified, etag, created_at, updated_at, code, code_ends_at) = row
+    return CaCertificate(
+        CaCertificateName(text, text.lower()),
+        certificate,
+        _PURPOSES[purpose],
+        bool(verified),
+        etag,
+        created_at,
+        updated_at,
+        None if code is None else VerificationCode(code, code_ends_at),
+    )
