@@ -139,6 +139,13 @@ class World:
         self.refusals = Refusals(self.means, Limits(self.clock, self.terms), Traces(self.store))
         self.provisioning = Provisioning(self.means, self.orders, self.refusals)
 
+    async def reopen(self, store: Store) -> None:
+        """The same process over another store."""
+        await self.releases.stop()
+        self.open(store)
+        if self.elsewhere:
+            self.releases.start()
+
     async def restart(self, **changes: Any) -> int:
         """End this process at once, start another one; returns how many operations it resumes."""
         await self.stop()

@@ -6,15 +6,22 @@ Every test walks through one story again and again, and has it break off one com
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from accredit.domain.device import DeviceData
+from accredit.domain.enrollment import ReprovisionPolicy
 from accredit.domain.errors import UpstreamUnavailable
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import LeafKind
-from accredit.domain.registration import Assigned, OperationState
-from support.provisioning_world import BUILTIN, OUTSIDE, World, opened, sha256_of
+from accredit.domain.linked_hub import FIRST_HUB
+from accredit.domain.registration import Answer, Assigned, OperationState
+from accredit.interfaces import WebhookAnswer
+from support.provisioning_world import BUILTIN, HUB, OUTSIDE, World, opened, sha256_of
 from support.scripted_ca import (
     at_the_gate,
     deferred,
@@ -25,6 +32,8 @@ from support.scripted_ca import (
     signs_another_name,
     then_at_the_gate,
 )
+from support.scripted_hub import forever
+from support.scripted_webhooks import Asked, says
 from support.troubled_store import TroubledStore
 from support.waiting import until
 
@@ -73,10 +82,12 @@ async def checked(world: World, answer: Assigned) -> None:
     await world.audit()
 
 
-async def run_into(world: World, store: TroubledStore) -> bool:
+async def run_into(
+    world: World, store: TroubledStore, register: Callable[[World], Awaitable[Answer]] | None = None
+) -> bool:
     """Register over a store that stops somewhere; whether it came that far."""
-    world.open(store)
-    call = asyncio.ensure_future(world.device().certify())
+    await world.reopen(store)
+    call = asyncio.ensure_future(world.device().certify() if register is None else register(world))
     stopped = asyncio.ensure_future(store.stopped.wait())
     await asyncio.wait({call, stopped}, return_when=asyncio.FIRST_COMPLETED)
     died = store.stopped.is_set()
@@ -218,3 +229,159 @@ async def test_the_process_dies_while_an_order_is_superseded(tmp_path: Path, bef
 async def every_operation(world: World):
     known = {order.operation_id for order in world.ca.orders}
     return [await world.disk.operation(each) for each in known]
+
+
+HOOK = {"webhookUrl": "https://hook.example/", "apiVersion": "2021-10-01"}
+NEAR, FAR, FARTHER = HUB, "far.example", "farther.example"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One way to be assigned: what the enrollment says, at which hub the device was, and at which it shall be."""
+
+    there: str
+    here: str | None = None
+    authority: str | None = None
+    asks: tuple[str, ...] = ()
+    resets: bool = False
+
+    async def enrolled(self, world: World) -> None:
+        """As it begins: the device is at `here`, with data of its own."""
+        settings = dict.fromkeys(self.asks, HOOK)
+        policy = ReprovisionPolicy(migrate_device_data=not self.resets)
+        at_first = (self.here or self.there,)
+        by = await world.individual(
+            hubs=at_first, initial_twin={"tags": {"n": 1}}, iot_edge=True, reprovision=policy
+        )
+        if self.here is not None:
+            assert isinstance(await world.device().outcome(await world.device().register()), Assigned)
+        custom = "customAllocationDefinition" in self.asks
+        await world.change(
+            by,
+            hubs=(self.there,) if not custom else (),
+            authority=None if self.authority is None else AuthorityName.parse(self.authority),
+            allocation_policy="custom" if custom else "hashed",
+            initial_twin={"tags": {"n": 2}},
+            iot_edge=False,
+            settings=settings,
+        )
+        world.ca.will(*[delivers] * 4)
+        world.webhooks.always = self.says
+
+    async def says(self, asked: Asked) -> WebhookAnswer:
+        return says(iotHubHostName=self.there) if "linkedHubs" in asked.body else says(allow=True)
+
+    def data(self) -> DeviceData:
+        """What the hub shall have in the end."""
+        moves = self.here is not None and not self.resets
+        return DeviceData({"n": 1}, {}, iot_edge=True) if moves else DeviceData({"n": 2})
+
+    async def register(self, world: World) -> Answer:
+        return await (world.device().register() if self.authority is None else world.device().certify())
+
+
+HOOKS = ("preRegistrationWebhook", "customAllocationDefinition")
+ASSIGNMENTS = {
+    "asks where": Assignment(NEAR, asks=HOOKS[1:]),
+    "asks both, with a certificate": Assignment(NEAR, asks=HOOKS, authority=OUTSIDE),
+    "asks both, for elsewhere": Assignment(FAR, asks=HOOKS, authority=BUILTIN),
+    "elsewhere": Assignment(FAR),
+    "elsewhere, with a certificate": Assignment(FAR, authority=OUTSIDE),
+    "elsewhere, with our own certificate": Assignment(FAR, authority=BUILTIN),
+    "moves out": Assignment(FAR, here=NEAR),
+    "moves in": Assignment(NEAR, here=FAR),
+    "moves in, with a certificate": Assignment(NEAR, here=FAR, authority=OUTSIDE),
+    "moves from elsewhere to elsewhere": Assignment(FARTHER, here=FAR),
+    "moves among our own": Assignment("b.example", here=NEAR),
+    "is reset on its way": Assignment(FARTHER, here=FAR, resets=True),
+    "asks, and moves": Assignment(FARTHER, here=FAR, asks=HOOKS[1:], authority=OUTSIDE),
+}
+
+
+async def prepared_hubs(world: World, way: Assignment) -> None:
+    await world.link(FAR)
+    await world.link(FARTHER)
+    await way.enrolled(world)
+
+
+async def data_at(world: World, hub: str) -> DeviceData | None:
+    if hub in world.elsewhere:
+        told = world.elsewhere[hub].devices.get("dev-1")
+        return None if told is None else told.data
+    found = await world.disk.hub_device(FIRST_HUB if hub == NEAR else hub, DeviceId("dev-1"))
+    return None if found is None else found.data
+
+
+async def in_place(world: World, way: Assignment) -> None:
+    """The device is at its hub, with what it should have, and at no other."""
+    while await world.disk.releases(1):
+        await asyncio.sleep(0)
+    assert (await world.registration()).hub == way.there
+    for hub in (NEAR, "b.example", FAR, FARTHER):
+        expected = way.data() if hub == way.there else None
+        assert await data_at(world, hub) == expected, hub
+    assert await world.disk.open_operations() == []
+    assert await world.disk.unsettled_operations() == []
+    await world.audit()
+
+
+@pytest.mark.parametrize("way", ASSIGNMENTS.values(), ids=ASSIGNMENTS.keys())
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_the_process_dies_on_the_way_to_a_hub(tmp_path: Path, way: Assignment, before: bool) -> None:
+    for number in range(1, MOST_COMMITS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with opened(folder, hubs=(NEAR, "b.example"), connector="finds") as world:
+            await prepared_hubs(world, way)
+            asked_before = len(world.webhooks.asked)
+            store = TroubledStore(world.disk, stops_at=number, before=before)
+            died = await run_into(world, store, way.register)
+            await world.restart()
+            for left in await world.disk.open_operations():
+                await world.orders.settled(left.id, 60)
+            registration = await world.disk.registration(RegistrationId.parse("dev-1"))
+            if registration is None or registration.hub != way.there:
+                assert isinstance(await world.device().outcome(await way.register(world)), Assigned)
+            await in_place(world, way)
+            # What was said is not asked for again, unless it died before it could be made durable.
+            most = len(way.asks) + (died and before and bool(way.asks))
+            assert len(world.webhooks.asked) - asked_before <= most
+        if not died:
+            return
+    raise AssertionError("the way has no end")
+
+
+@pytest.mark.parametrize("way", ASSIGNMENTS.values(), ids=ASSIGNMENTS.keys())
+async def test_the_disk_is_full_on_the_way_to_a_hub(tmp_path: Path, way: Assignment) -> None:
+    for number in range(1, MOST_COMMITS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with opened(folder, hubs=(NEAR, "b.example"), connector="finds") as world:
+            await prepared_hubs(world, way)
+            store = TroubledStore(world.disk, fails_at=number)
+            await world.reopen(store)
+            try:
+                answer = await world.device().outcome(await way.register(world))
+            except UpstreamUnavailable:
+                answer = await world.device().outcome(await way.register(world))
+            assert isinstance(answer, Assigned)
+            await in_place(world, way)
+            assert len(world.webhooks.asked) == len(way.asks), "an answer in hand is not asked for again"
+        if store.commits < number:
+            return
+    raise AssertionError("the way has no end")
+
+
+@pytest.mark.parametrize("way", ["elsewhere", "moves out", "moves from elsewhere to elsewhere"])
+async def test_the_process_dies_while_a_hub_elsewhere_is_told(tmp_path: Path, way: str) -> None:
+    assignment = ASSIGNMENTS[way]
+    async with opened(tmp_path, hubs=(NEAR, "b.example"), patience_s=0) as world:
+        await prepared_hubs(world, assignment)
+        told = world.elsewhere[assignment.there]
+        told.after.append(forever)
+        answer = await assignment.register(world)
+        await until(lambda: told.devices)
+        assert await world.restart() == 1
+        assert isinstance(await world.device().outcome(answer), Assigned)
+        assert told.calls == ["put dev-1"] * 2
+        await in_place(world, assignment)
