@@ -43,6 +43,7 @@ ELSEWHERE = {
     "cli/demo.py": "tests/docs/test_quick_start.py runs it",
     "cli/hub.py": "tests/e2e/test_command_line.py",
     "administration/administration.py": "it joins those that have tests of their own",
+    "administration/tpm_vendors.py": "tests/unit/administration/test_enrollments.py",
     "administration/names.py": "tests/unit/administration/test_enrollments.py",
     "cli/endorsements.py": "tests/unit/cli/test_enrollments.py",
     "cli/problem.py": "an exception without behaviour",

@@ -13,6 +13,7 @@ from accredit.administration import names
 from accredit.administration.attestations import settled
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.administration.selections import selected
+from accredit.administration.tpm_vendors import check_vendor_of
 from accredit.domain import allocation as stated
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import Purpose
@@ -93,6 +94,7 @@ class Enrollments:
         check_put(condition, present.etag if present else None, _noun(sent.ref))
         authority = await self._authority(sent)
         await self._check_capacity(sent)
+        await check_vendor_of(self.store, sent.attestation, int(self.clock.now()))
         linked = await self.hubs.linked()
         enrollment = self._built(sent, present, linked)
         await self._check_named(enrollment)

@@ -194,6 +194,7 @@ _TABLE = {
     "document-invalid": Rule(Malformed, "A member of the document is missing or not of its form."),
     "document-too-deep": Rule(Malformed, "A member of the document nests too deep."),
     "ek-certificate-kind": Rule(Malformed, "A certificate in the place of an endorsement key is not that of one."),
+    "ek-certificate-untrusted": Rule(Malformed, "An endorsement key's certificate does not lead to a TPM vendor's that was added."),
     "enrollment-unknown": Rule(NotFound, "There is no such enrollment.", 404201),
     "etag": Rule(PreconditionFailed, "The etag in If-Match is not the present one."),
     "exists-already": Rule(Conflict, "It exists already, and no If-Match allows to replace it."),

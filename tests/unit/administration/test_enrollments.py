@@ -316,6 +316,24 @@ class TestTpm:
             assert refused.status_code == 400
             assert said in refused.json()["message"]
 
+    async def test_once_a_vendor_was_added_certificates_must_be_its_own(self, side: ServiceSide) -> None:
+        line = ROOT.intermediate("Line 3")
+        own, others = (certified_key(maker, self.TPM.endorsement) for maker in (line, pki.root("Another")))
+        await side.call("PUT", "/caCertificates/clients", {"certificate": pki.root("Clients").pem})
+        assert (await side.put("/enrollments/dev-1", attestation=ek(others))).status_code == 200
+        vendor = {"certificate": ROOT.pem, "purpose": "tpmVendorRoot"}
+        await side.call("PUT", "/caCertificates/vendor", vendor)
+        for certificate in (pem(others), pem(own), pem(own, pki.root("Stranger").certificate)):
+            refused = await side.put("/enrollments/dev-2", attestation=tpm(endorsementKey=certificate))
+            assert refused.status_code == 400
+            assert "TPM vendor" in refused.json()["message"]
+        whole = tpm(endorsementKey=pem(own, line.certificate))
+        assert (await side.put("/enrollments/dev-2", attestation=whole)).status_code == 200
+        await side.call("PUT", "/caCertificates/line", {"certificate": line.pem, "purpose": "tpmVendorRoot"})
+        assert (await side.put("/enrollments/dev-3", attestation=ek(own))).status_code == 200
+        bare = tpm(endorsementKey=text_of(self.TPM.endorsement))
+        assert (await side.put("/enrollments/dev-4", attestation=bare)).status_code == 200
+
     async def test_a_key_that_is_to_be_kept_is_not_there(self, side: ServiceSide) -> None:
         await side.put("/enrollments/dev-1")
         assert (await side.put("/enrollments/dev-1", etag="*", attestation=tpm())).status_code == 400
@@ -323,3 +341,7 @@ class TestTpm:
 
 def tpm(**members: str) -> dict[str, Any]:
     return {"type": "tpm", "tpm": members}
+
+
+def ek(certificate: Any) -> dict[str, Any]:
+    return tpm(endorsementKey=pem(certificate))

@@ -1,13 +1,14 @@
-"""EK certificates: TCG EK Credential Profile for TPM 2.0."""
+"""EK certificates: TCG EK Credential Profile for TPM 2.0, and the vendor above them."""
 
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from accredit.domain.errors import Malformed
-from accredit.policy.ek_certificates import EK_CERTIFICATE, modulus_of
+from accredit.policy.ek_certificates import EK_CERTIFICATE, check_vendor, modulus_of
 from support import pki
 from support.ek_certificates import certified, certified_key, der
 from support.tpm_device import TpmDevice, rsa_key
@@ -53,3 +54,41 @@ class TestWhatItIs:
     def test_a_client_certificate(self):
         with pytest.raises(Malformed):
             modulus_of(LINE.issue("dev-1").der, "x")
+
+
+class TestVendor:
+    @pytest.mark.parametrize("anchor", [VENDOR, LINE], ids=["its root", "its line"])
+    def test_leads_to_an_anchor(self, anchor):
+        check_vendor([der(certified_key(LINE, DEVICE.endorsement)), LINE.der], [anchor.der], pki.NOW)
+
+    def test_what_stands_between_may_be_added_instead_of_sent(self):
+        check_vendor([der(certified_key(LINE, DEVICE.endorsement))], [VENDOR.der, LINE.der], pki.NOW)
+
+    @pytest.mark.parametrize(
+        ("chain", "anchors", "now"),
+        [
+            ([der(certified_key(LINE, DEVICE.endorsement))], [VENDOR.der], pki.NOW),
+            ([der(certified_key(pki.root("Vendor Root"), DEVICE.endorsement))], [VENDOR.der], pki.NOW),
+            ([der(certified_key(VENDOR, DEVICE.endorsement)), LINE.der], [VENDOR.der], pki.NOW),
+            ([der(certified_key(VENDOR, DEVICE.endorsement))], [VENDOR.der], pki.NOW - 10 * pki.DAY),
+            ([der(certified_key(VENDOR, DEVICE.endorsement, not_after=pki.NOW))], [VENDOR.der], pki.NOW + 1),
+        ],
+        ids=[
+            "a link is missing",
+            "another root of the name",
+            "a stranger came along",
+            "not yet valid",
+            "expired",
+        ],
+    )
+    def test_does_not_lead_there(self, chain, anchors, now):
+        with pytest.raises(Malformed) as refused:
+            check_vendor(chain, anchors, now)
+        assert refused.value.rule == "ek-certificate-untrusted"
+        assert refused.value.evidence
+
+    def test_the_certificate_itself_is_no_anchor(self):
+        ek = certified_key(VENDOR, DEVICE.endorsement)
+        assert isinstance(ek, x509.Certificate)
+        with pytest.raises(Malformed):
+            check_vendor([der(ek)], [LINE.der], pki.NOW)
