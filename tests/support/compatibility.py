@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from support.device_sdks import CLIENTS
+from support.node_client import node_version
 from support.sdk_checklist import LINES, holding
 from support.ways_to_enroll import WAYS
 
@@ -39,28 +41,49 @@ class Cell:
         record_property(_PROPERTY, json.dumps(asdict(self)))
 
 
+def _pypi(package: str) -> str:
+    return f"Python `{package}` {version(package)}"
+
+
+def _npm(package: str) -> str:
+    return f"Node `{package}` {node_version(package)}"
+
+
 @dataclass(frozen=True)
-class BySource:
-    """An SDK that can't run here, and the tests that speak as its source does: the beginning of their ids."""
+class Held:
+    """What the tests whose ids begin so hold all together; `wire` is empty where there is but one."""
 
     sdk: str
     wire: str
     tests: str
 
 
+_SERVICE = "tests/e2e/test_service_sdks.py"
+
+SERVICE_SDKS = (
+    Held(_pypi("azure-iothub-provisioningserviceclient"), "", f"{_SERVICE}::TestPythonServiceClient"),
+    Held(_pypi("azure-iot-deviceprovisioning"), "", f"{_SERVICE}::TestPythonDeviceProvisioning"),
+    Held(_npm("azure-iot-provisioning-service"), "", f"{_SERVICE}::TestNode"),
+)
+
+TPM = (Held("TPM 2.0 emulator `swtpm`, with `tpm2-tools`", "HTTPS", "tests/e2e/test_tpm.py"),)
+
 _SCRIPTS = "tests/wire_scripts/test_dps"
 
 BY_SOURCE = (
-    BySource("C# `Microsoft.Azure.Devices.Provisioning.Client`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestCSharp"),
-    BySource("C#", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
-    BySource("C#", "HTTPS", f"{_SCRIPTS}_https.py::TestCSharp"),
-    BySource("Java `provisioning-device-client`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestJava"),
-    BySource("Java", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
-    BySource("Java", "HTTPS", f"{_SCRIPTS}_https.py::TestJava"),
-    BySource("C `azure-iot-sdk-c`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestC::"),
-    BySource("C", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
-    BySource("C", "HTTPS", f"{_SCRIPTS}_https.py::TestC::"),
+    Held("C# `Microsoft.Azure.Devices.Provisioning.Client`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestCSharp"),
+    Held("C#", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
+    Held("C#", "HTTPS", f"{_SCRIPTS}_https.py::TestCSharp"),
+    Held("Java `provisioning-device-client`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestJava"),
+    Held("Java", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
+    Held("Java", "HTTPS", f"{_SCRIPTS}_https.py::TestJava"),
+    Held("C `azure-iot-sdk-c`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestC::"),
+    Held("C", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
+    Held("C", "HTTPS", f"{_SCRIPTS}_https.py::TestC::"),
 )
+
+
+ROWS = (*SERVICE_SDKS, *TPM, *BY_SOURCE)
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,7 @@ class Shown:
     """What passed, or what is declared to pass."""
 
     cells: Collection[Cell]
-    by_source: Collection[BySource]
+    rows: Collection[Held]
 
 
 def declared() -> Shown:
@@ -78,7 +101,7 @@ def declared() -> Shown:
         for way in WAYS
         for certificate in (False, True)
     )
-    return Shown(cells, BY_SOURCE)
+    return Shown(cells, ROWS)
 
 
 class Witness:
@@ -102,14 +125,14 @@ class Witness:
             self._passed |= cells
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        shown = Shown(self._passed - self._failed, tuple(filter(self._held, BY_SOURCE)))
+        shown = Shown(self._passed - self._failed, tuple(filter(self._held, ROWS)))
         self._page.write_text(page(shown))
         terminalreporter.write_line(
             f"{self._page}: {len(shown.cells)} of {len(declared().cells)} cells, "
-            f"{len(shown.by_source)} of {len(BY_SOURCE)} rows by source passed"
+            f"{len(shown.rows)} of {len(ROWS)} rows passed"
         )
 
-    def _held(self, row: BySource) -> bool:
+    def _held(self, row: Held) -> bool:
         outcomes = [passed for name, passed in self._outcomes.items() if name.startswith(row.tests)]
         return bool(outcomes) and all(outcomes)
 
@@ -135,6 +158,21 @@ The device sends a CSR in the custom payload, and goes to the hub with what it w
 
 """
 
+_SERVICE_SDKS = """
+## Service SDKs
+
+Unmodified as well: create, read, update with a conflict of etags, queries in pages, bulk operations, delete, for enrollments, groups and
+registrations.
+
+"""
+
+_TPM = """
+## TPM
+
+No SDK drives a TPM in the tests; an emulator does, with the tools that Debian has for it: challenge, proof, and the hub's key.
+
+"""
+
 _BY_SOURCE = """
 ## By source
 
@@ -157,8 +195,12 @@ def page(shown: Shown) -> str:
         + "".join(_table(shown.cells, certificate=False))
         + _WITH
         + "".join(_table(shown.cells, certificate=True))
+        + _SERVICE_SDKS
+        + "".join(_service_sdks(shown.rows))
+        + _TPM
+        + "".join(_wires(TPM, shown.rows, "attested by", "works"))
         + _BY_SOURCE
-        + "".join(_by_source(shown.by_source))
+        + "".join(_wires(BY_SOURCE, shown.rows, "SDK", "speaks and understands"))
         + _CHECKLIST
         + "".join(_checklist())
     )
@@ -174,11 +216,20 @@ def _table(shown: Collection[Cell], *, certificate: bool) -> Iterator[str]:
         yield _row(client.package, client.wire, *("yes" if cell in shown else "no" for cell in cells))
 
 
-def _by_source(shown: Collection[BySource]) -> Iterator[str]:
-    yield from _heading("SDK", "wire", "speaks and understands", "tests")
-    for row in BY_SOURCE:
-        file = row.tests.partition("::")[0]
-        yield _row(row.sdk, row.wire, "yes" if row in shown else "no", f"`{file}`")
+def _service_sdks(shown: Collection[Held]) -> Iterator[str]:
+    yield from _heading("SDK", "works", "tests")
+    for row in SERVICE_SDKS:
+        yield _row(row.sdk, "yes" if row in shown else "no", _file(row))
+
+
+def _wires(rows: Collection[Held], shown: Collection[Held], what: str, verb: str) -> Iterator[str]:
+    yield from _heading(what, "wire", verb, "tests")
+    for row in rows:
+        yield _row(row.sdk, row.wire, "yes" if row in shown else "no", _file(row))
+
+
+def _file(row: Held) -> str:
+    return f"`{row.tests.partition('::')[0]}`"
 
 
 def _checklist() -> Iterator[str]:
