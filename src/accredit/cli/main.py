@@ -16,6 +16,7 @@ from accredit.cli import (
     certificates,
     demo,
     devices,
+    doctor,
     enrollments,
     explain,
     hub,
@@ -61,6 +62,7 @@ app.add_typer(enrollments.app, name="enroll")
 enrollments.app.command()(allowed.allow)
 enrollments.app.command("allowed")(allowed.listing)
 app.add_typer(devices.app, name="device")
+app.add_typer(doctor.app, name="doctor")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(issuance_log.app, name="log")
 app.add_typer(policies.app, name="policy")

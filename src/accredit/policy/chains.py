@@ -134,13 +134,19 @@ def read(presented: PresentedChain, registration_id: RegistrationId, now: float)
 def proves_individual(chain: Chain, enrolled: LeafCertificates) -> ProvenChain:
     """The presented leaf is the enrolled certificate, or its enrolled successor; who signed it does not matter."""
     if chain.leaf.der not in (enrolled.primary, enrolled.secondary):
-        known = " and ".join(_thumbprint(der) for der in (enrolled.primary, enrolled.secondary) if der)
+        check_thumbprint(chain, [thumbprint(der) for der in (enrolled.primary, enrolled.secondary) if der])
+    return ProvenChain((chain.leaf.der,))
+
+
+def check_thumbprint(chain: Chain, enrolled: Sequence[str]) -> None:
+    """The same where only the SHA-256 thumbprints of what is enrolled are at hand."""
+    shown = thumbprint(chain.leaf.der)
+    if shown not in enrolled:
         raise _refusal(
             "thumbprint",
-            f"the client certificate is {_thumbprint(chain.leaf.der)}; enrolled is {known}",
+            f"the client certificate is {shown}; enrolled is {' and '.join(enrolled)}",
             "enroll the certificate that the device has now",
         )
-    return ProvenChain((chain.leaf.der,))
 
 
 def proves_below(
@@ -330,7 +336,7 @@ def _read_one(der: bytes) -> _Certificate:
             unknown=_not_understood(extensions),
         )
     except _UNREADABLE as error:
-        raise _refusal("chain-malformed", f"{_thumbprint(der)}: {str(error)[:_SHOWN_CHARS]}") from error
+        raise _refusal("chain-malformed", f"{thumbprint(der)}: {str(error)[:_SHOWN_CHARS]}") from error
 
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -352,7 +358,8 @@ def _not_understood(extensions: x509.Extensions) -> str | None:
     return None
 
 
-def _thumbprint(der: bytes) -> str:
+def thumbprint(der: bytes) -> str:
+    """SHA-256 in upper-case hex, as Azure writes it."""
     return hashlib.sha256(der).hexdigest().upper()
 
 
