@@ -112,13 +112,7 @@ async def _serving(
     parts: AsyncExitStack,
 ) -> Service:
     """Wire the rooms together. What is opened is pushed on `parts`, and closed in the opposite order."""
-    for name in config.unknown_variables:
-        log.warning("unknown-setting", variable=name)
-    for name in ("amqp_port", "public_port", "console_port"):
-        if name in config.explicit and config.values[name]:
-            log.warning(
-                "port-not-served", setting=name, reason="this version does not speak what the port is for"
-            )
+    _warn_of_settings(config)
     sealer = _sealer(config)
     store = await SqliteStore.open(config.database_path, sealer)
     parts.push_async_callback(store.close)
@@ -151,21 +145,20 @@ async def _serving(
         key_reuse=config.key_reuse,
         pause_after_failures=config.pause_after_failures,
     )
-    limits = Limits(clock, _terms(config))
-    traces = Traces(store)
+    refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
     releases = Releases(means)
     orders = Orders(means, releases)
     parts.push_async_callback(orders.stop, DRAIN_S)
     resumed = await orders.resume()
     parts.push_async_callback(releases.stop)
     releases.start()
-    provisioning = Provisioning(means, orders, Refusals(means, limits, traces))
+    provisioning = Provisioning(means, orders, refusals)
     devices = HubConversations(
         Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
         sessions,
         telemetry,
         clock,
-        counts=limits,
+        counts=refusals.limits,
     )
     parts.push_async_callback(devices.close)
     administrators = administration(
@@ -175,7 +168,7 @@ async def _serving(
         hubs,
         {"BuiltIn": partial(found_built_in, entropy, clock)},
         authorities.probe,
-        traces,
+        refusals.traces,
     )
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:
@@ -187,7 +180,11 @@ async def _serving(
     routes = [
         *health.routes(readiness.reason),
         *service_api.routes(
-            administrators, _access(config, store, clock, Realm.PROVISIONING, bearers), clock, entropy, limits
+            administrators,
+            _access(config, store, clock, Realm.PROVISIONING, bearers),
+            clock,
+            entropy,
+            refusals.limits,
         ),
         *hub_api.routes(telemetry, hubs, hub_access, clock, entropy),
         *hub_registry.routes(registry, hubs, hub_access, clock, entropy),
@@ -221,6 +218,17 @@ def _webhooks(rules: EgressRules, clock: Clock, parts: AsyncExitStack) -> Webhoo
     pool = Egress(replace(rules, public_only=True), max_answer_bytes=MAX_ANSWER_BYTES)
     parts.push_async_callback(pool.close)
     return Webhooks(pool, clock)
+
+
+def _warn_of_settings(config: Config) -> None:
+    """What was set and does nothing."""
+    for name in config.unknown_variables:
+        log.warning("unknown-setting", variable=name)
+    for name in ("amqp_port", "public_port", "console_port"):
+        if name in config.explicit and config.values[name]:
+            log.warning(
+                "port-not-served", setting=name, reason="this version does not speak what the port is for"
+            )
 
 
 def _egress_rules(config: Config) -> EgressRules:

@@ -204,7 +204,10 @@ def _thumbprints(document: dict[str, Any], member: str, whose: str) -> list[str]
     """Of the certificates that an enrollment has: the service shows those, never the certificates."""
     pair = document["attestation"].get("x509", {}).get(member)
     if pair is None:
-        raise Problem(f"{whose} does not attest by certificates of this kind; see `accredit enroll show`.")
+        raise Problem(
+            f"{whose} does not attest by certificates of its own of this kind (`accredit enroll show`); "
+            "give the CA certificate alone, with --anchor."
+        )
     return [pair[which]["info"]["sha256Thumbprint"] for which in ("primary", "secondary") if pair.get(which)]
 
 

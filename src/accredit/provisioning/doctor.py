@@ -16,7 +16,7 @@ from accredit.domain.enrollment import Enrollment, LeafCertificates
 from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain, SasToken
 from accredit.domain.ids import DeviceId, RegistrationId
-from accredit.policy import chains, csr_intake, issuance, symmetric_keys, wrong_keys
+from accredit.policy import anchors, chains, csr_intake, issuance, symmetric_keys, wrong_keys
 from accredit.wire import sas
 
 _MAX_SHOWN_CHARS = 200
@@ -76,7 +76,7 @@ def chain(
         read = chains.read(PresentedChain(tuple(certificates)), name, now)
         findings.append(Finding("leaf", f"named {name}, within its lifetime, for client authentication"))
         if isinstance(enrolled, Enrollment) and not isinstance(enrolled.attestation, LeafCertificates):
-            group, proven = chains.proves_group(read, [enrolled], now)
+            group, proven = chains.proves_below(read, anchors.anchors([enrolled], {}), now)
             length = len(proven.chain)
             findings.append(
                 Finding(f"group {group.id}", f"proven over {length} certificates, anchor included")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from accredit.domain.enrollment import (
+    CaReferences,
     Enrollment,
     EnrollmentKind,
     LeafCertificates,
@@ -161,7 +162,7 @@ def _mechanism(enrollment: Enrollment) -> str:
     match enrollment.attestation:
         case SymmetricKeys():
             return "symmetric key"
-        case LeafCertificates() | SigningCertificates():
+        case LeafCertificates() | SigningCertificates() | CaReferences():
             return "X.509"
         case TpmKeys():
             return "TPM"
