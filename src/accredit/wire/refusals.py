@@ -1,4 +1,4 @@
-"""The one table from a refusal to the wire: HTTP status, Azure's six-digit errorCode, MQTT's CONNACK code.
+"""The one table from a refusal to the wire: HTTP status, Azure's six-digit errorCode, MQTT's CONNACK code, AMQP's condition.
 
 An error's kind decides; a rule decides only where Azure has a number of its own for it. The status is always the
 first three digits of the number, because clients derive one from the other (DPS AMQP clients divide by 1000).
@@ -32,6 +32,16 @@ SERVER_UNAVAILABLE = 3
 BAD_USER_NAME_OR_PASSWORD = 4
 NOT_AUTHORIZED = 5
 
+# AMQP 1.0, 2.8.15, and Azure's own (azure-iot-amqp-base amqp_common_errors.js; C# AmqpIotConstants). Of all of them
+# Node's SDK tries a registration again after the last two only.
+ARGUMENT_ERROR = "com.microsoft:argument-error"
+UNAUTHORIZED_ACCESS = "amqp:unauthorized-access"
+NOT_ALLOWED = "amqp:not-allowed"
+NOT_FOUND = "amqp:not-found"
+PRECONDITION_FAILED = "com.microsoft:precondition-failed"
+THROTTLED = "com.microsoft:device-container-throttled"
+INTERNAL_ERROR = "amqp:internal-error"
+
 
 @dataclass(frozen=True, slots=True)
 class Wire:
@@ -40,6 +50,7 @@ class Wire:
     http: int
     code: int
     connack: int
+    amqp: str
     retry_after_s: int | None = None
 
 
@@ -49,6 +60,7 @@ class KindOnTheWire:
 
     code: int
     connack: int
+    amqp: str
     sentence: str
 
 
@@ -58,44 +70,58 @@ class KindOnTheWire:
 KINDS_ON_THE_WIRE: Mapping[type[AccreditError], KindOnTheWire] = MappingProxyType(
     {
         Malformed: KindOnTheWire(
-            400004, BAD_USER_NAME_OR_PASSWORD, "What was sent cannot be accepted as it stands."
+            400004,
+            BAD_USER_NAME_OR_PASSWORD,
+            ARGUMENT_ERROR,
+            "What was sent cannot be accepted as it stands.",
         ),
         Unauthenticated: KindOnTheWire(
             401002,
             NOT_AUTHORIZED,
+            UNAUTHORIZED_ACCESS,
             "The proof is missing or wrong, or does not carry the right that is needed.",
         ),
         Refused: KindOnTheWire(
-            400004, NOT_AUTHORIZED, "The request is understood, but against the policy here."
+            400004, NOT_AUTHORIZED, NOT_ALLOWED, "The request is understood, but against the policy here."
         ),
-        NotFound: KindOnTheWire(404201, NOT_AUTHORIZED, "There is no such thing."),
-        Conflict: KindOnTheWire(409001, NOT_AUTHORIZED, "It exists already, or belongs to somebody else."),
+        NotFound: KindOnTheWire(404201, NOT_AUTHORIZED, NOT_FOUND, "There is no such thing."),
+        Conflict: KindOnTheWire(
+            409001, NOT_AUTHORIZED, NOT_ALLOWED, "It exists already, or belongs to somebody else."
+        ),
         PreconditionFailed: KindOnTheWire(
-            412001, NOT_AUTHORIZED, "The etag in If-Match is not the present one."
+            412001, NOT_AUTHORIZED, PRECONDITION_FAILED, "The etag in If-Match is not the present one."
         ),
         # A register call never gets this row: it is answered `disabled` with HTTP 200. All else that a disabled
         # device or enrollment asks for is answered as if its proof were wrong, as Azure does.
-        Disabled: KindOnTheWire(401002, NOT_AUTHORIZED, "The enrollment or the device is switched off."),
-        Throttled: KindOnTheWire(429001, SERVER_UNAVAILABLE, "Too many requests; come back when told."),
+        Disabled: KindOnTheWire(
+            401002, NOT_AUTHORIZED, UNAUTHORIZED_ACCESS, "The enrollment or the device is switched off."
+        ),
+        Throttled: KindOnTheWire(
+            429001, SERVER_UNAVAILABLE, THROTTLED, "Too many requests; come back when told."
+        ),
         # 400037 is IoT Hub's number for a CSR that the certificate authority turned down. A registration that fails
         # so is reported with HTTP 200, status `failed` and this number as its errorCode.
         UpstreamRejected: KindOnTheWire(
             400037,
             SERVER_UNAVAILABLE,
+            NOT_ALLOWED,
             "A certificate authority or a hub refused, or did not answer what was asked.",
         ),
         # 503 is not in Azure's list, but in every SDK's "try again" range, and it lets an operator and a load
         # balancer tell "come back" from a defect, which is 500.
         UpstreamUnavailable: KindOnTheWire(
-            503001, SERVER_UNAVAILABLE, "A certificate authority, a hub or the storage cannot answer now."
+            503001,
+            SERVER_UNAVAILABLE,
+            INTERNAL_ERROR,
+            "A certificate authority, a hub or the storage cannot answer now.",
         ),
     }
 )
 
-INTERNAL = Wire(500, 500001, SERVER_UNAVAILABLE, 30)
+INTERNAL = Wire(500, 500001, SERVER_UNAVAILABLE, INTERNAL_ERROR, 30)
 """Everything that is not an AccreditError. The Python SDK repeats it for ever: hence a long retry-after."""
 
-CHALLENGE = Wire(401, 401002, NOT_AUTHORIZED)
+CHALLENGE = Wire(401, 401002, NOT_AUTHORIZED, UNAUTHORIZED_ACCESS)
 """Not a refusal yet: what a TPM device is told with its challenge."""
 
 
@@ -105,9 +131,9 @@ def on_the_wire(error: AccreditError) -> Wire:
     rule = RULES.get(error.rule)
     code = kind.code if rule is None or rule.code is None else rule.code
     retry_after_s = error.retry_after_s if isinstance(error, Throttled | UpstreamUnavailable) else None
-    return Wire(code // 1000, code, kind.connack, retry_after_s)
+    return Wire(code // 1000, code, kind.connack, kind.amqp, retry_after_s)
 
 
 def of_status(http: int) -> Wire:
     """The refusal for an HTTP status that no rule stands behind: no such route, wrong method."""
-    return Wire(http, http * 1000 + 1, NOT_AUTHORIZED)
+    return Wire(http, http * 1000 + 1, NOT_AUTHORIZED, NOT_ALLOWED)

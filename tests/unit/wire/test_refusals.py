@@ -33,6 +33,29 @@ def test_status_and_number_agree(kind):
     assert wire.http == wire.code // 1000
     assert 100_000 <= wire.code <= 999_999
     assert wire.connack in (3, 4, 5)
+    assert wire.amqp.startswith(("amqp:", "com.microsoft:"))
+
+
+# amqp:internal-error and the throttled one: Node's azure-iot-provisioning-device-amqp repeats after no other.
+@pytest.mark.parametrize("kind", KINDS)
+def test_over_amqp_too_only_what_may_pass_is_tried_again(kind):
+    passing = kind in (Throttled, UpstreamUnavailable)
+    assert (on_the_wire(made(kind)).amqp in (refusals.INTERNAL_ERROR, refusals.THROTTLED)) is passing
+    assert refusals.INTERNAL.amqp == refusals.INTERNAL_ERROR
+
+
+@pytest.mark.parametrize(
+    ("kind", "amqp"),
+    [
+        (Malformed, "com.microsoft:argument-error"),
+        (Unauthenticated, "amqp:unauthorized-access"),
+        (NotFound, "amqp:not-found"),
+        (Throttled, "com.microsoft:device-container-throttled"),
+        (PreconditionFailed, "com.microsoft:precondition-failed"),
+    ],
+)
+def test_conditions(kind, amqp):
+    assert on_the_wire(made(kind)).amqp == amqp
 
 
 @pytest.mark.parametrize(
