@@ -44,7 +44,7 @@ def service(data: Path | None = None, *flags: str) -> Iterator[Measured]:
         data = data or Path(folder) / "data"
         (data / "running.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "accredit", "serve", "--data-dir", str(data), "--host", HOST]
-        command += ["--bind", HOST, "--https-port", "0", "--mqtt-port", "0", *flags]
+        command += ["--bind", HOST, "--https-port", "0", "--mqtt-port", "0", "--amqp-port", "0", *flags]
         # As a user has it: no settings of ours, and compiled modules kept.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCREDIT_")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)

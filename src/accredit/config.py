@@ -137,7 +137,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("database_url", _database, "",
             "Where the identity database is: `sqlite:///PATH`, by default `accredit.db` in the data folder."),
     Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
-    Setting("amqp_port", _PORT, 5671, "AMQP over TLS; not served by this version."),
+    Setting("amqp_port", _PORT, 5671, "AMQP over TLS, where the extra `accredit[amqp]` is installed."),
     Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; not served by this version."),
     Setting("console_port", _PORT, 8444, "The console; not served by this version."),
     Setting("master_key_file", _paths, (),

@@ -74,12 +74,15 @@ BY_SOURCE = (
     Held("C# `Microsoft.Azure.Devices.Provisioning.Client`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestCSharp"),
     Held("C#", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
     Held("C#", "HTTPS", f"{_SCRIPTS}_https.py::TestCSharp"),
+    Held("C#", "AMQP", f"{_SCRIPTS}_amqp.py::TestCSharp"),
     Held("Java `provisioning-device-client`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestJava"),
     Held("Java", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
     Held("Java", "HTTPS", f"{_SCRIPTS}_https.py::TestJava"),
+    Held("Java", "AMQP", f"{_SCRIPTS}_amqp.py::TestJava"),
     Held("C `azure-iot-sdk-c`", "MQTT", f"{_SCRIPTS}_mqtt.py::TestC::"),
     Held("C", "MQTT over WebSocket", f"{_SCRIPTS}_websocket.py"),
     Held("C", "HTTPS", f"{_SCRIPTS}_https.py::TestC::"),
+    Held("C", "AMQP", f"{_SCRIPTS}_amqp.py::TestC::"),
 )
 
 

@@ -191,4 +191,7 @@ CLIENTS = (
     _python("MQTT over WebSocket", sdk_device.WEBSOCKET),
     _node("MQTT", "mqtt"),
     _node("MQTT over WebSocket", "mqtt-ws"),
+    _node("AMQP", "amqp"),
+    _node("AMQP over WebSocket", "amqp-ws"),
+    _node("HTTPS", "http"),
 )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from typing import NoReturn
 
 import pytest
 
 
 def need(name: str) -> None:
     """Skip the test where the program is missing; with CI=true that is a failure."""
-    if shutil.which(name) is not None:
-        return
-    reason = f"the program {name} is not installed"
+    if shutil.which(name) is None:
+        missing(f"the program {name} is not installed")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for the want of something; with CI=true that is a failure."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

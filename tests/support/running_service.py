@@ -80,6 +80,7 @@ class RunningService:
     process: subprocess.Popen[bytes] | None = None
     https_port: int = 443
     mqtt_port: int = 8883
+    amqp_port: int = 5671
     _state: LocalState | None = None
     _clients: dict[Realm, ServiceClient] = field(default_factory=dict)
 
@@ -96,6 +97,7 @@ class RunningService:
                     sys.executable, "-m", "accredit", "serve", "--data-dir", str(self.data),
                     "--host", self.host, "--bind", self.host,
                     "--https-port", str(self.https_port), "--mqtt-port", str(self.mqtt_port),
+                    "--amqp-port", str(self.amqp_port),
                     *self.arguments,
                 ],
                 stdout=sink, stderr=sink, env=clean_environment() | self.environment,
@@ -107,6 +109,8 @@ class RunningService:
             time.sleep(0.01)
         document = json.loads(running.read_bytes())
         self.https_port, self.mqtt_port = document["https"], document["mqtt"]
+        # 0 where the extra is not installed.
+        self.amqp_port = document["amqp"]
         return self
 
     def __enter__(self) -> Self:

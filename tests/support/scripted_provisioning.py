@@ -12,6 +12,7 @@ from accredit.domain.registration import (
     Answer,
     Assigned,
     Assigning,
+    Challenged,
     Ended,
     Registration,
     Request,
@@ -71,6 +72,10 @@ class ScriptedProvisioning:
         self.queries: list[tuple[Request, str]] = []
         self.unreads: list[tuple[str, str, str, str]] = []
         self.throttles: Throttled | None = None
+        self.challenges: list[Challenged | Ended | Exception] = []
+        self.challenged: list[Request] = []
+        self.proven: list[Request] = []
+        self.unproven: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -87,6 +92,19 @@ class ScriptedProvisioning:
         answer = await self._next()
         assert not isinstance(answer, Assigning)
         return answer
+
+    async def challenge(self, request: Request) -> Challenged | Ended:
+        """A TPM gets the blob that stands next in `challenges`; a stranger's is refused."""
+        self.challenged.append(request)
+        answer = self.challenges.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def prove(self, request: Request) -> None:
+        self.proven.append(request)
+        if self.unproven is not None:
+            raise self.unproven
 
     def unread(
         self, refusal: AccreditError, *, registration_id: str, source: str, tracking_id: str

@@ -66,7 +66,6 @@ LINES = {
     13: Line(
         "AMQP: X.509 without SASL, a body in one Data section, the correlation id echoed, `retry-after` in both spellings",
         ("AmqpAuthStrategyX509.cs", "prov_transport_amqp_common.c", "ContractAPIAmqp.java", "amqp.js"),
-        awaits="AMQP",
     ),
     14: Line(
         "TPM over AMQP: two data challenges, 0x80 and 0xC1",

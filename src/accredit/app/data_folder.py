@@ -94,3 +94,4 @@ class Running:
     https: int
     mqtt: int
     pid: int
+    amqp: int = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from socket import socket
 
 from accredit.config import Config
@@ -16,16 +17,32 @@ Bind = Callable[[Sequence[str], int, str], list[socket]]
 """As `listener.bind`: hosts, port and the option that moves it."""
 
 
-def bound(config: Config, listening: Bind = bind) -> tuple[list[socket], list[socket]]:
-    """Listening sockets for HTTPS and MQTT; raises CannotListen."""
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Listening sockets by wire; none for a wire that is not served."""
+
+    https: list[socket] = field(default_factory=list)
+    mqtt: list[socket] = field(default_factory=list)
+    amqp: list[socket] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[socket]:
+        return iter((*self.https, *self.mqtt, *self.amqp))
+
+
+def bound(config: Config, listening: Bind = bind, *, amqp: bool = False) -> Sockets:
+    """Listening sockets for HTTPS, MQTT and, where it is served, AMQP; raises CannotListen."""
     hosts = config.bind or LOOPBACK
-    https = _https(config, hosts, listening)
+    sockets = Sockets()
     try:
-        return https, listening(hosts, config.mqtt_port, "--mqtt-port")
+        sockets.https.extend(_https(config, hosts, listening))
+        sockets.mqtt.extend(listening(hosts, config.mqtt_port, "--mqtt-port"))
+        if amqp:
+            sockets.amqp.extend(listening(hosts, config.amqp_port, "--amqp-port"))
     except BaseException:
-        for each in https:
+        for each in sockets:
             each.close()
         raise
+    return sockets
 
 
 def _https(config: Config, hosts: Sequence[str], listening: Bind) -> list[socket]:

@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from socket import socket
-
-from starlette.routing import Route
+from typing import Any
 
 from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
@@ -23,19 +21,16 @@ from accredit.app import identity_provider
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import ID_SCOPE, found
-from accredit.app.ports import bound
+from accredit.app.fronts import amqp_engine, device_fronts, listeners
+from accredit.app.ports import Sockets, bound
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
 from accredit.egress import Egress, EgressRules
-from accredit.fronts import device_api, health, hub_api, hub_registry, openapi, service_api
-from accredit.fronts.https import https_front
-from accredit.fronts.listener import Ceiling, Listener
-from accredit.fronts.mqtt import MqttConnection
-from accredit.fronts.mqtt_dps import DpsConversations
+from accredit.fronts import device_api, health, hub_api, hub_device_api, hub_registry, openapi, service_api
+from accredit.fronts.listener import Listener
 from accredit.fronts.mqtt_hub import HubConversations
-from accredit.fronts.sources import Sources
 from accredit.hub.identities import Identities
 from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
@@ -70,6 +65,8 @@ class Service:
     id_scope: str
     https_port: int
     mqtt_port: int
+    amqp_port: int
+    """0 where AMQP is not served."""
     parts: AsyncExitStack
 
     async def drain(self) -> None:
@@ -87,11 +84,12 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
     async with AsyncExitStack() as parts:
         folder.lock()
         parts.callback(folder.unlock)
-        sockets = bound(config)
-        for each in (*sockets[0], *sockets[1]):
+        engine = amqp_engine()
+        sockets = bound(config, amqp=engine is not None)
+        for each in sockets:
             parts.callback(each.close)
         try:
-            return await _serving(config, folder, sockets, rules, clock, entropy, parts)
+            return await _serving(config, folder, sockets, engine, rules, clock, entropy, parts)
         except (StoreUnavailable, OSError) as error:
             raise CannotStart(
                 f"The data folder {folder.path} can't be used now ({error}); "
@@ -105,7 +103,8 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
 async def _serving(
     config: Config,
     folder: DataFolder,
-    sockets: tuple[list[socket], list[socket]],
+    sockets: Sockets,
+    engine: Any | None,
     rules: EgressRules,
     clock: Clock,
     entropy: Entropy,
@@ -190,16 +189,26 @@ async def _serving(
         *hub_registry.routes(registry, hubs, hub_access, clock, entropy),
         *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
         *device_api.routes(provisioning, clock, entropy),
+        *hub_device_api.routes(devices, entropy),
     ]
-    mqtt = partial(MqttConnection, DpsConversations(provisioning, clock, entropy), devices)
-    listeners = _listeners(config, sockets, identity, routes, mqtt, clock, entropy)
-    for listener in listeners:
+    fronts = device_fronts(provisioning, devices, clock, entropy, engine)
+    listening = listeners(config, sockets, identity, routes, fronts, clock, entropy)
+    for listener in listening:
         await listener.start()
-    parts.push_async_callback(_drained, listeners)
+    parts.push_async_callback(_drained, listening)
     parts.callback(readiness.stop)
     housekeeping = asyncio.create_task(_housekeeping(config, store, identity, clock))
     parts.callback(housekeeping.cancel)
-    running = Running(config.hub_name, listeners[0].port, listeners[1].port, os.getpid())
+    running = _announced(config, folder, listening, id_scope, resumed)
+    return Service(config, id_scope, running.https, running.mqtt, running.amqp, parts.pop_all())
+
+
+def _announced(
+    config: Config, folder: DataFolder, listening: Sequence[Listener], id_scope: str, resumed: int
+) -> Running:
+    """Tell clients, by the folder, and the log where the service answers."""
+    ports = {listener.name: listener.port for listener in listening}
+    running = Running(config.hub_name, ports["https"], ports["mqtt"], os.getpid(), ports.get("amqp", 0))
     folder.write_running(running)
     log.info(
         "started",
@@ -207,10 +216,11 @@ async def _serving(
         host=config.hub_name,
         https=running.https,
         mqtt=running.mqtt,
+        amqp=running.amqp or None,
         dataDir=str(folder.path),
         resumedOperations=resumed,
     )
-    return Service(config, id_scope, running.https, running.mqtt, parts.pop_all())
+    return running
 
 
 def _webhooks(rules: EgressRules, clock: Clock, parts: AsyncExitStack) -> Webhooks:
@@ -224,7 +234,7 @@ def _warn_of_settings(config: Config) -> None:
     """What was set and does nothing."""
     for name in config.unknown_variables:
         log.warning("unknown-setting", variable=name)
-    for name in ("amqp_port", "public_port", "console_port"):
+    for name in ("public_port", "console_port"):
         if name in config.explicit and config.values[name]:
             log.warning(
                 "port-not-served", setting=name, reason="this version does not speak what the port is for"
@@ -272,24 +282,6 @@ def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: B
             store, clock, config.host, realm, max_lifetime_s=limit, refuse_longer=True, bearers=bearers
         )
     return Access(store, clock, config.host, realm, bearers=bearers)
-
-
-def _listeners(
-    config: Config,
-    sockets: tuple[list[socket], list[socket]],
-    identity: TLSIdentity,
-    routes: Sequence[Route],
-    mqtt: partial[MqttConnection],
-    clock: Clock,
-    entropy: Entropy,
-) -> tuple[Listener, Listener]:
-    front = https_front(routes, clock, entropy, websockets={"mqtt": mqtt})
-    sources = Sources(clock, config.source_connections, config.source_connections_per_second)
-    ceiling = Ceiling(config.max_connections, sources)
-    return (
-        Listener("https", sockets[0], identity.context, front.connection, ceiling=ceiling),
-        Listener("mqtt", sockets[1], identity.context, mqtt, ceiling=ceiling),
-    )
 
 
 async def _drained(listeners: Sequence[Listener]) -> None:

@@ -85,7 +85,7 @@ def info(data_dir: DataDir = None, *, as_json: Json = False) -> None:
         "ports": {
             "https": here.running.https,
             "mqtt": here.running.mqtt,
-            "amqp": 0,
+            "amqp": here.running.amqp,
             "public": 0,
             "console": 0,
         },

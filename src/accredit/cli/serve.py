@@ -39,8 +39,9 @@ def serve(**options: Any) -> None:
 
 
 def _tell(config: Config, service: Service) -> None:
+    amqp = f"amqp {service.amqp_port}, " if service.amqp_port else ""
     print(
-        f"accredit serves {config.hub_name}: https {service.https_port}, mqtt {service.mqtt_port}, "
+        f"accredit serves {config.hub_name}: https {service.https_port}, mqtt {service.mqtt_port}, {amqp}"
         f"id scope {service.id_scope}; `accredit info --data-dir {config.data_dir}` shows the rest",
         flush=True,
     )

@@ -103,13 +103,16 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are whole now, one at a time. Raises AmqpError at the first that is none."""
+        """The frames that are whole now, one at a time: who stops at one leaves the bytes behind it to `rest`.
+
+        Raises AmqpError at the first that is none.
+        """
         self._buffer += data
-        while True:
-            frame = self._next()
-            if frame is None:
-                return
-            yield frame
+        return iter(self._next, None)
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._buffer)
 
     def rest(self) -> bytes:
         """What has come and was not a frame's."""

@@ -83,7 +83,8 @@ class RegisterDocument:
         self.check(registration_id)
         if self.tpm is not None:
             raise Malformed(
-                "TPM attestation is not spoken over MQTT; use HTTPS or AMQP.", rule="tpm-unsupported"
+                "TPM attestation is not spoken over MQTT, and begins with the login over AMQP.",
+                rule="tpm-unsupported",
             )
 
 

@@ -237,6 +237,17 @@ _TABLE = {
     "unknown": Rule(NotFound, "There is no such thing."),
     "verification-certificate": Rule(Malformed, "The certificate does not prove possession of the CA's key."),
     "verification-code": Rule(Malformed, "There is no verification code that is still good."),
+    # AMQP.
+    "amqp-address": Rule(NotFound, "A link leads to no address of this service."),
+    "amqp-devices": Rule(Refused, "One AMQP connection speaks for too many devices."),
+    "amqp-login-mismatch": Rule(Unauthenticated, "A link is for another registration than the login was."),
+    "amqp-message": Rule(Malformed, "An AMQP message cannot be read."),
+    "amqp-no-answer-link": Rule(Refused, "A request came before the link to answer it on."),
+    "amqp-one-registration": Rule(Refused, "A second registration was named on one AMQP connection."),
+    "amqp-operation": Rule(Malformed, "An AMQP request names no operation that is known there."),
+    "amqp-property": Rule(Malformed, "A property of an AMQP message is neither text nor a number."),
+    "amqp-sasl": Rule(Unauthenticated, "The SASL dialog broke its rules, or chose a mechanism that is not offered."),
+    "amqp-user-name": Rule(Unauthenticated, "The user name of SASL PLAIN cannot be read."),
     # The hub.
     "hub-identity-member": Rule(Malformed, "A member of the identity is not of its form."),
     "hub-identity-unknown": Rule(NotFound, "There is no such identity at the hub.", 404001),
@@ -256,7 +267,8 @@ _TABLE = {
     "hub-no-credential": Rule(Unauthenticated, "The connection shows neither a client certificate nor a token."),
     "hub-no-key": Rule(Unauthenticated, "A token was shown, but the device has no symmetric key."),
     "hub-sas-superseded": Rule(Unauthenticated, "The symmetric key is closed while an issued certificate is good."),
-    "hub-user-name": Rule(Unauthenticated, "The MQTT user name cannot be read."),
+    "hub-link": Rule(Refused, "An AMQP link is for what this hub has not yet."),
+    "hub-user-name": Rule(Unauthenticated, "The user name cannot be read, or is a service client's."),
     "hub-will": Rule(Unauthenticated, "The will is not a message of the device's own."),
     "message-too-large": Rule(Malformed, "A device-to-cloud message is larger than 256 KiB."),
 }

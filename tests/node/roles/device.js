@@ -64,7 +64,9 @@ async function send(given) {
   // Else the SDK tries again for minutes what the hub has refused.
   client.setRetryPolicy(new (require('azure-iot-common').NoRetry)());
   if (given.key === undefined) {
-    await client.setOptions({ cert: given.certificate, key: given.privateKey });
+    const set = client.setOptions({ cert: given.certificate, key: given.privateKey });
+    // The HTTP transport has set them by now, and never says so.
+    if (given.transport !== 'http') await set;
   }
   try {
     await client.open();

@@ -25,7 +25,13 @@ def configured(tmp_path: Path) -> Configured:
     """Settings for a service in a folder of this test's: on free ports of 127.0.0.1, unless told otherwise."""
 
     def config(**flags: Any) -> Config:
-        usual = {"data_dir": tmp_path / "data", "bind": ["127.0.0.1"], "https_port": 0, "mqtt_port": 0}
+        usual = {
+            "data_dir": tmp_path / "data",
+            "bind": ["127.0.0.1"],
+            "https_port": 0,
+            "mqtt_port": 0,
+            "amqp_port": 0,
+        }
         return load({**usual, **flags}, {})
 
     return config

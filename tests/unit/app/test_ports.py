@@ -49,12 +49,19 @@ def system():
 
 def test_the_default_ports_on_loopback(system):
     machine = system()
-    https, mqtt = bound(load({}, {}), machine.bind)
+    sockets = bound(load({}, {}), machine.bind)
     assert machine.asked == [
         (("127.0.0.1", "::1"), 443, "--https-port"),
         (("127.0.0.1", "::1"), 8883, "--mqtt-port"),
     ]
-    assert (https, mqtt) == ([machine.made[0]], [machine.made[1]])
+    assert (sockets.https, sockets.mqtt, sockets.amqp) == ([machine.made[0]], [machine.made[1]], [])
+
+
+def test_amqp_where_it_is_served(system):
+    machine = system()
+    sockets = bound(load({}, {}), machine.bind, amqp=True)
+    assert machine.asked[2] == (("127.0.0.1", "::1"), 5671, "--amqp-port")
+    assert list(sockets) == machine.made
 
 
 def test_an_implicit_443_without_the_privilege_falls_back_and_says_so(system, log_lines):
@@ -93,23 +100,24 @@ def test_the_fallback_may_be_taken_too(system):
 
 
 @pytest.mark.parametrize("error", [PortBusy, PortForbidden])
-def test_all_or_none(system, error):
-    machine = system(_8883=error)
+@pytest.mark.parametrize(("port", "made"), [("_8883", 1), ("_5671", 2)])
+def test_all_or_none(system, error, port, made):
+    machine = system(**{port: error})
     with pytest.raises(error):
-        bound(load({}, {}), machine.bind)
+        bound(load({}, {}), machine.bind, amqp=True)
     assert machine.open() == []
-    assert len(machine.made) == 1
+    assert len(machine.made) == made
 
 
 def test_on_this_machine(configured):
-    https, mqtt = bound(configured())
+    sockets = bound(configured())
     try:
-        ports = [each.getsockname()[1] for each in (*https, *mqtt)]
+        ports = [each.getsockname()[1] for each in sockets]
         assert len(set(ports)) == 2
         with pytest.raises(PortBusy, match=r"--mqtt-port"):
             bound(configured(mqtt_port=ports[1]))
         with pytest.raises(PortBusy):
             bind(("127.0.0.1",), ports[0], "--https-port")
     finally:
-        for each in (*https, *mqtt):
+        for each in sockets:
             each.close()
