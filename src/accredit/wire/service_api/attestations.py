@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -54,7 +54,7 @@ class CertificatesSent:
 
     kind: type[LeafCertificates | SigningCertificates]
     primary: bytes | Kept
-    secondary: bytes | Kept | None
+    secondary: bytes | Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +158,22 @@ def _x509(document: _X509 | None, kind: EnrollmentKind) -> CertificatesSent | Re
         return _references(references)
     individual = kind is EnrollmentKind.INDIVIDUAL
     wanted, member = (leaf, "clientCertificates") if individual else (signing, "signingCertificates")
-    if wanted is None or wanted.primary is None:
+    # Azure: either may be missing, as when a tool removes the primary one; alone it is the primary here.
+    named = [each for each in (wanted.primary, wanted.secondary) if _is_given(each)] if wanted else []
+    if not named:
         noun = "an individual enrollment" if individual else "an enrollment group"
         raise Malformed(
             f"{noun} by X.509 needs x509.{member}.primary, or caReferences.", rule="attestation-missing"
         )
-    primary = _certificate(wanted.primary, f"x509.{member}.primary", signing=not individual)
-    secondary = None
-    if wanted.secondary is not None and (wanted.secondary.certificate or wanted.secondary.info):
-        secondary = _certificate(wanted.secondary, f"x509.{member}.secondary", signing=not individual)
-    return CertificatesSent(LeafCertificates if individual else SigningCertificates, primary, secondary)
+    read = [
+        _certificate(each, f"x509.{member}.{which}", signing=not individual)
+        for each, which in zip(named, ("primary", "secondary"), strict=False)
+    ]
+    return CertificatesSent(LeafCertificates if individual else SigningCertificates, read[0], *read[1:])
+
+
+def _is_given(document: _Certificate | None) -> TypeGuard[_Certificate]:
+    return document is not None and bool(document.certificate or document.info)
 
 
 def _references(document: _References) -> ReferencesSent:

@@ -7,7 +7,7 @@ all of them (api-version, errors, tokens), is written here. Nothing is routed he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,9 +131,19 @@ _API_VERSION = {
 }
 
 
+_SOMETHING: Schema = {"type": "string", "minLength": 1}
+_ID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{0,127}[A-Za-z0-9-]$"}
+_IN_PATH: Mapping[str, Schema] = {
+    "id": _ID,
+    "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9]$"},
+    "serial": {"type": "string", "pattern": "^([0-9A-Fa-f]{1,40}|[0-9A-Fa-f]{64})$"},
+}
+"""What the parts of addresses look like; names stand for what every kind of named thing takes."""
+
+
 def _in_path(path: str) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {"name": name, "in": "path", "required": True, "schema": _IN_PATH.get(name, _SOMETHING)}
         for name in re.findall(r"\{(\w+)\}", path)
     ]
 

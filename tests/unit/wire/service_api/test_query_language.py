@@ -155,7 +155,9 @@ def test_quotes_are_doubled_inside_quotes() -> None:
         ("SELECT * FROM things; DROP TABLE things", "query-malformed", "DROP"),
         ("SELECT * FROM things WHERE size = 1e5", "query-malformed", "1e5"),
         ("DROP TABLE things", "query-malformed", "SELECT"),
-        ("SELECT *, * FROM things", "query-malformed", "SELECT"),
+        ("SELECT *, * FROM things", "query-malformed", ","),
+        ("SELECT * things", "query-malformed", "things"),
+        ("SELECT * WHERE colour = 'red'", "query-field", "colour"),
         ("", "query-malformed", "SELECT"),
         ("SELECT * FROM things WHERE name = 'a' § 1", "query-malformed", "§"),
     ],
@@ -178,7 +180,8 @@ def test_it_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["SELECT * FROM things", "select*from THINGS;", "  SELECT\n*\tFROM things  "]
+    "query",
+    ["SELECT * FROM things", "select*from THINGS;", "  SELECT\n*\tFROM things  ", "SELECT *", "select *;"],
 )
 def test_everything(query: str) -> None:
     assert parse(query, "things", FIELDS.get) is None
