@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "accredit"
 
 MADE_IN: dict[str, dict[str, str]] = {
     "Attested": {"provisioning/attest.py": "the proof was judged"},
+    "Admitted": {"provisioning/allocate.py": "this device may register, now or by a committed intent"},
     "Allocated": {"provisioning/allocate.py": "device and hub were chosen, now or by a committed intent"},
     "Issued": {"provisioning/issue.py": "the credential is settled"},
     "Recorded": {"provisioning/record.py": "the credential goes on record"},

@@ -85,12 +85,14 @@ async def device_data(allocated: Allocated, hubs: Hubs, moved: DeviceData | None
 
     Azure: an initial twin that comes with the hub goes before the one that would move. The capability moves anyway.
     """
+    if allocated.fate is DataFate.STAYS:
+        return None
     enrollment = allocated.attested.enrollment
     twin = allocated.initial_twin or enrollment.initial_twin
     initial = reprovisioning.initial(twin, iot_edge=enrollment.iot_edge)
     if allocated.fate is DataFate.INITIAL:
         return initial
-    if allocated.fate is DataFate.STAYS or allocated.leaves is None:
+    if allocated.leaves is None:
         return None
     if moved is None:
         old = await hubs.get(allocated.leaves.hub or "")

@@ -56,6 +56,8 @@ def at_once(allocated: Allocated, settled: Credential | Wanted, linked: Sequence
     """Whether nobody outside is to be asked, so that one unit of work does it all."""
     if asks_first(allocated) or (isinstance(settled, Wanted) and not settled.authority.in_process):
         return False
+    if len(linked) == 1:  # the first hub of our own
+        return True
     left = None if allocated.leaves is None else allocated.leaves.hub
     return all(hub.kind is HubKind.EMBEDDED for hub in linked if hub.name in (allocated.hub, left))
 
