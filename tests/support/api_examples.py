@@ -129,6 +129,10 @@ EXAMPLES: dict[tuple[str, str], Example] = {
             ("POST", "/{name}/rotate", f"/{name}/rotate", 200, {"key": "secondary"}),
         )
     },
+    ("GET", "/linkedHubs"): Example("/linkedHubs", 200),
+    ("GET", "/linkedHubs/{name}"): Example("/linkedHubs/hub-b.example", 200),
+    ("PUT", "/linkedHubs/{name}"): Example("/linkedHubs/hub-c.example", 200, {"allocationWeight": 2}),
+    ("DELETE", "/linkedHubs/{name}"): Example("/linkedHubs/hub-b.example", 204),
     ("GET", "/messages/events"): Example("/messages/events", 200),
 }
 

@@ -171,12 +171,14 @@ class HubDevice(MqttDevice):
         token: str | None = None,
         certificate: tuple[Path, Path] | None = None,
         over: Open = channels.mqtt,
+        hub: str | None = None,
     ) -> None:
+        """`hub` names another embedded hub than the service's first."""
         super().__init__(service, certificate, over=over)
         self.device_id = device_id
-        name = topics.HubUserName(service.host, device_id, parameters={"api-version": "2021-04-12"})
+        name = topics.HubUserName(hub or service.host, device_id, parameters={"api-version": "2021-04-12"})
         if key is not None:
-            token = sas_token(f"{service.host}/devices/{device_id}", key)
+            token = sas_token(f"{hub or service.host}/devices/{device_id}", key)
         password = None if token is None else token.encode()
         self.code = self.connects(
             mqtt.Connect(

@@ -10,6 +10,7 @@ from accredit.administration.authorities import Authorities, Maker, Probe, unask
 from accredit.administration.ca_certificates import CaCertificates
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.issuance_log import IssuanceLog
+from accredit.administration.linked_hubs import UNASKED, HubSurroundings, LinkedHubs
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
@@ -30,6 +31,7 @@ class Administration:
     ca_certificates: CaCertificates
     traces: DecisionTraces
     allowed: AllowedRegistrations
+    linked_hubs: LinkedHubs
 
 
 def administration(
@@ -40,10 +42,12 @@ def administration(
     makers: Mapping[str, Maker],
     probe: Probe = unasked,
     traces: KeepsTraces | None = None,
+    hub_surroundings: HubSurroundings = UNASKED,
 ) -> Administration:
     """Everything over one store. `makers` found our own authorities, by type.
 
-    `probe` asks a CA before its record is stored. `traces` knows of more decision traces than the stored ones.
+    `probe` asks a CA before its record is stored, `hub_surroundings` a hub. `traces` knows of more decision traces than
+    the stored ones.
     """
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
@@ -56,4 +60,5 @@ def administration(
         ca_certificates=CaCertificates(store, clock, entropy),
         traces=DecisionTraces(traces if traces is not None else StoredTraces(store)),
         allowed=AllowedRegistrations(store),
+        linked_hubs=LinkedHubs(store, hubs, clock, entropy, hub_surroundings),
     )

@@ -17,11 +17,13 @@ from typing import Any
 
 from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
+from accredit.administration.linked_hubs import HubSurroundings
 from accredit.app import identity_provider
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import ID_SCOPE, found
 from accredit.app.fronts import amqp_engine, device_fronts, listeners
+from accredit.app.hubs import HubsElsewhere, LeadsHere
 from accredit.app.ports import Sockets, bound
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
@@ -119,7 +121,10 @@ async def _serving(
     parts.push_async_callback(sequencer.stop)
     sequencer.start()
     id_scope = await found(store, clock, entropy)
-    identity = TLSIdentity(config, folder, store, clock)
+    elsewhere = _hubs_elsewhere(rules, clock, entropy, parts)
+    sessions = Sessions()
+    hubs = ConfiguredHubs(store, config.host, elsewhere.make, sessions.released)
+    identity = TLSIdentity(config, folder, store, clock, hubs)
     await identity.renew()
     telemetry = SqliteTelemetry(
         folder.telemetry, clock, max_age_s=config.telemetry_max_age_s, max_bytes=config.telemetry_max_bytes
@@ -127,8 +132,6 @@ async def _serving(
     parts.push_async_callback(telemetry.close)
     authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
     parts.push_async_callback(authorities.close)
-    sessions = Sessions()
-    hubs = ConfiguredHubs(store, config.host, cut=sessions.released)
     means = Means(
         store=store,
         authorities=authorities,
@@ -168,13 +171,13 @@ async def _serving(
         {"BuiltIn": partial(found_built_in, entropy, clock)},
         authorities.probe,
         refusals.traces,
+        HubSurroundings(elsewhere.probe, LeadsHere(config, identity.covers).objection, identity.renew),
     )
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:
         bearers, pool = provider
         parts.push_async_callback(pool.close)
     hub_access = _access(config, store, clock, Realm.HUB, bearers)
-    registry = Registry(store, sessions, clock, entropy)
     readiness = _Readiness(store)
     routes = [
         *health.routes(readiness.reason),
@@ -186,7 +189,7 @@ async def _serving(
             refusals.limits,
         ),
         *hub_api.routes(telemetry, hubs, hub_access, clock, entropy),
-        *hub_registry.routes(registry, hubs, hub_access, clock, entropy),
+        *hub_registry.routes(Registry(store, sessions, clock, entropy), hubs, hub_access, clock, entropy),
         *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
         *device_api.routes(provisioning, clock, entropy),
         *hub_device_api.routes(devices, entropy),
@@ -239,6 +242,14 @@ def _warn_of_settings(config: Config) -> None:
             log.warning(
                 "port-not-served", setting=name, reason="this version does not speak what the port is for"
             )
+
+
+def _hubs_elsewhere(
+    rules: EgressRules, clock: Clock, entropy: Entropy, parts: AsyncExitStack
+) -> HubsElsewhere:
+    made = HubsElsewhere(rules, clock, entropy)
+    parts.push_async_callback(made.close)
+    return made
 
 
 def _egress_rules(config: Config) -> EgressRules:

@@ -8,22 +8,34 @@ from OpenSSL import SSL
 
 from accredit.app.data_folder import CannotStart, DataFolder
 from accredit.app.first_start import server_identity
-from accredit.ca.server_identity import ServerIdentity
+from accredit.ca.server_identity import ServerIdentity, uncovered
 from accredit.config import Config
+from accredit.domain.linked_hub import HubKind
 from accredit.fronts.listener import LOOPBACK
 from accredit.fronts.tls_context import server_context
-from accredit.interfaces import Clock, Store
+from accredit.interfaces import Clock, Hubs, Store
 from accredit.observe import log
 
 
 class TLSIdentity:
-    """`context` is asked at each handshake; `renew` may replace what it gives while the service runs."""
+    """`context` is asked at each handshake; `renew` may replace what it gives while the service runs.
 
-    def __init__(self, config: Config, folder: DataFolder, store: Store, clock: Clock) -> None:
+    A certificate of our own names the embedded hubs too.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: DataFolder,
+        store: Store,
+        clock: Clock,
+        hubs: Hubs,
+    ) -> None:
         self._config = config
         self._folder = folder
         self._store = store
         self._clock = clock
+        self._hubs = hubs
         self._context: SSL.Context | None = None
 
     def context(self) -> SSL.Context:
@@ -35,7 +47,9 @@ class TLSIdentity:
         if "tls_certificate_file" in self._config.explicit:
             identity = self._from_files()
         else:
-            names = _nameable((*self._config.host, *(self._config.bind or LOOPBACK)))
+            linked = await self._hubs.linked()
+            hubs = [hub.name for hub in linked if hub.kind is HubKind.EMBEDDED]
+            names = _nameable((*self._config.host, *hubs, *(self._config.bind or LOOPBACK)))
             try:
                 identity, root, reason = await server_identity(self._store, names, self._clock)
             except ValueError as error:
@@ -48,6 +62,12 @@ class TLSIdentity:
                 return
             self._folder.write_trust_root(root.pem())
         self._context = server_context(identity.chain, identity.key)
+
+    def covers(self, name: str) -> bool:
+        """Whether the certificate is good for a name. One of our own will be, once that is a hub's."""
+        if "tls_certificate_file" not in self._config.explicit:
+            return True
+        return uncovered(self._from_files().certificate, [name]) is None
 
     def _from_files(self) -> ServerIdentity:
         chain, key = self._config.tls_certificate_file, self._config.tls_key_file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accredit.cli import render
-from accredit.cli.connection import resource
+from accredit.cli.connection import resource, text_of
 from accredit.cli.local import DataDir, Json, Remote, Trust, client
 from accredit.cli.problem import Problem
 
@@ -50,13 +49,13 @@ def add(
     """Add a certificate authority."""
     body: dict[str, Any] = {"certificateAuthorityType": kind}
     body |= {member: _value(text) for member, text in _pairs("--set", members)}
-    body |= {member: _text(Path(path)).strip() for member, path in _pairs("--file", member_files)}
+    body |= {member: text_of(Path(path)).strip() for member, path in _pairs("--file", member_files)}
     if profile_name is not None:
         body["profileName"] = profile_name
     if api_key_file is not None:
-        body["apiKey"] = _text(api_key_file).strip()
+        body["apiKey"] = text_of(api_key_file).strip()
     if trust_anchors is not None:
-        body["trustAnchors"] = _text(trust_anchors)
+        body["trustAnchors"] = text_of(trust_anchors)
     if max_validity_days is not None:
         body["maxValidityDays"] = max_validity_days
     headers = {"if-match": "*"} if replace else None
@@ -77,13 +76,6 @@ def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:
 def _value(text: str) -> str | int:
     """A whole number is sent as one."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
-
-
-def _text(path: Path) -> str:
-    try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{path} can't be read: {error}.") from None
 
 
 @app.command("list")

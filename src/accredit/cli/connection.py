@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import os
 import ssl
+import sys
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -135,6 +136,14 @@ def _reason(answer: httpx.Response) -> str:
         return f"{document['message']} (error {document['errorCode']}, tracking id {document['trackingId']})"
     except (ValueError, KeyError, TypeError):
         return f"The service answered {answer.status_code} without saying why."
+
+
+def text_of(path: Path) -> str:
+    """What a file holds that an option names; `-` is standard input. Raises Problem."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path} can't be read: {error}.") from None
 
 
 def resource(collection: str, *names: str) -> str:

@@ -60,6 +60,10 @@ class Call(StrEnum):
     WRITE_POLICY = "policy.write"
     DELETE_POLICY = "policy.delete"
     ROTATE_POLICY = "policy.rotate"
+    READ_LINKED_HUB = "linked-hub.read"
+    WRITE_LINKED_HUB = "linked-hub.write"
+    DELETE_LINKED_HUB = "linked-hub.delete"
+    LIST_LINKED_HUBS = "linked-hub.list"
     READ_TELEMETRY = "telemetry.read"
     READ_DEVICE = "device.read"
     WRITE_DEVICE = "device.write"
@@ -107,6 +111,10 @@ NEEDED: Mapping[Call, Right] = {
     Call.WRITE_POLICY: Right.SERVICE_CONFIG,
     Call.DELETE_POLICY: Right.SERVICE_CONFIG,
     Call.ROTATE_POLICY: Right.SERVICE_CONFIG,
+    Call.READ_LINKED_HUB: Right.ENROLLMENT_READ,
+    Call.WRITE_LINKED_HUB: Right.SERVICE_CONFIG,
+    Call.DELETE_LINKED_HUB: Right.SERVICE_CONFIG,
+    Call.LIST_LINKED_HUBS: Right.ENROLLMENT_READ,
     Call.READ_TELEMETRY: Right.SERVICE_CONNECT,
     Call.READ_DEVICE: Right.REGISTRY_READ,
     Call.WRITE_DEVICE: Right.REGISTRY_WRITE,

@@ -30,6 +30,8 @@ _NOT_THE_DEVICES = frozenset(
         "changed-meanwhile",
         "device-not-allowed",
         "group-full",
+        "hub-answer",
+        "hub-egress-refused",
         "hub-refused",
         "no-hub",
     }

@@ -9,11 +9,15 @@ from accredit.app.data_folder import CannotStart, DataFolder
 from accredit.app.first_start import found
 from accredit.app.tls_identity import TLSIdentity
 from accredit.ca.server_identity import SERVER_LIFE_S, make_root, make_server
+from accredit.domain.changes import SaveLinkedHub
+from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.secret import Secret
+from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.linked import embedded
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def identity(configured, store, clock):
         config = configured(**flags)
         folder = DataFolder(config.data_dir)
         folder.make()
-        return TLSIdentity(config, folder, store, clock), folder
+        return TLSIdentity(config, folder, store, clock, ConfiguredHubs(store, config.host)), folder
 
     return of
 
@@ -66,6 +70,18 @@ async def test_host_names_and_addresses_are_in_it(identity, store):
     assert await names_shown(store) == {"factory.example", "localhost", "127.0.0.1"}
     assert made.context() is not None
     assert b"BEGIN CERTIFICATE" in folder.trust_root.read_bytes()
+
+
+async def test_embedded_hubs_are_in_it(identity, store):
+    made, _ = identity(host=["factory.example"], bind=["127.0.0.1"])
+    await made.renew()
+    context = made.context()
+    elsewhere = LinkedHub("hub.azure.example", HubKind.AZURE, "e", 1, 1, connection_string=Secret(b"x"))
+    await store.commit([SaveLinkedHub(embedded("line-2.example"), None), SaveLinkedHub(elsewhere, None)])
+    await made.renew()
+    assert await names_shown(store) == {"factory.example", "line-2.example", "127.0.0.1"}
+    assert made.context() is not context
+    assert made.covers("line-3.example"), "one of our own can be made for any name"
 
 
 async def test_the_root_stays_when_the_names_change(identity, store):
@@ -101,6 +117,12 @@ async def test_from_files(identity, files):
     await made.renew()
     assert made.context() is not None
     assert folder.trust_root.read_bytes() == files["tls_certificate_file"].read_bytes()
+
+
+async def test_files_cover_what_they_name(identity, files):
+    made, _ = identity(**files)
+    assert made.covers("Factory.example")
+    assert not made.covers("line-2.example")
 
 
 async def test_files_are_read_again(identity, files):

@@ -10,7 +10,7 @@ from support.device_key import DeviceKey
 Run = Callable[..., Ran]
 
 TELEMETRY = {
-    "deviceId", "body", "properties", "systemProperties", "enqueuedTimeUtc", "sequenceNumber", "authMethod",
+    "deviceId", "body", "properties", "systemProperties", "enqueuedTimeUtc", "sequenceNumber", "authMethod", "hub",
 }  # fmt: skip
 
 

@@ -160,6 +160,8 @@ def test_the_rights_table_is_the_contracts() -> None:
         Right.SERVICE_CONFIG: {
             Call.WRITE_AUTHORITY,
             Call.DELETE_AUTHORITY,
+            Call.WRITE_LINKED_HUB,
+            Call.DELETE_LINKED_HUB,
             Call.WRITE_TRUST_BUNDLE,
             Call.DELETE_TRUST_BUNDLE,
             Call.WRITE_CA_CERTIFICATE,
@@ -172,6 +174,8 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.ROTATE_POLICY,
         },
         Right.ENROLLMENT_READ: {
+            Call.READ_LINKED_HUB,
+            Call.LIST_LINKED_HUBS,
             Call.READ_ENROLLMENT,
             Call.QUERY_ENROLLMENTS,
             Call.READ_AUTHORITY,
@@ -204,6 +208,8 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.RESUME_REGISTRATION,
         },
         Right.SERVICE_CONNECT: {Call.READ_TELEMETRY, Call.READ_TWIN, Call.WRITE_TWIN},
+        Right.REGISTRY_READ: {Call.READ_DEVICE, Call.LIST_DEVICES, Call.READ_STATISTICS},
+        Right.REGISTRY_WRITE: {Call.WRITE_DEVICE, Call.DELETE_DEVICE},
         Right.REGISTRY_READ: {Call.READ_DEVICE, Call.LIST_DEVICES, Call.READ_STATISTICS},
         Right.REGISTRY_WRITE: {Call.WRITE_DEVICE, Call.DELETE_DEVICE},
     }

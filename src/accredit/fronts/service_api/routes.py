@@ -18,6 +18,7 @@ from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
 from accredit.fronts.service_api.gate import Counts, Gate
 from accredit.fronts.service_api.issuance_log import LogCalls
+from accredit.fronts.service_api.linked_hubs import LinkedHubCalls
 from accredit.fronts.service_api.listings import ListingCalls
 from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.refusals import RefusalCalls, refusal_endpoints
@@ -27,6 +28,7 @@ from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
 from accredit.wire.service_api.ca_certificates import CaCertificateDocument, VerificationDocument
 from accredit.wire.service_api.enrollments import EnrollmentDocument
+from accredit.wire.service_api.linked_hubs import LinkedHubDocument
 from accredit.wire.service_api.openapi import IF_MATCH, Described, Parameter
 from accredit.wire.service_api.policies import PolicyDocument, RotationDocument
 from accredit.wire.service_api.queries import QueryDocument
@@ -42,6 +44,7 @@ from accredit.wire.service_api.schemas import (
     EnrollmentGroupShown,
     IndividualEnrollmentShown,
     LeafShown,
+    LinkedHubShown,
     PolicyShown,
     RegistrationShown,
     TrustBundleShown,
@@ -79,6 +82,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_listings(ListingCalls(administration.listings, clock)),
         *_issuance_log(LogCalls(administration.issuance_log)),
         *refusal_endpoints(RefusalCalls(administration.traces, administration.allowed)),
+        *_linked_hubs(LinkedHubCalls(administration.linked_hubs)),
         *_policies("/policies", PolicyCalls(administration.policies, Realm.PROVISIONING)),
         *_policies("/hubPolicies", PolicyCalls(administration.policies, Realm.HUB)),
     )
@@ -286,6 +290,28 @@ def _issuance_log(calls: LogCalls) -> tuple[Endpoint, ...]:
                 "List the leaves in the order of the tree, with the certificates that they cover.",
                 answers=ExportedShown, rows=True, parameters=(start, limit),
             ),
+        ),
+    )  # fmt: skip
+
+
+def _linked_hubs(calls: LinkedHubCalls) -> tuple[Endpoint, ...]:
+    collection, one = "/linkedHubs", "/linkedHubs/{name}"
+    return (
+        Endpoint(
+            "GET", collection, Call.LIST_LINKED_HUBS, calls.listing,
+            Described("List the linked hubs.", answers=LinkedHubShown, rows=True),
+        ),
+        Endpoint(
+            "GET", one, Call.READ_LINKED_HUB, calls.read,
+            Described("Show one, without its connection string.", answers=LinkedHubShown),
+        ),
+        Endpoint(
+            "PUT", one, Call.WRITE_LINKED_HUB, calls.put,
+            Described("Link a hub, or change how one is linked.", answers=LinkedHubShown, takes=LinkedHubDocument),
+        ),
+        Endpoint(
+            "DELETE", one, Call.DELETE_LINKED_HUB, calls.delete,
+            Described("Unlink one that nobody needs."),
         ),
     )  # fmt: skip
 

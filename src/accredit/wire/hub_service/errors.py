@@ -64,6 +64,7 @@ _BY_RULE = {
 }
 
 _NAME = re.compile(r"ErrorCode:([A-Za-z]{1,64})")
+_LIKE_A_KEY = re.compile(r"((?=[A-Za-z+/%]*[0-9])[A-Za-z0-9+/%]{20,}|[A-Za-z0-9+/%]{40,})={0,2}")
 _MAX_SHOWN_CHARS = 300
 
 
@@ -88,5 +89,6 @@ def name_in(answer: bytes) -> str:
 
 
 def said_in(answer: bytes) -> str:
-    """What a hub's error body says, as one short line for a log."""
-    return " ".join(answer[:4096].decode("utf-8", "replace").split())[:_MAX_SHOWN_CHARS]
+    """What a hub's error body says, as one short line for a log; what may be a key that it repeats is left out."""
+    said = _LIKE_A_KEY.sub("[...]", answer[:4096].decode("utf-8", "replace"))
+    return " ".join(said.split())[:_MAX_SHOWN_CHARS]

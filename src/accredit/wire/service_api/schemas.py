@@ -223,6 +223,21 @@ class PolicyShown(msgspec.Struct, rename="camel"):
     secondary_key: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class LinkedHubShown(msgspec.Struct, rename="camel"):
+    """`kind` is embedded or azure."""
+
+    name: str
+    host_name: str
+    kind: str
+    allocation_weight: int
+    apply_allocation_policy: bool
+    etag: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+    location: str | msgspec.UnsetType = msgspec.UNSET
+    trust_anchors: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class TelemetryShown(msgspec.Struct, rename="camel"):
     """One message that a device sent."""
 
