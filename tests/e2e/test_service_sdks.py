@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from accredit.domain.access import Realm
+from accredit.wire.tpm import text_of
 from support.device_key import derived_key
 from support.enrolling import symmetric_group
 from support.node_client import NodeClient, NodeError
 from support.oidc_issuer import OIDCIssuer
 from support.raw_device import DpsDevice
 from support.running_service import RunningService, needs_port_443
+from support.tpm_device import TpmDevice
 
 _numbers = count(1)
 
@@ -115,6 +117,22 @@ class TestPythonServiceClient:
         client.delete(replaced)
         with pytest.raises(ProvisioningServiceError, match="404"):
             client.get_individual_enrollment(prefix)
+
+    def test_a_tpm(self, trusted: str, prefix: str) -> None:
+        client = self._client(trusted)
+        from provisioningserviceclient.models import AttestationMechanism, IndividualEnrollment
+
+        keys = (text_of(TpmDevice().endorsement), text_of(TpmDevice().storage_root))
+        model = IndividualEnrollment.create(
+            registration_id=prefix, attestation=AttestationMechanism.create_with_tpm(*keys)
+        )
+        client.create_or_update(model)
+        read = client.get_individual_enrollment(prefix)
+        assert (read.attestation.tpm.endorsement_key, read.attestation.tpm.storage_root_key) == keys
+        read.provisioning_status = "disabled"
+        assert client.create_or_update(read).attestation.tpm.endorsement_key == keys[0]
+        mechanism = client.get_individual_enrollment_attestation_mechanism(prefix)
+        assert (mechanism.type, mechanism.tpm.endorsement_key) == ("tpm", keys[0])
 
     def test_a_groups_life(self, trusted: str, prefix: str) -> None:
         client = self._client(trusted)

@@ -72,7 +72,9 @@ class Provisioning:
             operation_id = names.operation_id(self._means.entropy)
             if isinstance(request.evidence, TpmEndorsement):
                 # Nothing is stored by which a poll could prove itself, so it is told at once.
-                return answer.disabled(operation_id, request.registration_id, None, self._means.now())
+                return answer.disabled(
+                    operation_id, request.registration_id, trail.previous, self._means.now()
+                )
             return Assigning(operation_id, request.registration_id, answer.POLL_AFTER_S)
         except AccreditError as refusal:
             told = await self._refusals.refused(request, Asked.REGISTER, refusal, trail)

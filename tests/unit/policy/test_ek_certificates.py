@@ -51,6 +51,15 @@ class TestWhatItIs:
         assert refused.value.rule == "ek-certificate-kind"
         assert "endorsementKey" in refused.value.message
 
+    def test_a_key_that_says_what_it_is_for(self):
+        """Early vendors wrote RSAES-OAEP into the key itself (1.2.840.113549.1.1.7), which nobody reads."""
+        rsa_encryption, rsaes_oaep = (bytes.fromhex(f"2a864886f70d0101{last}") for last in ("01", "07"))
+        odd = der(certified_key(LINE, DEVICE.endorsement)).replace(rsa_encryption, rsaes_oaep)
+        with pytest.raises(Malformed) as refused:
+            modulus_of(odd, "x")
+        assert refused.value.rule == "ek-certificate-kind"
+        assert refused.value.evidence
+
     def test_a_client_certificate(self):
         with pytest.raises(Malformed):
             modulus_of(LINE.issue("dev-1").der, "x")

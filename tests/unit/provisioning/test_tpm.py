@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from accredit.domain.device import BindingState
-from accredit.domain.enrollment import TpmKeys
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef, TpmKeys
 from accredit.domain.errors import Malformed, NotFound, Unauthenticated
 from accredit.domain.evidence import TpmEndorsement
 from accredit.domain.ids import DeviceId, RegistrationId
@@ -322,6 +322,35 @@ class TestHubKey:
         device.tpm.cleared = 1
         answer = await device.register()
         assert device.tpm.take(answer.tpm_activation).reveal() == await hub_key(world)
+
+
+class TestElsewhere:
+    """The hub of a TPM device may be another service's."""
+
+    async def test_the_tpm_gets_what_the_hub_was_told(self, world, device):
+        far = await world.link("far.example")
+        enrollment = await world.disk.enrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1"))
+        await world.change(enrollment, hubs=("far.example",))
+        told = set()
+        for _ in range(2):
+            answer = await device.register()
+            assert answer.registration.hub == "far.example"
+            key = far.devices["dev-1"].keys.primary
+            assert device.tpm.take(answer.tpm_activation) == key
+            told.add(key)
+        assert len(told) == 2
+
+    async def test_one_that_takes_long_is_polled_for(self, world):
+        await world.restart(patience_s=0)
+        far = await world.link("far.example")
+        device = Device(world)
+        await world.individual(attestation=TpmKeys(device.tpm.endorsement), hubs=("far.example",))
+        token = await device.proves()
+        answer = await device.register(token)
+        assert isinstance(answer, Assigning)
+        await world.orders.settled(answer.operation_id, PATIENT_S)
+        done = await device.poll(token, answer.operation_id)
+        assert device.tpm.take(done.tpm_activation) == far.devices["dev-1"].keys.primary
 
 
 class TestWithACertificate:

@@ -166,6 +166,13 @@ class TestIdentityKeys:
         assert "6b6b" not in repr(tpm.identity_key(KEY, bytes(32)))
         assert "kkkk" not in repr(tpm.identity_key(KEY, bytes(32)))
 
+    @pytest.mark.parametrize("what", [b"a" * 31, b"a" * 33, b""])
+    def test_a_sensitive_area_of_other_sizes(self, what):
+        for seed, key in ((what, KEY.reveal()), (b"s" * 32, what)):
+            area = b"\x00\x08" + tpm.sized(b"") + tpm.sized(seed) + tpm.sized(key)
+            with pytest.raises(Malformed):
+                tpm.read_sensitive(area)
+
     @given(st.binary(max_size=100))
     def test_any_sensitive_area_is_one_or_malformed(self, data):
         with pytest.raises(Malformed):
