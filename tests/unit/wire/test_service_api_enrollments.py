@@ -132,6 +132,15 @@ def test_nulls_count_as_absent() -> None:
     assert individual(**nulls) == individual()
 
 
+def test_a_secondary_certificate_is_shown_beside_the_primary() -> None:
+    shown = attestation_document(LeafCertificates(LEAF.der, ROOT.der), keys_shown=False)
+    pair = shown["x509"]["clientCertificates"]
+    assert {place: one["info"]["subjectName"] for place, one in pair.items()} == {
+        "primary": "CN=Dev-1",
+        "secondary": "CN=root",
+    }
+
+
 class TestCaReferences:
     """`x509.caReferences`, of both kinds: names of uploaded CA certificates."""
 
