@@ -38,13 +38,13 @@ _SHOWN_CLOSED = 3
 
 @dataclass(slots=True)
 class Trail:
-    """What is known of one call so far; `tried` are the enrollments whose proof was looked for, `groups` all that there are to try.
+    """What is known of one call so far; `tried` are the enrollments that the proof was compared with, None before that, `groups` all that there are to try.
 
     `waited`: its source has had its turn. `counted`: the call was charged to its device and group.
     """
 
     previous: Registration | None = None
-    tried: Sequence[Enrollment] = ()
+    tried: Sequence[Enrollment] | None = None
     groups: Sequence[Enrollment] = ()
     attested: Attested | None = None
     allocated: Allocated | None = None
@@ -55,7 +55,7 @@ class Trail:
     @property
     def trials(self) -> int:
         """What a failed proof has cost: one for the call, one for each key or certificate that was tried."""
-        return max(1, len(self.tried))
+        return max(1, len(self.tried or ()))
 
 
 def explained(
@@ -117,6 +117,9 @@ def _steps(request: Request, refusal: AccreditError, trail: Trail) -> Iterator[S
 
 
 def _looked_at(trail: Trail) -> Iterator[Step]:
+    if trail.tried is None:
+        yield Step("enrollments", "not compared: what was shown is no proof for anybody")
+        return
     for enrollment in trail.tried[:_SHOWN_ENROLLMENTS]:
         yield Step(_named(enrollment), f"attests by {_mechanism(enrollment)}; the device did not prove it")
     if len(trail.tried) > _SHOWN_ENROLLMENTS:

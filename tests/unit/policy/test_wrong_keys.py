@@ -111,6 +111,11 @@ class TestOthers:
         assert "none of 1 enrollment with" in refusal.evidence
 
 
+def test_an_enrollment_without_keys_says_nothing():
+    refusal = wrong_keys.unproven(token(PRIMARY), [individual(LeafCertificates(b"")), group()], DEVICE)
+    assert "master key of group line itself" in refusal.evidence
+
+
 def test_only_the_first_enrollments_are_searched():
     """A stranger's token must not be examined against a hundred groups a second time."""
     others = [group(OTHERS)] * wrong_keys.MOST_DIAGNOSED

@@ -30,6 +30,17 @@ async def test_nothing_is_enrolled(world):
     ]
 
 
+async def test_a_proof_that_is_none_is_compared_with_nothing(world):
+    await world.individual()
+    device = world.device()
+    world.clock.advance(-7_200)
+    token = device.token()
+    world.clock.advance(7_200)
+    assert told(await trace_of(world, device, evidence=token))[2:] == [
+        "enrollments: not compared: what was shown is no proof for anybody"
+    ]
+
+
 async def test_what_was_tried_and_what_was_not_open(world):
     await world.group("a", attestation=keys("a"))
     await world.group("b", attestation=keys("b"), settings={"idPattern": "x.*"})

@@ -19,6 +19,7 @@ from support.scripted_ca import ScriptedCA, delivers, rejects
 from support.troubled_store import TroubledStore
 
 DEVICE = RegistrationId.parse("dev-1")
+REFUSAL_TABLES = ("setbacks", "decision_traces", "allowed_registrations")
 
 
 async def refused(device, csr: str | None = "rubbish") -> AccreditError:
@@ -142,6 +143,14 @@ class TestPause:
         registration = await world.registration()
         assert (registration.status, registration.hub) == (Status.FAILED, None)
         assert registration.error_code == 400004
+
+    async def test_two_that_pause_it_at_once_make_one_registration(self, world):
+        await world.individual()
+        await world.restart(pause_after_failures=1)
+        await asyncio.gather(refused(world.device()), refused(world.device()))
+        assert len((await world.disk.registrations(None, None, 9)).rows) == 1
+        assert (await world.disk.setbacks(DEVICE)).paused_at is not None
+        assert (await world.disk.trace("tracking-1")) is not None
 
     async def test_it_outlives_a_restart(self, world):
         await world.individual()
@@ -279,3 +288,29 @@ class TestAllowList:
     async def test_a_switched_off_group_says_so_first(self, world):
         await world.group(settings=self.ONLY, enabled=False)
         assert isinstance(await world.device("a", group=True).register(), Assigning)
+
+
+class TestWhoGetsThrough:
+    """What is kept of refused devices costs nobody else a read."""
+
+    async def test_a_good_registration_asks_nothing_about_refusals(self, world):
+        await world.group(settings={"quota": {"registrationsPerMinute": 1_000}})
+        await world.device("a", group=True).certify()
+        statements: list[str] = []
+        world.disk._reading.set_trace_callback(statements.append)
+        for name in ("a", "b", "c"):
+            assert isinstance(await world.device(name, group=True, key=ord(name)).certify(), Assigned)
+        world.disk._reading.set_trace_callback(None)
+        assert statements
+        asked = [text for text in statements for table in REFUSAL_TABLES if table in text]
+        assert asked == []
+
+    async def test_while_one_device_has_setbacks_the_others_pay_one_look_up(self, world):
+        await world.group()
+        await refused(world.device("bad", group=True))
+        statements: list[str] = []
+        world.disk._reading.set_trace_callback(statements.append)
+        assert isinstance(await world.device("good", group=True).register(), Assigned)
+        world.disk._reading.set_trace_callback(None)
+        asked = [text for text in statements for table in REFUSAL_TABLES if table in text]
+        assert len(asked) <= 2
