@@ -92,6 +92,8 @@ def _https_url(value: Any) -> str:
 
 _SQLITE = "sqlite:///"
 
+HTTP_PORT = 80
+
 
 def _database(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else None
@@ -104,6 +106,13 @@ def _database(value: Any) -> str:
 
 
 _PORT = _whole(0, 65_535)
+
+
+def _public_url(value: Any) -> str:
+    text = value.strip().rstrip("/") if isinstance(value, str) else "?"
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~\-/]*)?", text):
+        raise ValueError("an address such as http://ca.example.net or http://ca.example.net:8080/pki")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Where the identity database is: `sqlite:///PATH`, by default `accredit.db` in the data folder."),
     Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
     Setting("amqp_port", _PORT, 5671, "AMQP over TLS, where the extra `accredit[amqp]` is installed."),
-    Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; not served by this version."),
+    Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; 0 is off."),
+    Setting("public_url", _public_url, "",
+            "The address of the public port as it is baked into certificates; by default http, the first host name and the port."),
     Setting("console_port", _PORT, 8444, "The console; not served by this version."),
     Setting("master_key_file", _paths, (),
             "The key that seals secrets at rest: 32 random bytes, raw or base64, mode 0600; by default `master.key` in the data folder. "
@@ -221,6 +232,16 @@ class Config:
     def hub_name(self) -> str:
         """`assignedHub`: the first host name."""
         return str(self.values["host"][0])
+
+    @property
+    def public_address(self) -> str | None:
+        """What certificates name as the place of CRLs, OCSP and issuers; None where nothing is served."""
+        chosen: str = self.values["public_url"]
+        port: int = self.values["public_port"]
+        if chosen or not port:
+            return chosen or None
+        host = f"[{self.hub_name}]" if ":" in self.hub_name else self.hub_name
+        return f"http://{host}" if port == HTTP_PORT else f"http://{host}:{port}"
 
     @property
     def database_path(self) -> Path:

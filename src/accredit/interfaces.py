@@ -11,7 +11,7 @@ from accredit.domain.allocation import Webhook
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.changes import Change
-from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason
+from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason, Revoked
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import (
@@ -203,6 +203,18 @@ class Store(Protocol):
     ) -> Page[CertificateRecord]: ...
 
     async def leaves(self, cursor: str | None, limit: int) -> Page[Leaf]: ...
+
+    async def latest_revocation(self) -> int:
+        """Grows with each revocation of any authority's certificate."""
+        ...
+
+    async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
+        """What a CRL of this authority must list now."""
+        ...
+
+    async def revocations_to_tell(self, limit: int) -> Sequence[CertificateRecord]:
+        """Revoked certificates whose CAs have not answered yet."""
+        ...
 
     async def unplaced_leaves(self, limit: int) -> Sequence[PlacedLeaf]:
         """The oldest leaves that have no place in the tree yet, in the order in which they get one."""

@@ -11,7 +11,7 @@ import pytest
 from accredit.domain import changes as c
 from accredit.domain.access import Realm, Right
 from accredit.domain.ca_certificate import Purpose, VerificationCode
-from accredit.domain.credential import STRAY, CertificateStatus
+from accredit.domain.credential import STRAY, CertificateStatus, RevocationReason
 from accredit.domain.device import BindingState, DeviceData, TwinVersions
 from accredit.domain.enrollment import (
     CaReferences,
@@ -798,6 +798,52 @@ class TestCertificates:
             await store.commit([c.AppendLeaf(leaf)])
         assert await walk(lambda cursor: store.leaves(cursor, 2)) == [leaves[:2], leaves[2:4], leaves[4:]]
         assert str((await store.leaves(None, 1)).rows[0].authority) == "MyCA"
+
+
+class TestRevocations:
+    async def revoked(self, store, sha256: bytes, *, ca_knows: bool, at: int = NOW) -> None:
+        await store.commit([c.RevokeCertificate(sha256, at, RevocationReason.SUPERSEDED, ca_knows=ca_knows)])
+
+    async def recorded(self, store, name: str):
+        record = some.certificate(name)
+        await store.commit([c.RecordCertificate(record, shared_key=True)])
+        return record
+
+    async def test_a_revoked_certificate_says_so_and_is_bound_no_more(self, store):
+        record = await self.recorded(store, "a")
+        bound = binding(record)
+        await store.commit([bound])
+        assert len(await store.bindings(record.registration_id, record.device_id)) == 1
+        await self.revoked(store, record.issued.sha256, ca_knows=True)
+        stored = await store.certificate(record.issued.sha256)
+        assert stored.status is CertificateStatus.REVOKED
+        assert (stored.revocation.revoked_at, stored.revocation.reason) == (NOW, RevocationReason.SUPERSEDED)
+        assert await store.bindings(record.registration_id, record.device_id) == []
+
+    async def test_once_only(self, store):
+        record = await self.recorded(store, "a")
+        await self.revoked(store, record.issued.sha256, ca_knows=True)
+        again = c.RevokeCertificate(record.issued.sha256, NOW, RevocationReason.UNSPECIFIED, ca_knows=True)
+        assert await stale(store, again) is again
+
+    async def test_what_a_crl_lists_until_the_certificates_end(self, store):
+        first, second = await self.recorded(store, "a"), await self.recorded(store, "b")
+        assert await store.latest_revocation() == 0
+        for record in (second, first):
+            await self.revoked(store, record.issued.sha256, ca_knows=True)
+        assert await store.latest_revocation() == 2
+        listed = await store.revoked(first.authority, NOW)
+        assert [each.serial for each in listed] == [second.issued.serial, first.issued.serial]
+        assert await store.revoked(AuthorityName.parse("other"), NOW) == []
+        assert await store.revoked(first.authority, first.issued.not_after + 30 * 86_400) == []
+
+    async def test_an_outside_ca_is_to_be_told_until_it_was(self, store):
+        record = await self.recorded(store, "a")
+        await self.revoked(store, record.issued.sha256, ca_knows=False)
+        (waiting,) = await store.revocations_to_tell(9)
+        assert waiting.issued.sha256 == record.issued.sha256
+        await store.commit([c.SettleRevocation(record.issued.sha256, NOW + 5)])
+        assert await store.revocations_to_tell(9) == []
 
 
 class TestLogTree:

@@ -71,6 +71,8 @@ def test_every_rule_that_a_page_names_exists(docs: Path) -> None:
 
 
 _OTHER_NAMES = {
+    "certificate-revoked-outside",
+    "public-url-assumed",
     "ca-deferred",
     "source-at-ceiling",
     "ca-answer-lost",

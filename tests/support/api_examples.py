@@ -106,6 +106,10 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/registrations/{id}/move"): Example(
         "/registrations/dev-1/move", 200, {"enrollmentGroupId": "line-1"}
     ),
+    ("POST", "/registrations/{id}/revoke"): Example(
+        "/registrations/dev-1/revoke", 200, {"reason": "superseded"}
+    ),
+    ("POST", "/registrations/{id}/readmit"): Example("/registrations/dev-1/readmit", 404),
     ("GET", "/registrations/{id}"): Example("/registrations/dev-1", 200),
     ("DELETE", "/registrations/{id}"): Example("/registrations/dev-1", 204),
     ("GET", "/certificates"): Example("/certificates", 200),

@@ -14,6 +14,7 @@ from accredit.administration.linked_hubs import UNASKED, HubSurroundings, Linked
 from accredit.administration.listings import Listings
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
+from accredit.administration.revocation import Effects, Revocation
 from accredit.administration.traces import DecisionTraces, KeepsTraces, StoredTraces
 from accredit.administration.trust_bundles import TrustBundles
 from accredit.interfaces import Clock, Entropy, Hubs, Store
@@ -24,6 +25,7 @@ class Administration:
     enrollments: Enrollments
     authorities: Authorities
     registrations: Registrations
+    revocation: Revocation
     listings: Listings
     issuance_log: IssuanceLog
     policies: Policies
@@ -43,16 +45,18 @@ def administration(
     probe: Probe = unasked,
     traces: KeepsTraces | None = None,
     hub_surroundings: HubSurroundings = UNASKED,
+    effects: Effects | None = None,
 ) -> Administration:
     """Everything over one store. `makers` found our own authorities, by type.
 
     `probe` asks a CA before its record is stored, `hub_surroundings` a hub. `traces` knows of more decision traces than
-    the stored ones.
+    the stored ones. `effects` are what a revocation does beside the store.
     """
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
         authorities=Authorities(store, clock, entropy, makers, probe),
         registrations=Registrations(store, clock, entropy),
+        revocation=Revocation(store, clock, entropy, hubs, effects or Effects()),
         listings=Listings(store),
         issuance_log=IssuanceLog(store),
         policies=Policies(store, clock, entropy),

@@ -85,7 +85,7 @@ class ConfiguredAuthorities:
     def _make(self, record: AuthorityRecord) -> Authority:
         kind = connector(record.type)
         if record.type == BUILT_IN:
-            ours: Authority = kind(record, self._entropy, self._clock)
+            ours: Authority = kind(record, self._entropy, self._clock, self._config.public_address)
             return ours
         # An order may be under way on the pool of the record that is replaced, so that stays open until the end.
         pool = self._pool(record)

@@ -95,3 +95,4 @@ class Running:
     mqtt: int
     pid: int
     amqp: int = 0
+    public: int = 0

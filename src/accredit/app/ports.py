@@ -24,13 +24,14 @@ class Sockets:
     https: list[socket] = field(default_factory=list)
     mqtt: list[socket] = field(default_factory=list)
     amqp: list[socket] = field(default_factory=list)
+    public: list[socket] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[socket]:
-        return iter((*self.https, *self.mqtt, *self.amqp))
+        return iter((*self.https, *self.mqtt, *self.amqp, *self.public))
 
 
 def bound(config: Config, listening: Bind = bind, *, amqp: bool = False) -> Sockets:
-    """Listening sockets for HTTPS, MQTT and, where it is served, AMQP; raises CannotListen."""
+    """Listening sockets for HTTPS, MQTT and, where they are served, AMQP and what is public; raises CannotListen."""
     hosts = config.bind or LOOPBACK
     sockets = Sockets()
     try:
@@ -38,6 +39,8 @@ def bound(config: Config, listening: Bind = bind, *, amqp: bool = False) -> Sock
         sockets.mqtt.extend(listening(hosts, config.mqtt_port, "--mqtt-port"))
         if amqp:
             sockets.amqp.extend(listening(hosts, config.amqp_port, "--amqp-port"))
+        if config.public_port:
+            sockets.public.extend(listening(hosts, config.public_port, "--public-port"))
     except BaseException:
         for each in sockets:
             each.close()

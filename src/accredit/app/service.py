@@ -18,13 +18,16 @@ from typing import Any
 from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
+from accredit.administration.revocation import Effects
 from accredit.app import identity_provider
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
+from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import ID_SCOPE, found
 from accredit.app.fronts import amqp_engine, device_fronts, listeners
 from accredit.app.hubs import HubsElsewhere, LeadsHere
 from accredit.app.ports import Sockets, bound
+from accredit.app.public_port import public_listener, tell_address
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
 from accredit.config import BadSetting, Config
@@ -33,6 +36,7 @@ from accredit.egress import Egress, EgressRules
 from accredit.fronts import device_api, health, hub_api, hub_device_api, hub_registry, openapi, service_api
 from accredit.fronts.listener import Listener
 from accredit.fronts.mqtt_hub import HubConversations
+from accredit.fronts.plain import PlainListener
 from accredit.hub.identities import Identities
 from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
@@ -42,11 +46,8 @@ from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
-from accredit.provisioning.orders import Orders
 from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Provisioning
-from accredit.provisioning.releases import Releases
-from accredit.provisioning.sequencer import TREE_HEADS, Sequencer
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
@@ -56,7 +57,6 @@ from accredit.wire.webhooks import MAX_ANSWER_BYTES
 
 OPERATIONS_KEPT_S = 86_400
 HOUSEKEEPING_S = 3_600
-DRAIN_S = 10.0
 
 
 @dataclass(slots=True)
@@ -117,9 +117,6 @@ async def _serving(
     sealer = _sealer(config)
     store = await SqliteStore.open(config.database_path, sealer)
     parts.push_async_callback(store.close)
-    sequencer = Sequencer(store, clock, sealer.derive(TREE_HEADS, b""))
-    parts.push_async_callback(sequencer.stop)
-    sequencer.start()
     id_scope = await found(store, clock, entropy)
     elsewhere = _hubs_elsewhere(rules, clock, entropy, parts)
     sessions = Sessions()
@@ -148,13 +145,8 @@ async def _serving(
         pause_after_failures=config.pause_after_failures,
     )
     refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
-    releases = Releases(means)
-    orders = Orders(means, releases)
-    parts.push_async_callback(orders.stop, DRAIN_S)
-    resumed = await orders.resume()
-    parts.push_async_callback(releases.stop)
-    releases.start()
-    provisioning = Provisioning(means, orders, refusals)
+    background = await begun(means, sealer, parts)
+    provisioning = Provisioning(means, background.orders, refusals)
     devices = HubConversations(
         Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
         sessions,
@@ -172,6 +164,7 @@ async def _serving(
         authorities.probe,
         refusals.traces,
         HubSurroundings(elsewhere.probe, LeadsHere(config, identity.covers).objection, identity.renew),
+        Effects(lambda key, device_id, why: sessions.cut(device_id, why, key), background.revocations.wake),
     )
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:
@@ -195,23 +188,32 @@ async def _serving(
         *hub_device_api.routes(devices, entropy),
     ]
     fronts = device_fronts(provisioning, devices, clock, entropy, engine)
-    listening = listeners(config, sockets, identity, routes, fronts, clock, entropy)
+    listening: list[Listener | PlainListener] = [
+        *listeners(config, sockets, identity, routes, fronts, clock, entropy),
+        *public_listener(config, sockets, store, clock, entropy),
+    ]
     for listener in listening:
         await listener.start()
     parts.push_async_callback(_drained, listening)
     parts.callback(readiness.stop)
     housekeeping = asyncio.create_task(_housekeeping(config, store, identity, clock))
     parts.callback(housekeeping.cancel)
-    running = _announced(config, folder, listening, id_scope, resumed)
+    running = _announced(config, folder, listening, id_scope, background.resumed)
     return Service(config, id_scope, running.https, running.mqtt, running.amqp, parts.pop_all())
 
 
 def _announced(
-    config: Config, folder: DataFolder, listening: Sequence[Listener], id_scope: str, resumed: int
+    config: Config,
+    folder: DataFolder,
+    listening: Sequence[Listener | PlainListener],
+    id_scope: str,
+    resumed: int,
 ) -> Running:
     """Tell clients, by the folder, and the log where the service answers."""
     ports = {listener.name: listener.port for listener in listening}
-    running = Running(config.hub_name, ports["https"], ports["mqtt"], os.getpid(), ports.get("amqp", 0))
+    amqp, public = ports.get("amqp", 0), ports.get("public", 0)
+    running = Running(config.hub_name, ports["https"], ports["mqtt"], os.getpid(), amqp, public)
+    tell_address(config)
     folder.write_running(running)
     log.info(
         "started",
@@ -237,7 +239,7 @@ def _warn_of_settings(config: Config) -> None:
     """What was set and does nothing."""
     for name in config.unknown_variables:
         log.warning("unknown-setting", variable=name)
-    for name in ("public_port", "console_port"):
+    for name in ("console_port",):
         if name in config.explicit and config.values[name]:
             log.warning(
                 "port-not-served", setting=name, reason="this version does not speak what the port is for"
@@ -295,7 +297,7 @@ def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: B
     return Access(store, clock, config.host, realm, bearers=bearers)
 
 
-async def _drained(listeners: Sequence[Listener]) -> None:
+async def _drained(listeners: Sequence[Listener | PlainListener]) -> None:
     await asyncio.gather(*(listener.drain(DRAIN_S) for listener in listeners))
 
 

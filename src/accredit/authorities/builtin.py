@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.ca import hierarchy, keys
+from accredit.ca.points import Points, key_id
 from accredit.ca.template import LeafTemplate
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import Order
@@ -30,8 +31,13 @@ class BuiltInAuthority:
 
     in_process = True
 
-    def __init__(self, record: AuthorityRecord, entropy: Entropy, clock: Clock) -> None:
-        """Raise ValueError when the record's key and certificates don't belong together."""
+    def __init__(
+        self, record: AuthorityRecord, entropy: Entropy, clock: Clock, public_url: str | None = None
+    ) -> None:
+        """`public_url` is where third parties ask about what it issues.
+
+        Raises ValueError when the record's key and certificates don't belong together.
+        """
         issuing, root = (
             x509.load_pem_x509_certificate(pem.encode()) for pem in record.settings["certificates"]
         )
@@ -42,7 +48,8 @@ class BuiltInAuthority:
         self.name = record.name
         self.version = record.version
         self._issuer = hierarchy.load(issuing, record.secrets["issuingKey"])
-        self._template = LeafTemplate(self._issuer, above=(root.public_bytes(Encoding.DER),))
+        points = Points(public_url, key_id(issuing)) if public_url else None
+        self._template = LeafTemplate(self._issuer, (root.public_bytes(Encoding.DER),), points)
         self._not_before = self._issuer.not_before
         self._not_after = self._issuer.not_after
         self._entropy = entropy

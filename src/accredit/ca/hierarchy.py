@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from accredit.ca import keys
+from accredit.domain.authority import AuthorityRecord
 from accredit.domain.secret import Secret
 from accredit.interfaces import Entropy
 
@@ -72,7 +73,7 @@ def make_root(
     """Make a self-signed CA. `common_name` has at most 64 characters."""
     key = keys.generate()
     subject = _name(common_name)
-    builder = _builder(subject, key.public_key(), path_length, entropy).issuer_name(subject)
+    builder = _builder(subject, key.public_key(), path_length, entropy, answers=False).issuer_name(subject)
     certificate = _lived(builder, now, now + validity_s).sign(key, hashes.SHA256())
     return Issuer(certificate, key)
 
@@ -85,6 +86,12 @@ def load(certificate: x509.Certificate, key: Secret) -> Issuer:
     return Issuer(certificate, private)
 
 
+def load_issuing(record: AuthorityRecord) -> Issuer:
+    """The issuing CA of a built-in authority's record. Raises ValueError."""
+    certificate = x509.load_pem_x509_certificate(record.settings["certificates"][0].encode())
+    return load(certificate, record.secrets["issuingKey"])
+
+
 def serial_number(entropy: Entropy) -> int:
     """A positive serial of always 16 octets with 126 random bits (RFC 5280, 4.1.2.2, asks for at most 20 octets)."""
     return int.from_bytes(entropy.token(16), "big") & ((1 << 126) - 1) | 1 << 126
@@ -94,7 +101,7 @@ def _make_issuing(root: Issuer, common_name: str, now: int, entropy: Entropy) ->
     key = keys.generate()
     root_key_id = root.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
-        _builder(_name(common_name), key.public_key(), 0, entropy)
+        _builder(_name(common_name), key.public_key(), 0, entropy, answers=True)
         .issuer_name(root.certificate.subject)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_key_id), critical=False
@@ -109,12 +116,13 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, path_length: int, entropy: Entropy
+    subject: x509.Name, key: ec.EllipticCurvePublicKey, path_length: int, entropy: Entropy, *, answers: bool
 ) -> x509.CertificateBuilder:
     usage = x509.KeyUsage(
         key_cert_sign=True,
         crl_sign=True,
-        digital_signature=False,
+        # RFC 5280, 4.2.1.3: of a CA that signs OCSP answers itself.
+        digital_signature=answers,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,

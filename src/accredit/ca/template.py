@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from accredit.ca import der
 from accredit.ca.hierarchy import Issuer, serial_number
+from accredit.ca.points import SHARDS, Points, shard_of
 from accredit.domain.credential import IssuedChain, Order
 from accredit.interfaces import Entropy
 from accredit.policy.der import key_bits
@@ -32,17 +33,23 @@ _SUBJECT_KEY_ID = bytes.fromhex("301d0603551d0e04160414")
 _SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("0603551d11")
 _URI = 0x86
 _EXTENSIONS = 0xA3
+_PKIX = "1.3.6.1.5.5.7."
 
 
 class LeafTemplate:
-    """What an issuer signs for devices. `above` are the certificates over it, DER, for the delivered chain."""
+    """What an issuer signs for devices. `above` are the certificates over it, DER, for the delivered chain.
 
-    def __init__(self, issuer: Issuer, above: Sequence[bytes]) -> None:
+    `points` are where third parties ask about what it signs; without them the leaves say nothing of that.
+    """
+
+    def __init__(self, issuer: Issuer, above: Sequence[bytes], points: Points | None = None) -> None:
         self._key = issuer.key
         self._not_after = issuer.not_after
         self._above = (issuer.der, *above)
         self._head = _ECDSA_WITH_SHA256 + issuer.certificate.subject.public_bytes()
-        self._extensions = _fixed_extensions(issuer.certificate)
+        fixed = _fixed_extensions(issuer.certificate, points)
+        # One for each shard of the CRL: the serial number chooses.
+        self._extensions = [fixed + _distribution(points, shard) for shard in range(SHARDS)]
         self._algorithm = ec.ECDSA(hashes.SHA256())
 
     def issue(self, order: Order, now: int, entropy: Entropy) -> IssuedChain:
@@ -72,7 +79,7 @@ class LeafTemplate:
         alternative_names = der.element(der.OCTET_STRING, der.element(der.SEQUENCE, uri))
         extensions = der.element(
             der.SEQUENCE,
-            self._extensions,
+            self._extensions[shard_of(serial)],
             _SUBJECT_KEY_ID,
             sha1(key_bits(spki), usedforsecurity=False).digest(),
             der.element(der.SEQUENCE, _SUBJECT_ALTERNATIVE_NAME, alternative_names),
@@ -89,7 +96,11 @@ class LeafTemplate:
         )
 
 
-def _fixed_extensions(issuer: x509.Certificate) -> bytes:
+def _distribution(points: Points | None, shard: int) -> bytes:
+    return b"" if points is None else _extension(points.distribution(shard), critical=False)
+
+
+def _fixed_extensions(issuer: x509.Certificate, points: Points | None) -> bytes:
     """The extensions that every leaf of this issuer has in common, one after the other."""
     key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     usage = x509.KeyUsage(
@@ -108,6 +119,7 @@ def _fixed_extensions(issuer: x509.Certificate) -> bytes:
         + _extension(usage, critical=True)
         + _extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         + _extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        + (b"" if points is None else _extension(points.access(), critical=False))
     )
 
 
@@ -118,5 +130,9 @@ def _extension(value: x509.ExtensionType, *, critical: bool) -> bytes:
 
 
 def _object_identifier(oid: x509.ObjectIdentifier) -> bytes:
-    """Encode an id of the arc 2.5.29 (id-ce), where all of these extensions live; ValueError for another."""
-    return bytes((0x06, 0x03, 0x55, 0x1D, int(oid.dotted_string.removeprefix("2.5.29."))))
+    """An id of the arcs 2.5.29 (id-ce) and 1.3.6.1.5.5.7 (id-pkix), where all of these extensions live; ValueError for another."""
+    dotted = oid.dotted_string
+    if dotted.startswith(_PKIX):
+        arc, number = map(int, dotted.removeprefix(_PKIX).split("."))
+        return bytes((0x06, 0x08, 0x2B, 6, 1, 5, 5, 7, arc, number))
+    return bytes((0x06, 0x03, 0x55, 0x1D, int(dotted.removeprefix("2.5.29."))))

@@ -98,7 +98,17 @@ def _free_host() -> str:
 @contextmanager
 def _running(scene: _Scene) -> Iterator[None]:
     """The service as a process of its own, stopped gracefully at the end whatever happens."""
-    arguments = ["serve", "--data-dir", str(scene.folder / "data"), "--https-port", "0", "--host", scene.host]
+    arguments = [
+        "serve",
+        "--data-dir",
+        str(scene.folder / "data"),
+        "--https-port",
+        "0",
+        "--public-port",
+        "0",
+        "--host",
+        scene.host,
+    ]
     arguments += ["--bind", "127.0.0.1" if scene.host == "localhost" else scene.host]
     output = scene.folder / "service.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCREDIT_")}

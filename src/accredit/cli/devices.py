@@ -71,3 +71,25 @@ def move(
     render.document(
         client(data_dir, remote, trust).call("POST", resource("/registrations", id, "move"), body).json()
     )
+
+
+@app.command()
+def revoke(
+    id: Id,  # noqa: A002 - the argument's name in the help
+    reason: Annotated[
+        str,
+        typer.Option("--reason", help="Why, by RFC 5280's name: keyCompromise, cessationOfOperation, ..."),
+    ],
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Revoke a device: enrollment, certificates, hub identity and live connection in one act; prints the receipt."""
+    path = resource("/registrations", id, "revoke")
+    render.document(client(data_dir, remote, trust).call("POST", path, {"reason": reason}).json())
+
+
+@app.command()
+def readmit(id: Id, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:  # noqa: A002 - the argument's name in the help
+    """Let a revoked device register anew, with a new key; its revoked certificates stay revoked."""
+    client(data_dir, remote, trust).call("POST", resource("/registrations", id, "readmit"))

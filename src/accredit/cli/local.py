@@ -86,7 +86,7 @@ def info(data_dir: DataDir = None, *, as_json: Json = False) -> None:
             "https": here.running.https,
             "mqtt": here.running.mqtt,
             "amqp": here.running.amqp,
-            "public": 0,
+            "public": here.running.public,
             "console": 0,
         },
         "dataDir": str(here.folder.path.resolve()),

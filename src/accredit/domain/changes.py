@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate
-from accredit.domain.credential import CertificateRecord
+from accredit.domain.credential import CertificateRecord, RevocationReason
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
 from accredit.domain.ids import (
@@ -178,6 +178,24 @@ class RecordCertificate:
 @dataclass(frozen=True, slots=True)
 class AppendLeaf:
     leaf: Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeCertificate:
+    """Stale when it is revoked already. `ca_knows` where its CA is ours, and has nothing to be told."""
+
+    sha256: bytes
+    revoked_at: int
+    reason: RevocationReason
+    ca_knows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRevocation:
+    """The CA that issued a revoked certificate has it revoked, or never will."""
+
+    sha256: bytes
+    told_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +413,8 @@ Change = (
     | RecordCertificate
     | AppendLeaf
     | GrowLogTree
+    | RevokeCertificate
+    | SettleRevocation
     | SaveHubDevice
     | ReplaceHubDevice
     | SaveTwin

@@ -101,6 +101,15 @@ _REASON_CODES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """One entry of a CRL: which serial of its issuer, since when (Unix seconds), and why."""
+
+    serial: int
+    revoked_at: int
+    reason: RevocationReason
+
+
 class CertificateStatus(StrEnum):
     """As `cert list` shows it: the binding at the hub, overridden by revocation and by the clock."""
 
@@ -132,6 +141,7 @@ class CertificateRecord:
     operation_id: str
     issued_at: int
     status: CertificateStatus = CertificateStatus.UNBOUND
+    revocation: Revoked | None = None
 
     def reusable(self, now: int) -> bool:
         """Whether the same request gets this certificate back: valid, not revoked, before 2/3 of its life is gone."""

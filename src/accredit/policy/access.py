@@ -46,6 +46,8 @@ class Call(StrEnum):
     READ_REGISTRATION = "registration.read"
     DELETE_REGISTRATION = "registration.delete"
     MOVE_REGISTRATION = "registration.move"
+    REVOKE_DEVICE = "registration.revoke"
+    READMIT_DEVICE = "registration.readmit"
     QUERY_REGISTRATIONS = "registration.query"
     RESUME_REGISTRATION = "registration.resume"
     READ_ALLOWED = "allowed-registrations.read"
@@ -97,6 +99,8 @@ NEEDED: Mapping[Call, Right] = {
     Call.READ_REGISTRATION: Right.REGISTRATION_STATUS_READ,
     Call.DELETE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.MOVE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
+    Call.REVOKE_DEVICE: Right.REGISTRATION_STATUS_WRITE,
+    Call.READMIT_DEVICE: Right.REGISTRATION_STATUS_WRITE,
     Call.QUERY_REGISTRATIONS: Right.REGISTRATION_STATUS_READ,
     Call.RESUME_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.READ_ALLOWED: Right.ENROLLMENT_READ,

@@ -11,7 +11,7 @@ from accredit.domain.evidence import Attested
 from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.quota import quota_of
-from accredit.domain.registration import Registration
+from accredit.domain.registration import Registration, Status
 
 
 def open_to(registration_id: RegistrationId, groups: Sequence[Enrollment]) -> Sequence[Enrollment]:
@@ -40,6 +40,19 @@ def admit(attested: Attested, previous: Registration | None) -> None:
             hint="set provisioningStatus to enabled to let it register",
             evidence=f"{enrollment.kind} enrollment {enrollment.id}",
         )
+    if is_revoked(previous):
+        assert previous is not None
+        raise Disabled(
+            "The device was revoked.",
+            rule="device-revoked",
+            hint=f"`accredit device readmit {attested.registration_id}` lets it register anew, with a new key",
+            evidence=previous.error_message or "",
+        )
+
+
+def is_revoked(registration: Registration | None) -> bool:
+    """A revocation leaves its registration disabled, until the device is let in again."""
+    return registration is not None and registration.status is Status.DISABLED
 
 
 def check_owner(attested: Attested, previous: Registration | None) -> None:

@@ -228,7 +228,7 @@ class Provisioning:
             return await answer.of_operation(store, operation, attested)
         if previous is not None and previous.operation_id == operation_id:
             return await answer.of_registration(store, previous, attested)
-        if not attested.enrollment.enabled:
+        if not attested.enrollment.enabled or admission.is_revoked(previous):
             now = self._means.now()
             return answer.disabled(operation_id, request.registration_id, previous, now)
         raise NotFound(

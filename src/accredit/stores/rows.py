@@ -12,7 +12,13 @@ from typing import Any
 
 import msgspec
 
-from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
+from accredit.domain.credential import (
+    CertificateRecord,
+    CertificateStatus,
+    IssuedChain,
+    RevocationReason,
+    Revoked,
+)
 from accredit.domain.device import Binding, BindingState, DeviceData
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
@@ -257,11 +263,15 @@ def certificate(row: Row, above: Callable[[bytes | None], tuple[bytes, ...]]) ->
     """`above` returns the certificates that the digest of a chain stands for."""
     (_, sha256, spki_sha256, serial, authority, version, profile, key, text, device_id, *rest) = row
     (generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, *rest) = rest
-    (leaf, chain_sha256, binding, revoked_at) = rest
+    (leaf, chain_sha256, binding, revoked_at, reason) = rest
+    serial_number = int.from_bytes(serial, "big", signed=True)
+    revocation = None
+    if revoked_at is not None:
+        revocation = Revoked(serial_number, revoked_at, RevocationReason(reason or "unspecified"))
     return CertificateRecord(
         IssuedChain(
             (leaf, *above(chain_sha256)),
-            int.from_bytes(serial, "big", signed=True),
+            serial_number,
             not_before,
             not_after,
             sha256,
@@ -278,6 +288,7 @@ def certificate(row: Row, above: Callable[[bytes | None], tuple[bytes, ...]]) ->
         operation_id,
         issued_at,
         _certificate_status(binding, revoked_at),
+        revocation,
     )
 
 

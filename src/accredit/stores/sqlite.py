@@ -35,6 +35,7 @@ from accredit.stores.group_commit import GroupCommit
 from accredit.stores.hub_units import naming_patterns
 from accredit.stores.log_tree import LogTreeReads
 from accredit.stores.refusals import RefusalReads
+from accredit.stores.revocations import RevocationReads
 from accredit.stores.steps import Step, UnitOfWork
 from accredit.stores.trust import TrustReads
 from accredit.stores.units import Units
@@ -45,7 +46,7 @@ _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
 
-class SqliteStore(RefusalReads, LogTreeReads, TrustReads):
+class SqliteStore(RefusalReads, LogTreeReads, RevocationReads, TrustReads):
     """Make one with `open`, in the event loop that uses it."""
 
     def __init__(self, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:

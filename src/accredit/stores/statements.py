@@ -238,41 +238,24 @@ DELETE FROM operations WHERE id IN
 CHAIN = "SELECT certificates FROM chains WHERE sha256 = ?"
 INSERT_CHAIN = "INSERT INTO chains (sha256, certificates) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
-CERTIFICATE = """
+CERTIFICATE_COLUMNS = """
 SELECT
   id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
   enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
-  chain_sha256, binding, revoked_at
-FROM certificates WHERE sha256 = ?"""
-CERTIFICATES_OF_KEY = """
-SELECT
-  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
-  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
-  chain_sha256, binding, revoked_at
-FROM certificates WHERE spki_sha256 = ? ORDER BY id DESC LIMIT 16"""
-CERTIFICATES_WITH_SERIAL = """
-SELECT
-  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
-  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
-  chain_sha256, binding, revoked_at
-FROM certificates WHERE serial = ? ORDER BY authority_key LIMIT 16"""
-CERTIFICATES = """
-SELECT
-  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
-  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
-  chain_sha256, binding, revoked_at
-FROM certificates WHERE id > ? ORDER BY id LIMIT ?"""
-CERTIFICATES_OF_REGISTRATION = """
-SELECT
-  id, sha256, spki_sha256, serial, authority, authority_version, profile, registration_key, registration, device_id,
-  enrollment_generation, csr_sha256, operation_id, ca_reference, not_before, not_after, issued_at, leaf,
-  chain_sha256, binding, revoked_at
-FROM certificates WHERE registration_key = ? AND id > ? ORDER BY id LIMIT ?"""
+  chain_sha256, binding, revoked_at, revoked_reason
+FROM certificates"""
+CERTIFICATE = f"{CERTIFICATE_COLUMNS} WHERE sha256 = ?"
+CERTIFICATES_OF_KEY = f"{CERTIFICATE_COLUMNS} WHERE spki_sha256 = ? ORDER BY id DESC LIMIT 16"
+CERTIFICATES_WITH_SERIAL = f"{CERTIFICATE_COLUMNS} WHERE serial = ? ORDER BY authority_key LIMIT 16"
+CERTIFICATES = f"{CERTIFICATE_COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"
+CERTIFICATES_OF_REGISTRATION = (
+    f"{CERTIFICATE_COLUMNS} WHERE registration_key = ? AND id > ? ORDER BY id LIMIT ?"
+)
 SERIAL_KNOWN = "SELECT 1 FROM certificates WHERE serial = ? AND authority_key = ?"
 BINDINGS = """
 SELECT sha256, device_id, binding, not_before, not_after, bound_at
 FROM certificates
-WHERE registration_key = ? AND device_id = ? AND binding IN ('pending', 'active', 'retired')
+WHERE registration_key = ? AND device_id = ? AND binding IN ('pending', 'active', 'retired') AND revoked_at IS NULL
 ORDER BY binding_number DESC LIMIT 64"""
 
 KEY_ELSEWHERE = """

@@ -104,6 +104,7 @@ _TABLE = {
     "device-paused": Rule(Throttled, "The device failed too often in a row after its proof; it waits for the operator."),
     "group-full": Rule(Refused, "As many devices have registered under the group as its quota allows."),
     "attestation-mechanism": Rule(Unauthenticated, "The device's individual enrollment attests by another mechanism."),
+    "device-revoked": Rule(Disabled, "The device was revoked."),
     "enrollment-disabled": Rule(Disabled, "The enrollment is switched off."),
     "registration-of-another-enrollment": Rule(Unauthenticated, "The registration belongs to another enrollment until it is moved or deleted."),
     # Certificate signing requests.
@@ -228,7 +229,10 @@ _TABLE = {
     "query-source": Rule(Malformed, "The query asks for another listing than its address."),
     "query-unsupported": Rule(Malformed, "The query uses what is not supported."),
     "query-value": Rule(Malformed, "The query compares a member with what it can't be."),
+    "public-unknown": Rule(NotFound, "The public port has no such CRL or certificate.", 404202),
+    "registration-not-revoked": Rule(NotFound, "The registration is not that of a revoked device.", 404202),
     "registration-unknown": Rule(NotFound, "There is no such registration.", 404201),
+    "revocation-reason": Rule(Malformed, "The reason is none of RFC 5280's names."),
     "serial": Rule(Malformed, "The serial number is not hex."),
     "serial-shared": Rule(Conflict, "Certificates of several authorities have this serial number; name the SHA-256."),
     "signing-not-a-ca": Rule(Malformed, "A group's signing certificate is not the certificate of a CA."),

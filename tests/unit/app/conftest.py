@@ -31,6 +31,7 @@ def configured(tmp_path: Path) -> Configured:
             "https_port": 0,
             "mqtt_port": 0,
             "amqp_port": 0,
+            "public_port": 0,
         }
         return load({**usual, **flags}, {})
 

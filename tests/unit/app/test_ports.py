@@ -53,8 +53,14 @@ def test_the_default_ports_on_loopback(system):
     assert machine.asked == [
         (("127.0.0.1", "::1"), 443, "--https-port"),
         (("127.0.0.1", "::1"), 8883, "--mqtt-port"),
+        (("127.0.0.1", "::1"), 8080, "--public-port"),
     ]
     assert (sockets.https, sockets.mqtt, sockets.amqp) == ([machine.made[0]], [machine.made[1]], [])
+
+
+def test_no_public_port_where_it_is_switched_off(system):
+    machine = system()
+    assert bound(load({"public_port": 0}, {}), machine.bind).public == []
 
 
 def test_amqp_where_it_is_served(system):
@@ -67,7 +73,7 @@ def test_amqp_where_it_is_served(system):
 def test_an_implicit_443_without_the_privilege_falls_back_and_says_so(system, log_lines):
     machine = system(_443=PortForbidden)
     bound(load({}, {}), machine.bind)
-    assert [port for _, port, _ in machine.asked] == [443, HTTPS_FALLBACK_PORT, 8883]
+    assert [port for _, port, _ in machine.asked] == [443, HTTPS_FALLBACK_PORT, 8883, 8080]
     (line,) = log_lines
     assert (line["event"], line["log_level"]) == ("https-port-fallback", "warning")
     assert "443" in line["reason"]

@@ -25,7 +25,7 @@ class TestInfo:
         port = "" if service.https_port == 443 else f":{service.https_port}"
         assert told["serviceEndpoint"] == service.host + port
         assert told["ports"] == {
-            "https": service.https_port, "mqtt": service.mqtt_port, "amqp": service.amqp_port, "public": 0, "console": 0,
+            "https": service.https_port, "mqtt": service.mqtt_port, "amqp": service.amqp_port, "public": 8080, "console": 0,
         }  # fmt: skip
         assert Path(told["trustRoot"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
         assert Path(told["dataDir"]) == service.data.resolve()

@@ -206,6 +206,8 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.DELETE_REGISTRATION,
             Call.MOVE_REGISTRATION,
             Call.RESUME_REGISTRATION,
+            Call.REVOKE_DEVICE,
+            Call.READMIT_DEVICE,
         },
         Right.SERVICE_CONNECT: {Call.READ_TELEMETRY, Call.READ_TWIN, Call.WRITE_TWIN},
         Right.REGISTRY_READ: {Call.READ_DEVICE, Call.LIST_DEVICES, Call.READ_STATISTICS},

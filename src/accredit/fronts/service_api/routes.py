@@ -23,6 +23,7 @@ from accredit.fronts.service_api.listings import ListingCalls
 from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.refusals import RefusalCalls, refusal_endpoints
 from accredit.fronts.service_api.registrations import RegistrationCalls
+from accredit.fronts.service_api.revocation import RevocationCalls
 from accredit.fronts.service_api.trust_bundles import TrustBundleCalls
 from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
@@ -33,6 +34,7 @@ from accredit.wire.service_api.openapi import IF_MATCH, Described, Parameter
 from accredit.wire.service_api.policies import PolicyDocument, RotationDocument
 from accredit.wire.service_api.queries import QueryDocument
 from accredit.wire.service_api.registrations import MoveDocument
+from accredit.wire.service_api.revocation import ReceiptShown, RevokeDocument
 from accredit.wire.service_api.schemas import (
     AttestationShown,
     AuthorityShown,
@@ -79,6 +81,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_enrollments("/enrollments", EnrollmentCalls(administration.enrollments, EnrollmentKind.INDIVIDUAL)),
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
         *_registrations(RegistrationCalls(administration.registrations)),
+        *_revocation(RevocationCalls(administration.revocation)),
         *_listings(ListingCalls(administration.listings, clock)),
         *_issuance_log(LogCalls(administration.issuance_log)),
         *refusal_endpoints(RefusalCalls(administration.traces, administration.allowed)),
@@ -229,6 +232,22 @@ def _registrations(calls: RegistrationCalls) -> tuple[Endpoint, ...]:
         Endpoint(
             "DELETE", one, Call.DELETE_REGISTRATION, calls.delete,
             Described("Forget a registration; the device registers as a new one."),
+        ),
+    )  # fmt: skip
+
+
+def _revocation(calls: RevocationCalls) -> tuple[Endpoint, ...]:
+    return (
+        Endpoint(
+            "POST", "/registrations/{id}/revoke", Call.REVOKE_DEVICE, calls.revoke,
+            Described(
+                "Revoke a device: enrollment, certificates, hub identity and connection in one act.",
+                answers=ReceiptShown, takes=RevokeDocument,
+            ),
+        ),
+        Endpoint(
+            "POST", "/registrations/{id}/readmit", Call.READMIT_DEVICE, calls.readmit,
+            Described("Let a revoked device register anew."),
         ),
     )  # fmt: skip
 

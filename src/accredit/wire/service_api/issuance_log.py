@@ -44,6 +44,15 @@ def certificate_document(record: CertificateRecord, now: float) -> dict[str, Any
         "issuedAt": iso(record.issued_at),
         "enrollmentGeneration": record.enrollment_generation,
         "certificate": "".join(pem(der) for der in issued.chain),
+    } | _revoked(record)
+
+
+def _revoked(record: CertificateRecord) -> dict[str, Any]:
+    if record.revocation is None:
+        return {}
+    return {
+        "revokedAt": iso(record.revocation.revoked_at),
+        "revocationReason": record.revocation.reason.value,
     }
 
 

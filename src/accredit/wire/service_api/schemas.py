@@ -199,6 +199,8 @@ class CertificateShown(msgspec.Struct, rename="camel"):
     issued_at: str
     enrollment_generation: str
     certificate: str
+    revoked_at: str | msgspec.UnsetType = msgspec.UNSET
+    revocation_reason: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class LeafShown(msgspec.Struct, rename="camel"):

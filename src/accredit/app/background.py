@@ -1,0 +1,42 @@
+"""What goes on beside the fronts: orders at outside CAs, releases, revocations to be told, the log's sequencer."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from accredit.provisioning.means import Means
+from accredit.provisioning.orders import Orders
+from accredit.provisioning.outside_revocations import OutsideRevocations
+from accredit.provisioning.releases import Releases
+from accredit.provisioning.sequencer import TREE_HEADS, Sequencer
+from accredit.seal import Sealer
+
+DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The workers, running. `resumed` is how many operations an earlier process had left open."""
+
+    orders: Orders
+    releases: Releases
+    revocations: OutsideRevocations
+    resumed: int
+
+
+async def begun(means: Means, sealer: Sealer, parts: AsyncExitStack) -> Background:
+    """Start them; each is stopped by `parts`, in the opposite order."""
+    sequencer = Sequencer(means.store, means.clock, sealer.derive(TREE_HEADS, b""))
+    parts.push_async_callback(sequencer.stop)
+    sequencer.start()
+    releases = Releases(means)
+    orders = Orders(means, releases)
+    parts.push_async_callback(orders.stop, DRAIN_S)
+    resumed = await orders.resume()
+    parts.push_async_callback(releases.stop)
+    releases.start()
+    revocations = OutsideRevocations(means.store, means.authorities, means.clock)
+    parts.push_async_callback(revocations.stop)
+    revocations.start()
+    return Background(orders, releases, revocations, resumed)

@@ -1,0 +1,97 @@
+"""Outside revocations: what was revoked here is revoked at the CA that issued it, some time after.
+
+A revocation is good at our hubs as soon as it is committed; the CA is told by this worker, again and again until it has
+answered, also after a restart. A CA whose connector can't revoke is said so once, and the entry is settled: the
+certificate stays refused here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from accredit.domain.changes import SettleRevocation
+from accredit.domain.credential import CertificateRecord, RevocationReason
+from accredit.domain.errors import AccreditError
+from accredit.interfaces import Authorities, Clock, Revokes, Stale, Store, StoreUnavailable
+from accredit.observe import log
+from accredit.policy.retry import AUTHORITY_RETRY
+
+_AT_ONCE = 100
+_IDLE_S = 300.0
+
+
+class OutsideRevocations:
+    """`wake` it after a commit that has revoked something of an outside CA."""
+
+    def __init__(self, store: Store, authorities: Authorities, clock: Clock) -> None:
+        self._store = store
+        self._authorities = authorities
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._watch(), name="outside revocations")
+
+    async def stop(self) -> None:
+        """What is not told is told by the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def _watch(self) -> None:
+        failures = 0
+        while True:
+            self._woken.clear()
+            try:
+                failures = 0 if await self.tell() else failures + 1
+            except StoreUnavailable:
+                log.warning("store-unavailable", work="outside-revocations")
+                failures += 1
+            except Exception:  # noqa: BLE001 - logged with its trace, and tried again
+                log.exception("outside-revocations-failed")
+                failures += 1
+            wait_s = AUTHORITY_RETRY.wait_s(failures, 0.0) if failures else _IDLE_S
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def tell(self) -> bool:
+        """Go through what is to be told once; True when nothing is left. Raises StoreUnavailable."""
+        waiting = await self._store.revocations_to_tell(_AT_ONCE)
+        told = [await self._told(record) for record in waiting]
+        return all(told) and len(waiting) < _AT_ONCE
+
+    async def _told(self, record: CertificateRecord) -> bool:
+        authority = await self._authorities.get(record.authority)
+        if isinstance(authority, Revokes):
+            reason = record.revocation.reason if record.revocation else RevocationReason.UNSPECIFIED
+            try:
+                await authority.revoke(record.issued, reason)
+            except AccreditError as failure:
+                self._log(record, "postponed", failure.message, failure.rule)
+                return False
+            self._log(record, "revoked")
+        else:
+            self._log(record, "unsupported", "this CA can't be told; revoke it there by hand")
+        try:
+            await self._store.commit([SettleRevocation(record.issued.sha256, int(self._clock.now()))])
+        except Stale:
+            return False
+        return True
+
+    def _log(self, record: CertificateRecord, outcome: str, reason: str = "", rule: str = "") -> None:
+        log.warning(
+            "certificate-revoked-outside",
+            authority=record.authority.text,
+            serial=f"{record.issued.serial:X}",
+            registrationId=record.registration_id.text,
+            outcome=outcome,
+            reason=reason,
+            rule=rule,
+        )

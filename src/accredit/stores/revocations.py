@@ -1,0 +1,70 @@
+"""Revocations in the store: the change that revokes a certificate, and what is read for CRLs, OCSP and outside CAs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from accredit.domain import changes as c
+from accredit.domain.credential import CertificateRecord, RevocationReason, Revoked
+from accredit.domain.ids import AuthorityName
+from accredit.stores import rows
+from accredit.stores import statements as sql
+from accredit.stores.steps import UnitOfWork
+
+_REVOKE = """
+UPDATE certificates SET
+  revoked_at = ?, revoked_reason = ?, ca_told_at = ?,
+  revoked_number = (SELECT COALESCE(MAX(revoked_number), 0) + 1 FROM certificates WHERE revoked_number IS NOT NULL)
+WHERE sha256 = ? AND revoked_at IS NULL"""
+_TOLD = "UPDATE certificates SET ca_told_at = ? WHERE sha256 = ? AND revoked_at IS NOT NULL"
+_LATEST = "SELECT COALESCE(MAX(revoked_number), 0) FROM certificates WHERE revoked_number IS NOT NULL"
+# RFC 5280, 3.3: an entry stays until a CRL issued after its certificate's end has shown it once.
+_REVOKED = """
+SELECT serial, revoked_at, revoked_reason FROM certificates
+WHERE revoked_number IS NOT NULL AND authority_key = ? AND not_after > ? ORDER BY revoked_number"""
+_TO_REVOKE = (
+    f"{sql.CERTIFICATE_COLUMNS} WHERE revoked_at IS NOT NULL AND ca_told_at IS NULL ORDER BY id LIMIT ?"
+)
+
+_GRACE_S = 8 * 86_400
+
+
+def _revoke(change: c.RevokeCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    told_at = change.revoked_at if change.ca_knows else None
+    values = (change.revoked_at, change.reason.value, told_at, change.sha256)
+    unit.steps.append((_REVOKE, values, 1, change))
+
+
+def _told(change: c.SettleRevocation, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    unit.steps.append((_TOLD, (change.told_at, change.sha256), 1, change))
+
+
+MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
+    c.RevokeCertificate: _revoke,
+    c.SettleRevocation: _told,
+}
+
+
+class RevocationReads(ABC):
+    """The reading half of the store for revocations."""
+
+    @abstractmethod
+    def _rows(self, text: str, values: tuple[Any, ...]) -> list[rows.Row]: ...
+
+    @abstractmethod
+    def _certificate(self, row: rows.Row) -> CertificateRecord: ...
+
+    async def latest_revocation(self) -> int:
+        return int(self._rows(_LATEST, ())[0][0])
+
+    async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
+        found = self._rows(_REVOKED, (authority.key, now - _GRACE_S))
+        return [
+            Revoked(int.from_bytes(serial, "big", signed=True), at, RevocationReason(reason))
+            for serial, at, reason in found
+        ]
+
+    async def revocations_to_tell(self, limit: int) -> Sequence[CertificateRecord]:
+        return [self._certificate(row) for row in self._rows(_TO_REVOKE, (limit,))]
