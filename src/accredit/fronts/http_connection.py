@@ -46,6 +46,10 @@ class HTTPLimits:
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
 
 
+_FIELD_OVERHEAD_BYTES = 4
+"""Colon, space, and the line's end."""
+
+
 class _Phase(Enum):
     BETWEEN = 1
     HEAD = 2
@@ -186,9 +190,14 @@ class HTTPConnection(HttpToolsProtocol):
         limits = self._limits
         if len(self.headers) > limits.headers:
             self._object(431, f"The request has more than {limits.headers} header fields.")
+        size = len(self.url)
         for name, value in self.headers:
+            # A head may have come whole in one piece, before its bytes were counted.
+            size += len(name) + len(value) + _FIELD_OVERHEAD_BYTES
             if name == b"content-length" and int(value) > limits.body_bytes:
                 self._object(413, f"The body is larger than {limits.body_bytes} bytes.")
+        if size > limits.head_bytes:
+            self._object(431, f"The request head is longer than {limits.head_bytes} bytes.")
         if len(self.pipeline) >= limits.pipelined:
             self._object(400, f"More than {limits.pipelined} requests were sent ahead.")
         self._front.date()

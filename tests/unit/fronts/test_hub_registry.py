@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,27 @@ from typing import Any
 import httpx
 import pytest
 
-from accredit.administration.access import Access
+from accredit.administration.access import Access, Bearers
+from accredit.administration.issuer_keys import IssuerKeys
 from accredit.domain.access import Realm, Right
 from accredit.domain.changes import SaveHubDevice, SaveLinkedHub
 from accredit.domain.device import HubDevice
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.secret import Secret
+from accredit.egress import Egress, EgressRules, tls_context
 from accredit.fronts.https import application
 from accredit.fronts.hub_registry import RegistryCalls, routes, table
 from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.policy.access import NEEDED
+from accredit.policy.bearer import ROLE_RIGHTS, Role, Trusted
 from accredit.wire import sas
 from support.counted_entropy import CountedEntropy
 from support.hub_world import HOST, HOSTS, LAMP, HubWorld, hub_world
 from support.linked import embedded
+from support.oidc_issuer import AUDIENCE, OIDCIssuer
 
 SECOND = "second.example"
 EVERY = (Right.REGISTRY_READ, Right.REGISTRY_WRITE, Right.SERVICE_CONNECT, Right.DEVICE_CONNECT)
@@ -371,6 +375,32 @@ class TestGate:
         for method, path, call, _ in table(RegistryCalls(Any)):  # type: ignore[arg-type]
             answer = await api.call(method, path.replace("{id}", "dev-1"), {}, token=token)
             assert (answer.status_code != 401) == (NEEDED[call] is right), (method, path)
+
+    async def test_each_role_opens_its_calls_and_no_others(self, api: Api) -> None:
+        await api.made()
+        with OIDCIssuer(now=api.world.clock.now) as issuer:
+            egress = Egress(EgressRules(("localhost",)), tls=tls_context(issuer.trust))
+            trusted = Trusted(issuer.url, {AUDIENCE}, "roles", {role.value: role for role in Role})
+            bearers = Bearers(IssuerKeys(issuer.url, "", egress, api.world.clock), trusted)
+            access = Access(api.world.store, api.world.clock, HOSTS, Realm.HUB, bearers=bearers)
+            hubs, entropy = ConfiguredHubs(api.world.store, HOSTS), CountedEntropy()
+            registry = Registry(api.world.store, api.sessions, api.world.clock, entropy)
+            app = application(
+                routes(registry, hubs, access, api.world.clock, entropy), api.world.clock, entropy
+            )
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}") as client:
+                asked = replace(api, client=client)
+                for method, path, call, _ in table(RegistryCalls(Any)):  # type: ignore[arg-type]
+                    for role in Role:
+                        answer = await asked.call(
+                            method, path.replace("{id}", "dev-1"), {}, token=f"Bearer {issuer.token(role)}"
+                        )
+                        assert (answer.status_code != 401) == (NEEDED[call] in ROLE_RIGHTS[role]), (
+                            method,
+                            path,
+                        )
+            await egress.close()
 
     async def test_a_policy_of_provisioning_opens_nothing(self, api: Api) -> None:
         key = await api.world.policy("owner", *Right, realm=Realm.PROVISIONING)
