@@ -14,11 +14,12 @@ from uuid import UUID
 import pytest
 
 from accredit.domain.errors import Throttled, Unauthenticated
-from accredit.domain.evidence import PresentedChain, SasToken
+from accredit.domain.evidence import PresentedChain, SasToken, TpmEndorsement
+from accredit.domain.registration import Challenged
 from accredit.wire import amqp_message as m
 from accredit.wire import amqp_sasl as sasl
+from accredit.wire import amqp_tpm, sas, tpm
 from accredit.wire import amqp_types as t
-from accredit.wire import sas
 from accredit.wire.amqp_sasl import AMQP_HEADER, SASL_HEADER
 from support.amqp_messages import request
 from support.amqp_scenes import AmqpScene, amqp_scene
@@ -40,6 +41,7 @@ from support.amqp_script import (
     transfer,
 )
 from support.scripted_provisioning import ID_SCOPE, OPERATION, assigned, assigning, disabled
+from support.tpm_device import TpmDevice
 
 ADDRESS = f"{ID_SCOPE}/registrations/dev-1"
 TOKEN = sas.make(ADDRESS, b"k" * 32, 1_900_000_000, None)
@@ -283,17 +285,20 @@ class TestC:
 
     WHOLE = f"amqps://localhost/{ADDRESS}"
 
-    async def test_whole_uris_and_a_body_with_the_poll(self, scene: AmqpScene) -> None:
-        """Checklist 13: prov_transport_amqp_common.c, AMQP_ADDRESS_FMT; the poll carries the register body once more; no correlation id."""
-        scene.answers(assigning(), assigned())
-        script = scene.script()
-        await script.logs_in(sasl.Init("PLAIN", sasl.plain(ADDRESS, TOKEN)))
+    async def links(self, script: AmqpScript) -> None:
         said = {API: "2021-06-01"}
         script.says(attach(0, RECEIVER, self.WHOLE, properties=said), flow(0, 10_000))
         assert (await script.hears("attach"))[5].value[0] == self.WHOLE
         script.says(attach(1, SENDER, self.WHOLE, properties=said))
         await script.hears("attach")
         await script.hears("flow")
+
+    async def test_whole_uris_and_a_body_with_the_poll(self, scene: AmqpScene) -> None:
+        """Checklist 13: prov_transport_amqp_common.c, AMQP_ADDRESS_FMT; the poll carries the register body once more; no correlation id."""
+        scene.answers(assigning(), assigned())
+        script = scene.script()
+        await script.logs_in(sasl.Init("PLAIN", sasl.plain(ADDRESS, TOKEN)))
+        await self.links(script)
         body = b'{"registrationId":"dev-1"}'
         script.says(transfer(1, 0, request("iotdps-register", body)))
         told, _ = await answered(script)
@@ -311,16 +316,139 @@ class TestC:
         scene.answers(assigned())
         script = scene.script(peer_chain=CHAIN)
         await script.begins()
-        said = {API: "2021-06-01"}
-        script.says(attach(0, RECEIVER, self.WHOLE, properties=said), flow(0, 10))
-        await script.hears("attach")
-        script.says(attach(1, SENDER, self.WHOLE, properties=said))
-        await script.hears("attach")
-        await script.hears("flow")
+        await self.links(script)
         script.says(transfer(1, 0, request("iotdps-register", b'{"registrationId":"dev-1"}')))
         told, _ = await answered(script)
         assert assigned_to(told) == DONE
         assert scene.provisioning.registers[0].evidence == PresentedChain(CHAIN)
+
+
+class TestTpm:
+    """The mechanism TPM, whose words every SDK has in a file of its own."""
+
+    DEVICE = TpmDevice()
+    BLOB = bytes(range(256)) * 3 + bytes(40)
+
+    def opening(self) -> sasl.Init:
+        """C# SaslTpmHandler.cs and Node sasl_tpm.js put the address into the hostname."""
+        said = amqp_tpm.Opening(ID_SCOPE, "dev-1", tpm.sized(self.DEVICE.endorsement.area))
+        return sasl.Init("TPM", amqp_tpm.opening(said), ADDRESS)
+
+    async def challenged(self, script: AmqpScript) -> list[bytes]:
+        """Up to the last part of the blob; the challenges as they came."""
+        script.says(SASL_HEADER)
+        await script.hears_header(SASL_HEADER)
+        offered = await script.hears_sasl()
+        # AmqpsProvisioningSaslHandler.java: chooseSaslMechanism throws where it is not offered.
+        assert isinstance(offered, sasl.Mechanisms)
+        assert "TPM" in offered.names
+        challenges = []
+        words = [
+            self.opening(),
+            sasl.Response(amqp_tpm.word(tpm.sized(self.DEVICE.storage_root.area))),
+            sasl.Response(b"\x00"),
+        ]
+        for word in words:
+            script.says(word)
+            challenge = await script.hears_sasl()
+            assert isinstance(challenge, sasl.Challenge)
+            challenges.append(challenge.data)
+        return challenges
+
+    async def test_two_data_challenges_and_then_the_token(self, scene: AmqpScene) -> None:
+        """Checklist 14: AmqpsProvisioningSaslHandler.java compares the control bytes with 0x80 and 0xC1."""
+        scene.provisioning.challenges.append(Challenged(self.BLOB))
+        scene.answers(assigned())
+        script = scene.script()
+        call, first, rest = await self.challenged(script)
+        assert (call, first[:1], rest[:1]) == (b"\x00", b"\x80", b"\xc1")
+        assert first[1:] + rest[1:] == self.BLOB
+        script.says(sasl.Response(amqp_tpm.word(TOKEN.encode())))
+        assert await script.hears_sasl() == sasl.Outcome(sasl.OK)
+        await script.begins()
+        await TestC().links(script)
+        keys = {
+            "endorsementKey": tpm.text_of(self.DEVICE.endorsement),
+            "storageRootKey": tpm.text_of(self.DEVICE.storage_root),
+        }
+        # Node and C send the keys once more; those of the login count.
+        body = json.dumps({"registrationId": "dev-1", "tpm": keys}).encode()
+        script.says(transfer(1, 0, request("iotdps-register", body)))
+        told, _ = await answered(script)
+        assert assigned_to(told) == DONE
+        evidence = scene.provisioning.registers[0].evidence
+        assert isinstance(evidence, TpmEndorsement)
+        assert (evidence.endorsement, evidence.storage_root) == (
+            self.DEVICE.endorsement,
+            self.DEVICE.storage_root,
+        )
+        assert evidence.token == sas.parse(TOKEN)
+        (proven,) = scene.provisioning.proven
+        assert proven.evidence == evidence
+
+    @pytest.mark.parametrize(
+        "answer",
+        [Unauthenticated("Unauthorized", rule="tpm-endorsement"), disabled()],
+        ids=["refused", "unknown"],
+    )
+    async def test_a_stranger_gets_no_blob(self, scene: AmqpScene, answer: Any) -> None:
+        scene.provisioning.challenges.append(answer)
+        script = scene.script()
+        script.says(SASL_HEADER, self.opening())
+        await script.hears_header(SASL_HEADER)
+        await script.hears_sasl()
+        await script.hears_sasl()
+        script.says(sasl.Response(amqp_tpm.word(tpm.sized(self.DEVICE.storage_root.area))))
+        assert await script.hears_sasl() == sasl.Outcome(sasl.AUTH)
+        await script.is_closed()
+
+    @pytest.mark.parametrize(
+        ("refusal", "outcome"),
+        [
+            (Unauthenticated("Unauthorized", rule="tpm-signature"), sasl.AUTH),
+            (Throttled("Too much", rule="connection-requests", retry_after_s=7), sasl.SYS_TEMP),
+        ],
+    )
+    async def test_a_wrong_token_is_told_here(
+        self, scene: AmqpScene, refusal: Exception, outcome: int
+    ) -> None:
+        """AmqpsProvisioningSaslHandler.java, handleOutcome: 1 is "Sas token was rejected", 4 is to be tried again."""
+        scene.provisioning.challenges.append(Challenged(self.BLOB))
+        scene.provisioning.unproven = refusal
+        script = scene.script()
+        await self.challenged(script)
+        script.says(sasl.Response(amqp_tpm.word(TOKEN.encode())))
+        assert await script.hears_sasl() == sasl.Outcome(outcome)
+        await script.is_closed()
+
+    @pytest.mark.parametrize("word", [b"", b"x", b"\x00\xff\xfe", b"\x00no token"])
+    async def test_a_word_that_is_no_token(self, scene: AmqpScene, word: bytes) -> None:
+        scene.provisioning.challenges.append(Challenged(self.BLOB))
+        script = scene.script()
+        await self.challenged(script)
+        script.says(sasl.Response(word))
+        assert await script.hears_sasl() == sasl.Outcome(sasl.AUTH)
+        await script.is_closed()
+        assert scene.provisioning.proven == []
+
+    @pytest.mark.parametrize(
+        "opening",
+        [
+            amqp_tpm.Opening("0neOTHER", "dev-1", b"key"),
+            amqp_tpm.Opening(ID_SCOPE, "...", b"key"),
+            amqp_tpm.Opening(ID_SCOPE, "dev-1", b"no key"),
+        ],
+    )
+    async def test_an_opening_of_nobody_here(self, scene: AmqpScene, opening: amqp_tpm.Opening) -> None:
+        script = scene.script()
+        script.says(SASL_HEADER, sasl.Init("TPM", amqp_tpm.opening(opening)))
+        await script.hears_header(SASL_HEADER)
+        await script.hears_sasl()
+        await script.hears_sasl()
+        script.says(sasl.Response(amqp_tpm.word(b"no key")))
+        assert await script.hears_sasl() == sasl.Outcome(sasl.AUTH)
+        await script.is_closed()
+        assert len(scene.provisioning.unreads) == 1
 
 
 class TestAnswers:
