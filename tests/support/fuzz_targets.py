@@ -22,10 +22,22 @@ from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.id_pattern import id_pattern
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.rule_language import expression
 from accredit.domain.secret import Secret
 from accredit.policy import chains, csr_intake, tpm_activation
 from accredit.policy.destinations import BadDestination, destination
-from accredit.wire import amqp_addresses, amqp_message, amqp_sasl, amqp_tpm, dps, mqtt, sas, topics, tpm
+from accredit.wire import (
+    amqp_addresses,
+    amqp_message,
+    amqp_sasl,
+    amqp_tpm,
+    dps,
+    mqtt,
+    sas,
+    topics,
+    tpm,
+    webhooks,
+)
 from accredit.wire.amqp_types import AmqpError
 from accredit.wire.service_api import (
     authorities,
@@ -65,6 +77,12 @@ def _text(parse: Callable[[str], object]) -> Run:
 
 def _said(*texts: str) -> Callable[[], tuple[bytes, ...]]:
     return lambda: tuple(text.encode() for text in texts)
+
+
+def _condition(text: str) -> None:
+    """A condition that can be read holds or does not, whatever the facts are."""
+    facts = {"registrationId": text, "payload": {"a": {"b": 1.5}}, "tags": {"c": text}}
+    assert expression(text).holds(facts) in (True, False)
 
 
 def _mqtt(data: bytes) -> None:
@@ -269,6 +287,17 @@ TARGETS: dict[str, Target] = {
     "authority-name": Target(_text(_name(AuthorityName)), _said("ca-1")),
     "device-id": Target(_text(_name(DeviceId)), _said("dev:1.a-")),
     "id-pattern": Target(_text(id_pattern), _said("dev-[0-9]+", "[ab]c*|d?")),
+    "allocation-rule": Target(
+        _text(_condition),
+        _said("registrationId startsWith 'eu-' and not (payload.a['b'] >= 1 or tags.c matches 'x*')"),
+    ),
+    "allocation-answer": Target(
+        webhooks.read_allocation,
+        _said(
+            '{"iotHubHostName":"a","initialTwin":{"tags":{"b":1}},"payload":{"c":[1]}}', '{"useDefault":true}'
+        ),
+    ),
+    "admission-answer": Target(webhooks.read_verdict, _said('{"allow":false,"reason":"no"}')),
     "register-body": Target(
         _register, _said('{"registrationId":"dev","payload":{"clientCertificateCsr":"x"},"csr":null}')
     ),

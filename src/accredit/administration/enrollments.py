@@ -6,7 +6,7 @@ Not here: what a document may look like (`wire/service_api/enrollments.py`), and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from accredit.administration import names
@@ -40,6 +40,9 @@ MAX_UNPATTERNED_GROUPS = 100
 
 _ID_PATTERN = "idPattern"
 
+MayDefine = Callable[[], Awaitable[None]]
+"""Raises Unauthenticated when the caller has no right to define webhooks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Enrollments:
@@ -49,10 +52,20 @@ class Enrollments:
     hubs: Hubs
 
     async def put(
-        self, sent: EnrollmentSent, condition: IfMatch, by: str, *, must_exist: bool = False
+        self,
+        sent: EnrollmentSent,
+        condition: IfMatch,
+        by: str,
+        *,
+        must_exist: bool = False,
+        may_define: MayDefine | None = None,
     ) -> Enrollment:
-        """Create or replace, as `condition` allows; with `must_exist` nothing is created."""
-        return await repeated(lambda: self._put(sent, condition, by, must_exist=must_exist))
+        """Create or replace, as `condition` allows; with `must_exist` nothing is created.
+
+        `may_define` is asked when a webhook would be another than before: it makes this service call somebody, and
+        decides over every device.
+        """
+        return await repeated(lambda: self._put(sent, condition, by, must_exist, may_define))
 
     async def read(self, ref: EnrollmentRef) -> Enrollment:
         """Raises NotFound."""
@@ -88,10 +101,17 @@ class Enrollments:
         return await selected(listing, condition, paging)
 
     async def _put(
-        self, sent: EnrollmentSent, condition: IfMatch, by: str, *, must_exist: bool
+        self,
+        sent: EnrollmentSent,
+        condition: IfMatch,
+        by: str,
+        must_exist: bool,  # noqa: FBT001 - as `put` says it
+        may_define: MayDefine | None,
     ) -> Enrollment:
         present = await (self.read(sent.ref) if must_exist else self.store.enrollment(sent.ref))
         check_put(condition, present.etag if present else None, _noun(sent.ref))
+        if may_define is not None and _defines_webhook(sent, present):
+            await may_define()
         authority = await self._authority(sent)
         await self._check_capacity(sent)
         await check_vendor_of(self.store, sent.attestation, int(self.clock.now()))
@@ -225,6 +245,17 @@ def _secrets(sent: EnrollmentSent, present: Enrollment | None) -> dict[str, Secr
     kept = present.secrets if present is not None else {}
     both = {**kept, **sent.secrets}
     return {member: secret for member, secret in both.items() if member in sent.settings}
+
+
+def _defines_webhook(sent: EnrollmentSent, present: Enrollment | None) -> bool:
+    """Whether a webhook is set, changed or taken away. What a read-modify-write sends back is none of these."""
+    settings = present.settings if present is not None else {}
+    secrets = present.secrets if present is not None else {}
+    return any(
+        sent.settings.get(member) != settings.get(member)
+        or (member in sent.secrets and sent.secrets[member] != secrets.get(member))
+        for member in stated.WEBHOOKS
+    )
 
 
 def _check_webhook(url: str, member: str) -> None:

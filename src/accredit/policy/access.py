@@ -39,6 +39,7 @@ class Call(StrEnum):
     VERIFY_CA_CERTIFICATE = "ca-certificate.verify"
     READ_ENROLLMENT = "enrollment.read"
     WRITE_ENROLLMENT = "enrollment.write"
+    DEFINE_WEBHOOK = "enrollment.define-webhook"
     DELETE_ENROLLMENT = "enrollment.delete"
     QUERY_ENROLLMENTS = "enrollment.query"
     BULK_ENROLLMENTS = "enrollment.bulk"
@@ -91,6 +92,7 @@ NEEDED: Mapping[Call, Right] = {
     Call.LIST_CA_CERTIFICATES: Right.ENROLLMENT_READ,
     Call.VERIFY_CA_CERTIFICATE: Right.SERVICE_CONFIG,
     Call.READ_ENROLLMENT: Right.ENROLLMENT_READ,
+    Call.DEFINE_WEBHOOK: Right.SERVICE_CONFIG,
     Call.WRITE_ENROLLMENT: Right.ENROLLMENT_WRITE,
     Call.DELETE_ENROLLMENT: Right.ENROLLMENT_WRITE,
     Call.QUERY_ENROLLMENTS: Right.ENROLLMENT_READ,

@@ -332,6 +332,68 @@ class TestCalls:
             assert answer.status_code in (200, 400), path
 
 
+class TestWebhooks:
+    """Whoever writes enrollments may keep a webhook, but to set, change or remove one needs ServiceConfig too."""
+
+    HOOK = {"webhookUrl": "https://hook.example/x", "apiVersion": "2021-10-01"}
+    LEAST = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
+
+    async def put(self, side: ServiceSide, policy: str, **members: Any) -> int:
+        body = {**self.LEAST, **members}
+        answer = await side.call("PUT", "/enrollments/dev-1", body, policy=policy, etag="*")
+        return answer.status_code
+
+    @pytest.mark.parametrize("member", ["customAllocationDefinition", "preRegistrationWebhook"])
+    async def test_who_may(self, side: ServiceSide, member: str) -> None:
+        assert await self.put(side, "EnrollmentWrite", **{member: self.HOOK}) == 401
+        assert await self.put(side, OWNER, **{member: self.HOOK}) == 200
+        assert await self.put(side, "EnrollmentWrite", **{member: self.HOOK}) == 200
+        moved = {**self.HOOK, "webhookUrl": "https://other.example/"}
+        signed = {**self.HOOK, "secret": "s" * 20}
+        for other in (moved, signed, None):
+            assert await self.put(side, "EnrollmentWrite", **{member: other}) == 401
+        shown = await side.call("GET", "/enrollments/dev-1")
+        assert shown.json()[member] == self.HOOK
+
+    async def test_in_bulk_too(self, side: ServiceSide) -> None:
+        sent = {"mode": "update", "enrollments": [{**self.LEAST, "preRegistrationWebhook": self.HOOK}]}
+        answer = await side.call("POST", "/enrollments", sent, policy="EnrollmentWrite")
+        assert answer.json()["isSuccessful"] is False
+        assert "preRegistrationWebhook" not in (await side.call("GET", "/enrollments/dev-1")).json()
+        answer = await side.call("POST", "/enrollments", sent)
+        assert answer.json()["isSuccessful"] is True
+
+    async def test_its_secret_is_kept_and_never_shown(self, side: ServiceSide) -> None:
+        secret = "a secret of many characters"
+        await self.put(side, OWNER, customAllocationDefinition={**self.HOOK, "secret": secret})
+        await self.put(side, OWNER, customAllocationDefinition=self.HOOK)
+        kept = await side.store.enrollment(DEV)
+        assert kept is not None
+        assert kept.secrets["customAllocationDefinition"].reveal() == secret.encode()
+        shown = await side.call("GET", "/enrollments/dev-1")
+        assert secret not in shown.text
+        await self.put(side, OWNER)
+        assert (await side.store.enrollment(DEV)).secrets == {}  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(
+        ("members", "said"),
+        [
+            (
+                {"allocationRule": [{"hub": "gone.example"}]},
+                "allocationRule names 'gone.example', which is not linked",
+            ),
+            ({"preRegistrationWebhook": {"webhookUrl": "https://user@hook.example/"}}, "can't be called"),
+            ({"allocationPolicy": "custom"}, "customAllocationDefinition.webhookUrl"),
+        ],
+    )
+    async def test_what_could_not_be_used_is_not_stored(
+        self, side: ServiceSide, members: dict[str, Any], said: str
+    ) -> None:
+        answer = await side.call("PUT", "/enrollments/dev-1", {**self.LEAST, **members}, etag="*")
+        assert answer.status_code == 400
+        assert said in answer.json()["message"]
+
+
 class TestSecrets:
     async def test_keys_are_shown_by_put_and_attestationmechanism_alone(self, side: ServiceSide) -> None:
         for base in ("/enrollments", "/enrollmentGroups"):

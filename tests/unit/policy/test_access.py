@@ -167,6 +167,7 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.WRITE_CA_CERTIFICATE,
             Call.DELETE_CA_CERTIFICATE,
             Call.VERIFY_CA_CERTIFICATE,
+            Call.DEFINE_WEBHOOK,
             Call.LIST_POLICIES,
             Call.READ_POLICY,
             Call.WRITE_POLICY,

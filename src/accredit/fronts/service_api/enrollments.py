@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,8 +13,9 @@ from accredit.administration.enrollments import Enrollments, warning_about
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
-from accredit.fronts.service_api.gate import body_of
+from accredit.fronts.service_api.gate import also, body_of
 from accredit.observe import log
+from accredit.policy.access import Call
 from accredit.wire.service_api.attestations import attestation_document
 from accredit.wire.service_api.bulk import bulk_document, read_bulk
 from accredit.wire.service_api.enrollments import enrollment_document, read_enrollment
@@ -28,7 +30,9 @@ class EnrollmentCalls:
 
     async def put(self, request: Request, by: str) -> Response:
         sent = read_enrollment(await body_of(request), self._id(request))
-        saved = await self.enrollments.put(sent, condition_of(request), by)
+        saved = await self.enrollments.put(
+            sent, condition_of(request), by, may_define=partial(also, request, Call.DEFINE_WEBHOOK)
+        )
         warning = warning_about(saved)
         headers = {"x-accredit-warning": warning} if warning else None
         return document(enrollment_document(saved, keys_shown=True), saved.etag, headers)
@@ -57,7 +61,7 @@ class EnrollmentCalls:
 
     async def bulk(self, request: Request, by: str) -> Response:
         sent = read_bulk(await body_of(request), self.kind)
-        failed = await in_bulk(self.enrollments, sent, by)
+        failed = await in_bulk(self.enrollments, sent, by, partial(also, request, Call.DEFINE_WEBHOOK))
         for item, error in failed:
             log.info(
                 "bulk-item-refused", by=by, mode=sent.mode.value, id=item.id.text, rule=error.rule,

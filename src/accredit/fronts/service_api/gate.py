@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -72,6 +73,7 @@ class Gate:
             if self.counts is not None:
                 self.counts.service_call()
             self._check_version(request)
+            request.state.also_admitted = partial(self._admitted, request)
             return await handler(request, by)
         except AccreditError as refusal:
             return self._refused(refusal, request, call, by, tracking_id)
@@ -119,6 +121,11 @@ class Gate:
             headers["retry-after"] = str(wire.retry_after_s)
         body = error_body(wire.code, message, tracking_id, self.clock.now())
         return Response(body, wire.http, headers, JSON)
+
+
+async def also(request: Request, call: Call) -> None:
+    """For what a call turns out to do beside what its route says: judge the same token by that call's right too."""
+    await request.state.also_admitted(call)
 
 
 def _unavailable(failure: StoreUnavailable) -> UpstreamUnavailable:
