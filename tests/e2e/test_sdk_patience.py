@@ -6,6 +6,7 @@ The SDKs wait two or three seconds before they ask again, so all of them wait at
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,10 @@ SWITCHED_OFF = {
 }
 UNAUTHORIZED = {
     "Python": "register request returned a service error status code 401",
-    "Node": "UnauthorizedError",
+    # Over AMQP it passes on what the service said.
+    "Node": "UnauthorizedError|amqp:unauthorized-access",
 }
-"""What each SDK makes of it, in its own words."""
+"""What each SDK makes of it, in its own words: patterns."""
 
 
 async def test_each_is_told_when_the_ca_turns_it_down(
@@ -126,8 +128,8 @@ async def test_each_is_told_of_a_wrong_key(
     await all_at_once(sdks, run)
 
 
-async def is_told(text: str, asked: Awaitable[Any]) -> None:
+async def is_told(pattern: str, asked: Awaitable[Any]) -> None:
     """The SDK raises, and says this, or its cause does."""
     with pytest.raises(Exception) as raised:
         await asked
-    assert text in f"{raised.value}\n{raised.value.__cause__}"
+    assert re.search(pattern, f"{raised.value}\n{raised.value.__cause__}")

@@ -9,6 +9,7 @@
 'use strict';
 
 const readline = require('node:readline');
+const { inspect } = require('node:util');
 
 const role = require(`./roles/${process.argv[2]}.js`);
 
@@ -18,6 +19,10 @@ function say(answer) {
 
 // The SDKs' errors keep what matters in members of their own, some of which lead back to sockets.
 function described(error) {
+  if (!(error instanceof Error)) {
+    // AMQP's own error, which the SDK passes on as rhea gives it; or whatever else it rejects a promise with.
+    return { name: `${error?.condition ?? typeof error}`, message: `${error?.description ?? inspect(error)}` };
+  }
   const plain = {};
   for (const [name, value] of Object.entries(error)) {
     if (['string', 'number', 'boolean'].includes(typeof value)) plain[name] = value;
@@ -37,7 +42,7 @@ async function answer(line) {
   try {
     say({ id, result: body(await role[call](given)) ?? null });
   } catch (error) {
-    say({ id, error: described(error instanceof Error ? error : new Error(String(error))) });
+    say({ id, error: described(error) });
   }
 }
 

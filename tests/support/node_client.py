@@ -87,6 +87,8 @@ class NodeClient:
     def begin(self, name: str, **given: Any) -> Future[Any]:
         """The same, under way."""
         promise: Future[Any] = Future()
+        # Under way it can't be taken back, and the answer finds it as it was.
+        promise.set_running_or_notify_cancel()
         with self._lock:
             assert not self._ended, self._ended
             number = next(self._numbers)
