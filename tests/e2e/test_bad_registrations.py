@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from accredit.wire import topics
-from support.channels import MQTT_CHANNELS, Open
+from support.amqp_device import AmqpDevice
+from support.channels import AMQP_CHANNELS, MQTT_CHANNELS, Open
 from support.enrolling import issuing, symmetric_individual
+from support.needs_amqp import amqp_engine
 from support.raw_device import DpsDevice, sas_token
 from support.running_service import RunningService
 
@@ -53,9 +55,23 @@ def over_https(service: RunningService, name: str, key: str, body: bytes, versio
     return Told(answer.status_code, answer.json())
 
 
-WIRES: dict[str, Call] = {name: over_mqtt(channel) for name, channel in MQTT_CHANNELS.items()} | {
-    "https": over_https
-}
+def over_amqp(channel: Open) -> Call:
+    def call(service: RunningService, name: str, key: str, body: bytes, version: str) -> Told:
+        amqp_engine()
+        with AmqpDevice(service, name, key=key, api_version=version or None, over=channel) as device:
+            answer = device.registers(body)
+            # The link is as good as before.
+            assert device.registers(body).status == answer.status
+        return Told(answer.status, answer.document)
+
+    return call
+
+
+WIRES: dict[str, Call] = (
+    {name: over_mqtt(channel) for name, channel in MQTT_CHANNELS.items()}
+    | {name: over_amqp(channel) for name, channel in AMQP_CHANNELS.items()}
+    | {"https": over_https}
+)
 
 each_wire = pytest.mark.parametrize("call", WIRES.values(), ids=WIRES.keys())
 

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -128,9 +128,22 @@ def websocket(path: str, subprotocol: str = "mqtt") -> Open:
     return opened
 
 
-MQTT_CHANNELS: dict[str, Any] = {
+MQTT_CHANNELS: dict[str, Open] = {
     "mqtt": mqtt,
     "websocket": websocket("/$iothub/websocket"),
     "websocket at the root": websocket("/", "MQTT"),
 }
 """Every way to reach the front that speaks MQTT."""
+
+
+def amqp(service: RunningService, certificate: tuple[Path, Path] | None, patience_s: float) -> ssl.SSLSocket:
+    """Port 5671."""
+    return tls_socket(service, service.amqp_port, certificate, patience_s)
+
+
+AMQP_CHANNELS: dict[str, Open] = {
+    "amqp": amqp,
+    "amqp in a websocket": websocket("/$iothub/websocket", "AMQPWSB10"),
+    "amqp in a websocket at the root": websocket("/", "amqpwsb10"),
+}
+"""Every way to reach the front that speaks AMQP."""
