@@ -19,7 +19,7 @@ from benchmarks.provisioning import full_provisioning
 from benchmarks.report import as_markdown, as_text
 from benchmarks.sdk import register_times
 from benchmarks.service import service
-from benchmarks.wires import measurable, over_each_wire
+from benchmarks.wires import PORTS, measurable, over_each_wire
 
 LIGHT = 8
 """Devices at a time when the load is light: fewer of them share a commit."""
@@ -97,7 +97,7 @@ def _summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
 def _once() -> dict[str, Any]:
     """What one run is enough for: the SDKs' view (on the ports that they insist on), and the size of an idle service."""
     every_wire = measurable()
-    with service(None, "--mqtt-port", "8883", *(("--https-port", "443") if every_wire else ())) as running:
+    with service(None, "--mqtt-port", "8883", *(PORTS if every_wire else ())) as running:
         idle_mb = resident_bytes(running.pid) / 1e6
         sdk = asdict(register_times(running))
         wires = over_each_wire(running) if every_wire else {}

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,20 @@ from benchmarks.service import HOST, Measured
 
 CLIENTS = Path(__file__).parent.parent / "tests" / "node"
 
-WIRES = {"mqtt": "MQTT", "mqtt-ws": "MQTT over WebSocket", "http": "HTTPS"}
+WIRES = {
+    "mqtt": "MQTT",
+    "mqtt-ws": "MQTT over WebSocket",
+    "amqp": "AMQP",
+    "amqp-ws": "AMQP over WebSocket",
+    "http": "HTTPS",
+}
 """The SDK's names of its transports, and ours."""
+
+AMQP = find_spec("proton") is not None
+"""Whether the extra is installed, without which the service does not speak AMQP."""
+
+PORTS = ("--https-port", "443", *(("--amqp-port", "5671") if AMQP else ()))
+"""Flags of the service: the SDK has its ports built in."""
 
 ROUNDS, WARM = 100, 10
 
@@ -63,7 +76,9 @@ def over_each_wire(service: Measured) -> dict[str, WireFigures]:
     )  # fmt: skip
     try:
         return {
-            ours: _one_wire(service, process, sdk, f"{name}-{sdk}", group_key) for sdk, ours in WIRES.items()
+            ours: _one_wire(service, process, sdk, f"{name}-{sdk}", group_key)
+            for sdk, ours in WIRES.items()
+            if AMQP or not sdk.startswith("amqp")
         }
     finally:
         assert process.stdin is not None

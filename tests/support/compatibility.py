@@ -67,8 +67,12 @@ SERVICE_SDKS = (
     Held(_npm("azure-iot-provisioning-service"), "", f"{_SERVICE}::TestNode"),
 )
 
+_NODE_TPM = "tests/e2e/test_node_tpm.py::TestNode"
+
 TPM = (
-    Held(_npm("azure-iot-security-tpm"), "HTTPS", "tests/e2e/test_node_tpm.py", "[http"),
+    Held(_npm("azure-iot-security-tpm"), "AMQP", _NODE_TPM, "[amqp]"),
+    Held(_npm("azure-iot-security-tpm"), "AMQP over WebSocket", _NODE_TPM, "[amqp-ws]"),
+    Held(_npm("azure-iot-security-tpm"), "HTTPS", _NODE_TPM, "[http]"),
     Held("`tpm2-tools`", "HTTPS", "tests/e2e/test_tpm.py"),
 )
 
