@@ -73,6 +73,13 @@ def test_every_rule_that_a_page_names_exists(docs: Path) -> None:
 _OTHER_NAMES = {
     "certificate-revoked-outside",
     "public-url-assumed",
+    "amqp-closed",
+    "amqp-link-refused",
+    "amqp-login-refused",
+    "amqp-not-served",
+    "hub-token-refused",
+    "message-id",
+    "user-id",
     "ca-deferred",
     "source-at-ceiling",
     "ca-answer-lost",
