@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.errors import AccreditError, Throttled
 from accredit.domain.evidence import Attested
 from accredit.domain.ids import RegistrationId
@@ -25,6 +26,9 @@ ALL_SOURCES = 20
 
 PATIENCE_S = 3
 """How long a search may wait for its turn; who would wait longer is told when to come back. SDKs wait 30 s for an answer."""
+
+WRITTEN = Rate(1_000, 60, 1_000)
+"""Refusals of one enrollment that are written down: a stolen group key must not fill the disk with them."""
 
 _EVERYBODY = "everybody"
 # Azure DPS, *quotas and limits*.
@@ -55,6 +59,7 @@ class Limits:
         self._registrations = Ledger(_AZURE_REGISTRATIONS, 1) if terms.azure else None
         self._service_calls = Ledger(_AZURE_SERVICE_CALLS, 1) if terms.azure else None
         self._polls = Ledger(_AZURE_POLLS, MAX_DEVICES) if terms.azure else None
+        self._written = Ledger(WRITTEN, MAX_SOURCES)
         self._groups: dict[tuple[str, int], int] = {}
 
     # Before the proof.
@@ -128,6 +133,10 @@ class Limits:
             # Only as many places as there are groups with a quota: what a group's former quota left is dropped.
             self._groups = {other: until for other, until in self._groups.items() if until > now}
         self._groups[place] = limits.taken(rate, owed, now)
+
+    def may_write(self, enrollment: EnrollmentRef) -> bool:
+        """Whether one more refusal of a device of this enrollment is kept on disk, and counted against the device."""
+        return not self._written.take(enrollment, self._now())
 
     def polling(self, registration_id: RegistrationId) -> None:
         """Count one question of a proven device. Raises Throttled."""

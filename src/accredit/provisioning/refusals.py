@@ -78,9 +78,14 @@ class Refusals:
             told = self.limits.failed(refusal, request.source, trail.trials)
         self._log(request.registration_id.text, request.source, request.tracking_id, refusal)
         trace = explained(request, asked, refusal, trail, self._means.now())
-        passing = isinstance(refusal, Throttled | UpstreamUnavailable)
-        durable = trail.attested is not None and asked is Asked.REGISTER and not passing
-        if durable and await self._kept(trace, refusal, trail):
+        attested = trail.attested
+        lasting = asked is Asked.REGISTER and not isinstance(refusal, Throttled | UpstreamUnavailable)
+        if (
+            attested is not None
+            and lasting
+            and self.limits.may_write(attested.enrollment.ref)
+            and await self._kept(trace, refusal, trail, attested)
+        ):
             return told
         self.traces.remember(trace)
         return told
@@ -95,10 +100,10 @@ class Refusals:
             return self.limits.failed(refusal, source)
         return refusal
 
-    async def _kept(self, trace: DecisionTrace, refusal: AccreditError, trail: Trail) -> bool:
+    async def _kept(
+        self, trace: DecisionTrace, refusal: AccreditError, trail: Trail, attested: Attested
+    ) -> bool:
         """Whether the trace, and what follows for the device, is durable now."""
-        attested = trail.attested
-        assert attested is not None
         made = _setbacks_after(
             self._means,
             refusal,

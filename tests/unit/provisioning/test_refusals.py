@@ -8,12 +8,13 @@ import pytest
 
 from accredit.domain.changes import AllowRegistrations, EndSetbacks
 from accredit.domain.credential import Order
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError, Malformed, Refused, Throttled, Unauthenticated
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Assigned, Assigning, Status
 from accredit.domain.trace import Asked
 from accredit.interfaces import OrderAnswer, Rejected
-from accredit.provisioning.limits import Terms
+from accredit.provisioning.limits import WRITTEN, Terms
 from support.provisioning_world import OUTSIDE
 from support.scripted_ca import ScriptedCA, delivers, rejects
 from support.troubled_store import TroubledStore
@@ -58,6 +59,26 @@ class TestTraces:
         await refused(world.device())
         await world.restart()
         assert await world.refusals.traces.find("tracking-1") is not None
+
+    async def test_a_stolen_group_key_does_not_fill_the_disk(self, world):
+        await world.group(settings={"allowedRegistrationIdsOnly": True})
+        for number in range(WRITTEN.burst + 20):
+            await refused(world.device(f"d-{number}", group=True), None)
+        await world.individual("honest")
+        await refused(world.device("honest"))
+        written: list[str] = []
+        cursor = None
+        while True:
+            page = await world.disk.traces(None, cursor, 1_000)
+            written += [each.registration_id for each in page.rows]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        # One tracking id for all in this world: the last that was written stands for them.
+        assert written == ["honest"]
+        assert not world.refusals.limits.may_write(EnrollmentRef(EnrollmentKind.GROUP, "line"))
+        world.clock.advance(60)
+        assert world.refusals.limits.may_write(EnrollmentRef(EnrollmentKind.GROUP, "line"))
 
     async def test_a_switched_off_enrollment_leaves_one_too(self, world):
         await world.individual(enabled=False)
