@@ -18,6 +18,8 @@ from accredit.wire.service_api.certificates import certificate_der, certificate_
 Read = TypeVar("Read")
 
 _MAX_FILE_BYTES = 64 * 1024
+_MAX_PATH_CHARS = 256
+"""The base64 of an EK has more than 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Endorsement:
 def by_key(value: str) -> Endorsement:
     """A file with a TPM2B_PUBLIC, raw or as base64, or the base64 itself. Raises Problem."""
     path = Path(value)
-    content = _read(path) if len(value) < 256 and path.is_file() else value.encode()
+    is_file = len(value) < _MAX_PATH_CHARS and path.is_file()
+    if not is_file and len(value) < _MAX_PATH_CHARS:
+        raise Problem(f"There is no file {value}, and no endorsement key is as short.")
+    content = _read(path) if is_file else value.encode()
     try:
         key = tpm.read_key(content, "--endorsement-key")
     except Malformed:

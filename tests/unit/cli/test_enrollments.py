@@ -83,7 +83,8 @@ class TestOneDevice:
         path = str(key.write(key.self_signed().pem))
         good = text_of(TpmDevice(7).endorsement)
         for arguments, said in (
-            (("--endorsement-key", "AAAA"), "--endorsement-key"),
+            (("--endorsement-key", "ek.bup"), "no file ek.bup"),
+            (("--endorsement-key", "A" * 420), "--endorsement-key"),
             (("--endorsement-key", path), "--endorsement-key"),
             (("--ek-certificate", path), path),
             (("--ek-certificate", str(tmp_path / "missing")), "missing"),
