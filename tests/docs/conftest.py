@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.needs_amqp import without_amqp
 from support.running_service import clean_environment, loopback_address
 from support.walked_page import Walk
 
@@ -37,8 +38,12 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def walk(clone: Path) -> Callable[..., object]:
-    """`with walk(variant=..., environment=...) as walker: walker.page(text)`, on a loopback address of its own."""
+def walk(clone: Path, tmp_path: Path) -> Callable[..., object]:
+    """`with walk(variant=..., environment=...) as walker: walker.page(text)`, on a loopback address of its own.
+
+    The pages are walked as after `make install`, which installs no extra.
+    """
+    base = without_amqp(tmp_path)
 
     @contextmanager
     def begin(variant: str = "", environment: dict[str, str] | None = None) -> Iterator[Walk]:
@@ -46,7 +51,7 @@ def walk(clone: Path) -> Callable[..., object]:
             if shutil.which(program) is None:
                 pytest.skip(f"the program {program} is not installed")
         host = loopback_address()
-        settings = {"ACCREDIT_HOST": host, "ACCREDIT_BIND": host}
+        settings = {"ACCREDIT_HOST": host, "ACCREDIT_BIND": host} | base
         places = {host: "localhost", str(clone): "/home/you/accredit"}
         with Walk(clone, clean_environment() | settings | (environment or {}), places, variant) as walker:
             yield walker

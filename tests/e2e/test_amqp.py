@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import time
@@ -22,7 +21,7 @@ from accredit.wire.amqp_sasl import AMQP_HEADER, SASL_HEADER
 from support.amqp_script import SENDER, attach, begin, open_, transfer
 from support.device_key import DeviceKey
 from support.enrolling import symmetric_individual
-from support.needs_amqp import amqp_engine
+from support.needs_amqp import amqp_engine, without_amqp
 from support.running_service import RunningService
 
 API = {"com.microsoft:api-version": "2019-03-31"}
@@ -193,12 +192,7 @@ def test_a_stranger_is_told_and_cut_while_others_go_on(
 
 
 def test_without_the_extra_the_port_stays_closed_and_a_line_says_so(tmp_path: Path) -> None:
-    """A `proton` that can't be imported stands for none."""
-    absent = tmp_path / "absent" / "proton"
-    absent.mkdir(parents=True)
-    (absent / "__init__.py").write_text("raise ImportError('No module named proton')\n")
-    path = os.pathsep.join(filter(None, (str(absent.parent), os.environ.get("PYTHONPATH"))))
-    with RunningService(tmp_path / "service", environment={"PYTHONPATH": path}) as bare:
+    with RunningService(tmp_path / "service", environment=without_amqp(tmp_path)) as bare:
         (line,) = bare.log_lines("amqp-not-served")
         assert line["level"] == "warning"
         assert "accredit[amqp]" in line["reason"]
@@ -206,4 +200,5 @@ def test_without_the_extra_the_port_stays_closed_and_a_line_says_so(tmp_path: Pa
         assert bare.amqp_port == 0
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((bare.host, 5671), timeout=PATIENCE_S)
-        assert bare.https().get("/readyz").status_code == 200
+        with bare.https() as http:
+            assert http.get("/readyz").status_code == 200

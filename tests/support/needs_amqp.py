@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from support.programs import missing
@@ -14,3 +16,12 @@ def amqp_engine() -> Any:
         return import_module("accredit.fronts.amqp_engine")
     except ImportError:
         missing("accredit[amqp] is not installed: make install EXTRAS=amqp")
+
+
+def without_amqp(folder: Path) -> dict[str, str]:
+    """Variables with which a service finds no engine, as in an installation of the base: one that can't be imported stands for none."""
+    absent = folder / "absent" / "proton"
+    absent.mkdir(parents=True)
+    (absent / "__init__.py").write_text("raise ImportError('No module named proton')\n")
+    path = os.pathsep.join(filter(None, (str(absent.parent), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path}
