@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from accredit.domain.access import Realm
 from support.device_key import DeviceKey, derived_key
 from support.enrolling import issuing, symmetric_group, symmetric_individual
 from support.raw_device import DpsDevice, HubDevice
@@ -130,3 +132,55 @@ def test_one_that_does_not_let_us_in(
     assert code == 1
     assert "RegistryWrite" in said
     assert elsewhere.rows("hub", "list")[1:] == []
+
+
+@pytest.fixture(scope="module")
+def remote(
+    elsewhere: RunningService, service: RunningService, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The shared service's hub, linked by another service."""
+    text = service.info()["iotHubConnectionString"]
+    code, said = link(elsewhere, service, text, tmp_path_factory.mktemp("link"))
+    assert code == 0, said
+    return service.host
+
+
+def test_a_device_is_assigned_to_a_hub_elsewhere_and_moves_back(
+    elsewhere: RunningService, service: RunningService, remote: str, name: str, tmp_path: Path
+) -> None:
+    """Its certificate opens the hub that it is assigned to; what it was moved away from has it no longer."""
+    key = DeviceKey(name, tmp_path)
+    twin = {"tags": {"line": 3}, "properties": {"desired": {"n": 1}}}
+    secret = symmetric_individual(elsewhere, name, iotHubs=[remote], initialTwin=twin, **issuing())
+    hub = service.client(Realm.HUB)
+    version = {"api-version": "2021-04-12"}
+    with DpsDevice(elsewhere, name, key=secret) as device:
+        state = registered(device, clientCertificateCsr=key.csr())
+        assert state["assignedHub"] == remote
+        certificate = (key.write(state["issuedClientCertificate"]), key.file)
+        with HubDevice(service, name, certificate=certificate) as connected:
+            assert connected.code == 0
+            connected.sends(b"from the other service")
+        identity = hub.call("GET", f"/devices/{name}", query=version).json()
+        assert identity["authentication"]["type"] == "selfSigned"
+        assert hub.call("GET", f"/twins/{name}", query=version).json()["tags"] == {"line": 3}
+        hub.call("PATCH", f"/twins/{name}", {"tags": {"line": 4}}, query=version)
+        enrollment = elsewhere.client().call("GET", f"/enrollments/{name}").json()
+        elsewhere.put(f"/enrollments/{name}", {**enrollment, "iotHubs": [elsewhere.host]})
+        moved = registered(device)
+        assert (moved["assignedHub"], moved["substatus"]) == (elsewhere.host, "deviceDataMigrated")
+    with HubDevice(elsewhere, name, certificate=certificate) as connected:
+        assert connected.code == 0
+    own = elsewhere.client(Realm.HUB).call("GET", f"/twins/{name}", query=version).json()
+    assert (own["tags"], own["properties"]["desired"]["n"]) == ({"line": 4}, 1)
+    elsewhere.logs("device-released", hub=remote, deviceId=name)
+    with HubDevice(service, name, certificate=certificate) as connected:
+        assert connected.code == 5
+
+
+def registered(device: DpsDevice, **members: str) -> dict[str, Any]:
+    """The state once the device is assigned; a hub elsewhere may need longer than the first answer."""
+    answer = device.registers(**members)
+    while answer.document.get("status") == "assigning":
+        answer = device.polls(answer.document["operationId"])
+    return answer.state

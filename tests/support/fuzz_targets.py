@@ -39,6 +39,8 @@ from accredit.wire import (
     webhooks,
 )
 from accredit.wire.amqp_types import AmqpError
+from accredit.wire.hub_service import devices as hub_devices
+from accredit.wire.hub_service import twins as hub_twins
 from accredit.wire.service_api import (
     authorities,
     certificates,
@@ -46,6 +48,7 @@ from accredit.wire.service_api import (
     enrollments,
     etags,
     issuance_log,
+    linked_hubs,
     queries,
     registrations,
 )
@@ -312,6 +315,23 @@ TARGETS: dict[str, Target] = {
     "client-certificate": Target(_leaf, lambda: (_chain()[0],)),
     "enrollment": Target(_enrollment, _said(_ENROLLMENT)),
     "enrollment-group": Target(_group, _said(_GROUP)),
+    "linked-hub": Target(
+        lambda data: linked_hubs.read_linked_hub(data, "hub.example"),
+        _said(
+            '{"connectionString":"HostName=hub.example;SharedAccessKeyName=a;SharedAccessKey=YWI=","location":"x"}'
+        ),
+    ),
+    "hub-identity": Target(
+        lambda data: hub_devices.read_device(data, DeviceId("dev")),
+        _said(
+            '{"deviceId":"dev","status":"disabled","authentication":{"type":"sas","symmetricKey":'
+            '{"primaryKey":"MDEyMzQ1Njc4OWFiY2RlZg=="}},"capabilities":{"iotEdge":true}}',
+            '{"authentication":{"x509Thumbprint":{"primaryThumbprint":"' + "ab" * 32 + '"}}}',
+        ),
+    ),
+    "hub-twin": Target(
+        hub_twins.read_twin, _said('{"tags":{"a":null},"properties":{"desired":{"b":[1],"$version":2}}}')
+    ),
     "authority": Target(
         authorities.read_authority,
         _said('{"certificateAuthorityType":"DigiCertCertificateAuthority","apiKey":"k","profileName":"p"}'),

@@ -60,6 +60,7 @@ def test_everything() -> None:
         ({"location": "x" * 65}, "document-invalid"),
         ({"location": "a\u0007"}, "document-invalid"),
         ({"trustAnchors": "no PEM"}, "certificate-unreadable"),
+        ({"trustAnchors": "".join(pki.root(str(n)).pem for n in range(11))}, "certificate-count"),
         ({"weight": 3}, "document-invalid"),
         ({"applyAllocationPolicy": "no"}, "document-invalid"),
     ],
@@ -75,6 +76,25 @@ def test_what_no_hub_is_called(text: str) -> None:
     with pytest.raises(Malformed) as refused:
         hub_name(text)
     assert refused.value.rule == "hub-name"
+
+
+@pytest.mark.parametrize("text", ["Hub.example", "127.0.0.1", "::1"])
+def test_what_a_hub_is_called(text: str) -> None:
+    assert hub_name(text) == text
+
+
+def test_what_is_not_set_is_not_shown() -> None:
+    shown = linked_hub_document(LinkedHub("hub.example", HubKind.EMBEDDED, "e", 1, 2))
+    assert shown == {
+        "name": "hub.example",
+        "hostName": "hub.example",
+        "kind": "embedded",
+        "allocationWeight": 1,
+        "applyAllocationPolicy": True,
+        "etag": '"e"',
+        "createdDateTimeUtc": "1970-01-01T00:00:01.0000000Z",
+        "lastUpdatedDateTimeUtc": "1970-01-01T00:00:02.0000000Z",
+    }
 
 
 @given(st.binary(max_size=200))
