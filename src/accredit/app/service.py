@@ -230,9 +230,10 @@ def _announced(
 
 def _webhooks(rules: EgressRules, clock: Clock, parts: AsyncExitStack) -> Webhooks:
     """They go to public addresses alone, but for what is listed."""
-    pool = Egress(replace(rules, public_only=True), max_answer_bytes=MAX_ANSWER_BYTES)
-    parts.push_async_callback(pool.close)
-    return Webhooks(pool, clock)
+    closed_in = replace(rules, public_only=True)
+    webhooks = Webhooks(partial(Egress, closed_in, max_answer_bytes=MAX_ANSWER_BYTES), clock)
+    parts.push_async_callback(webhooks.close)
+    return webhooks
 
 
 def _warn_of_settings(config: Config) -> None:

@@ -54,6 +54,9 @@ class Pursuit:
         self._releases = releases
         self._intent = Intent(means, operation)
         self._tries = 0
+        # What was said in another phase has done its work, even if it could not be seen to stand.
+        if earlier is not None and earlier.operation.phase is not operation.phase:
+            earlier = None
         self.order_in_hand: OrderAnswer | None = None if earlier is None else earlier.order_in_hand
         self.word_in_hand: WebhookAnswer | None = None if earlier is None else earlier.word_in_hand
 

@@ -7,13 +7,28 @@ import hashlib
 
 import pytest
 
+from accredit.domain.changes import DeleteLinkedHub
+from accredit.domain.credential import Presented
 from accredit.domain.device import DeviceData
-from accredit.domain.enrollment import ReprovisionPolicy
-from accredit.domain.errors import Malformed
-from accredit.domain.evidence import PresentedChain
-from accredit.domain.ids import DeviceId
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, ReprovisionPolicy, TpmKeys
+from accredit.domain.errors import Malformed, NotFound
+from accredit.domain.evidence import Attested, PresentedChain, ProvenTpm
+from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB
-from accredit.domain.registration import Assigned, Assigning, Ended, Status, Substatus
+from accredit.domain.registration import (
+    Allocated,
+    Assigned,
+    Assigning,
+    DataFate,
+    Ended,
+    Issued,
+    Status,
+    Substatus,
+)
+from accredit.domain.secret import Secret
+from accredit.domain.tpm import TpmKey, TpmProof
+from accredit.policy import tpm_challenge
+from accredit.provisioning.bind import identity
 from support import pki
 from support.provisioning_world import (
     BUILTIN,
@@ -27,6 +42,7 @@ from support.provisioning_world import (
 )
 from support.scripted_ca import delivers
 from support.scripted_hub import broken, forever, refusing, unavailable
+from support.troubled_store import MeddledStore
 from support.waiting import until
 
 FAR, FARTHER = "far.example", "farther.example"
@@ -106,6 +122,20 @@ class TestTold:
         with pytest.raises(Malformed):
             await world.device().register(world.device().csr(name="another"))
         assert far.calls == []
+
+
+def test_a_tpm_device_has_the_key_that_its_operation_made() -> None:
+    secret = Secret(b"h" * 32)
+    proof = ProvenTpm(TpmKey(b"ek"), TpmProof(TpmKey(b"srk"), 0), secret)
+    by = Enrollment(RegistrationId.parse("dev-1"), TpmKeys(TpmKey(b"ek")), "g", "e", 0, 0)
+    attested = Attested(RegistrationId.parse("dev-1"), by, proof)
+    allocated = Allocated(
+        attested, attested.registration_id, None, DeviceId("dev-1"), None, FAR, Substatus.INITIAL_ASSIGNMENT,
+        DataFate.INITIAL,
+    )  # fmt: skip
+    told = identity(Issued(allocated, "operation-1", Presented()), [], None, 0)
+    assert told.keys == tpm_challenge.hub_keys(secret, "operation-1")
+    assert told.thumbprints == ()
 
 
 class TestMoved:
@@ -235,6 +265,44 @@ class TestFaults:
         await world.individual(hubs=(FAR,))
         far.before += [broken] * 500
         assert isinstance(await world.device().register(), Ended)
+
+    async def test_a_hub_that_was_unlinked_meanwhile(self, world, far):
+        await world.individual(settings={"allocationRule": [{"hub": FAR}]})
+
+        async def unlinked():
+            (hub,) = [each for each in await world.means.hubs.linked() if each.name == FAR]
+            await world.disk.commit([DeleteLinkedHub(hub)])
+            await unavailable()
+
+        far.before.append(unlinked)
+        answer = await world.device().register()
+        assert isinstance(answer, Ended)
+        assert "changed meanwhile" in answer.error_message
+
+    async def test_what_was_changed_between_the_call_and_the_commit_is_read_again(self, world, far):
+        await world.individual(hubs=(FAR,))
+        await world.device().register()
+
+        async def moved_over():
+            await world.move("dev-1", EnrollmentKind.INDIVIDUAL, "dev-1")
+
+        await world.reopen(MeddledStore(world.disk, moved_over, at=3))
+        assert isinstance(await world.device().register(), Assigned)
+        assert far.calls == ["put dev-1"] * 2
+
+    async def test_a_registration_that_was_deleted_meanwhile_is_told_to_be_forgotten(self, world, far):
+        await world.individual(hubs=(FAR,))
+
+        async def deleted():
+            await world.delete_registration("dev-1")
+
+        far.after.append(deleted)
+        with pytest.raises(NotFound):
+            await world.device().register()
+        while await world.disk.unsettled_operations():
+            await asyncio.sleep(0)
+        await released(world)
+        assert far.devices == {}
 
     async def test_a_superseded_one_speaks_no_more_and_its_word_is_not_the_last(self, tmp_path):
         async with opened(tmp_path, patience_s=0) as world:

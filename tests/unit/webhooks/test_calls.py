@@ -6,20 +6,32 @@ import asyncio
 import json
 import ssl
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
 from accredit.domain.allocation import Webhook
 from accredit.domain.secret import Secret
-from accredit.egress import Egress, EgressRules
+from accredit.egress import MAX_CONNECTIONS, Egress, EgressRules
 from accredit.interfaces import Said, Silent, Unusable
-from accredit.webhooks.calls import Webhooks
+from accredit.webhooks.calls import MAX_PLACES, Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES, is_signed
 from support.hand_clock import HandClock
 from support.https_peer import Heard, answering, client_trust, serving_tls
+from support.waiting import until
 
 SECRET = Secret(b"the webhook's secret")
 LISTED = EgressRules(("127.0.0.0/8",), public_only=True)
+
+
+@asynccontextmanager
+async def calling(rules=LISTED, call_s=10.0, trust=None):
+    connect = partial(Egress, rules, tls=trust or client_trust(), max_answer_bytes=MAX_ANSWER_BYTES)
+    webhooks = Webhooks(connect, HandClock(), call_s)
+    try:
+        yield webhooks
+    finally:
+        await webhooks.close()
 
 
 @asynccontextmanager
@@ -27,16 +39,9 @@ async def asked(
     reply, rules=LISTED, secret=SECRET, url="https://localhost:{port}/allocate?code=1", call_s=10.0
 ):
     """Ask a server that replies so; yields the answer and what the server heard."""
-    async with serving_tls(reply) as (port, heard):
-        pool = Egress(rules, tls=client_trust(), max_answer_bytes=MAX_ANSWER_BYTES)
-        try:
-            hooks = Webhooks(pool, HandClock(), call_s)
-            yield (
-                await hooks.ask(Webhook(url.format(port=port), "2021-10-01", secret), "op-1", b'{"a":1}'),
-                heard,
-            )
-        finally:
-            await pool.close()
+    async with serving_tls(reply) as (port, heard), calling(rules, call_s) as webhooks:
+        webhook = Webhook(url.format(port=port), "2021-10-01", secret)
+        yield await webhooks.ask(webhook, "op-1", b'{"a":1}'), heard
 
 
 async def test_it_is_posted_and_signed() -> None:
@@ -116,23 +121,70 @@ async def test_where_it_may_not_go_it_does_not(rules: EgressRules, url: str) -> 
         assert heard == []
 
 
+@pytest.mark.parametrize("url", ["https://", "https://user@localhost/", "ftp://localhost/", "https://a b/"])
+async def test_what_is_no_address_is_not_called(url: str) -> None:
+    async with calling() as webhooks:
+        answer = await webhooks.ask(Webhook(url, "2021-10-01", None), "op-1", b"{}")
+        assert isinstance(answer, Unusable)
+
+
 async def test_nobody_there_is_silence() -> None:
     async with serving_tls(answering(200, b"{}")) as (port, _):
         pass
-    pool = Egress(LISTED, tls=client_trust())
-    try:
+    async with calling() as webhooks:
         webhook = Webhook(f"https://localhost:{port}/", "2021-10-01", None)
-        assert isinstance(await Webhooks(pool, HandClock()).ask(webhook, "op-1", b"{}"), Silent)
-    finally:
-        await pool.close()
+        assert isinstance(await webhooks.ask(webhook, "op-1", b"{}"), Silent)
 
 
 async def test_a_server_that_nobody_vouches_for_hears_nothing() -> None:
-    async with serving_tls(answering(200, b"{}")) as (port, heard):
-        pool = Egress(LISTED, tls=ssl.create_default_context())
-        try:
-            webhook = Webhook(f"https://localhost:{port}/", "2021-10-01", SECRET)
-            assert isinstance(await Webhooks(pool, HandClock()).ask(webhook, "op-1", b"{}"), Silent)
-            assert heard == []
-        finally:
-            await pool.close()
+    async with (
+        serving_tls(answering(200, b"{}")) as (port, heard),
+        calling(trust=ssl.create_default_context()) as webhooks,
+    ):
+        webhook = Webhook(f"https://localhost:{port}/", "2021-10-01", SECRET)
+        assert isinstance(await webhooks.ask(webhook, "op-1", b"{}"), Silent)
+        assert heard == []
+
+
+async def test_many_at_once_wait_for_their_turn_and_one_that_hangs_keeps_nobody_else() -> None:
+    gate = asyncio.Event()
+
+    async def waits(heard: Heard, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await answering(200, b"{}")(heard, writer)
+
+    async with (
+        serving_tls(waits) as (slow, heard),
+        serving_tls(answering(200, b"{}")) as (quick, _),
+        calling() as webhooks,
+    ):
+        hook = Webhook(f"https://localhost:{slow}/", "2021-10-01", None)
+        asking = [
+            asyncio.ensure_future(webhooks.ask(hook, f"op-{number}", b"{}"))
+            for number in range(MAX_CONNECTIONS + 5)
+        ]
+        await until(lambda: len(heard) == MAX_CONNECTIONS)
+        other = Webhook(f"https://localhost:{quick}/", "2021-10-01", None)
+        assert await webhooks.ask(other, "op-x", b"{}") == Said(b"{}")
+        assert len(heard) == MAX_CONNECTIONS
+        gate.set()
+        assert await asyncio.gather(*asking) == [Said(b"{}")] * len(asking)
+
+
+async def test_beyond_a_number_of_places_they_share() -> None:
+    made: list[Egress] = []
+
+    def connect() -> Egress:
+        made.append(Egress(EgressRules(public_only=True), tls=client_trust()))
+        return made[-1]
+
+    webhooks = Webhooks(connect, HandClock())
+    try:
+        for port in range(1, MAX_PLACES + 20):
+            hook = Webhook(f"https://127.0.0.1:{port}/", "2021-10-01", None)
+            assert isinstance(await webhooks.ask(hook, "op-1", b"{}"), Unusable)
+        assert len(made) == MAX_PLACES + 1
+        await webhooks.ask(Webhook("https://127.0.0.1:1/", "2021-10-01", None), "op-1", b"{}")
+        assert len(made) == MAX_PLACES + 1
+    finally:
+        await webhooks.close()
