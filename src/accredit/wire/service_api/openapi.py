@@ -46,7 +46,7 @@ class Described:
     """What the description says of one operation.
 
     `takes` is the document of the body; `answers` the one of a 200, None where the answer is 204. `rows`: the answer
-    is a page of them. `versioned`: the call needs an api-version.
+    is a page of them.
     """
 
     summary: str
@@ -54,7 +54,6 @@ class Described:
     takes: Any = None
     rows: bool = False
     parameters: tuple[Parameter, ...] = ()
-    versioned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +107,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
         parameters += [_parameter(each) for each in PAGING if each not in described.parameters]
     if operation.method in ("PUT", "DELETE") and IF_MATCH not in described.parameters:
         parameters.append(_parameter(IF_MATCH))
-    if described.versioned:
-        parameters.append(_API_VERSION)
     document: dict[str, Any] = {
         "operationId": _name(operation),
         "summary": described.summary,
         "description": f"Needs the right {operation.right}.",
         "tags": [operation.path.split("/")[1]],
-        "parameters": [*_in_path(operation.path), *parameters],
+        "parameters": [*_in_path(operation.path), *parameters, _API_VERSION],
         "responses": _responses(described),
     }
     if described.takes is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from accredit.domain.errors import Malformed
 
@@ -284,15 +284,14 @@ class _Parser:
             return token.text[1:-1].replace(quote * 2, quote)
         if token.kind == "number":
             return float(token.text) if "." in token.text else int(token.text)
-        if token.kind == "path" and token.text.lower() in _LITERAL_WORDS:
+        if token.kind != "path":
+            self._refuse(token)
+        if token.text.lower() in _LITERAL_WORDS:
             return _LITERAL_WORDS[token.text.lower()]
-        if token.kind == "path":
-            raise Malformed(
-                f"The query compares with {str(token)!r}, which is no value; text stands in quotes.",
-                rule="query-malformed",
-            )
-        self._refuse(token)
-        raise AssertionError("unreachable")
+        raise Malformed(
+            f"The query compares with {str(token)!r}, which is no value; text stands in quotes.",
+            rule="query-malformed",
+        )
 
     def _field(self, token: _Token) -> Field:
         if token.kind != "path":
@@ -308,7 +307,7 @@ class _Parser:
             )
         return field
 
-    def _refuse(self, token: _Token) -> None:
+    def _refuse(self, token: _Token) -> NoReturn:
         if token.kind == "path" and token.text.lower() in _UNSUPPORTED:
             raise _unsupported(token.text.upper(), "see the service API's page for what a query may hold")
         raise Malformed(f"The query can't be read at {str(token)!r}.", rule="query-malformed")

@@ -91,6 +91,8 @@ ROW: Row = {"name": "lamp-1", "size": 3, "free": True, "hubs": ["a", "b"]}
         ("hubs in ['c', 'a']", True),
         ("name = null", False),
         ("name != null", True),
+        ("free > 0", False),
+        ("free < 2", False),
     ],
 )
 def test_what_is_selected(where: str, expected: bool) -> None:
@@ -151,6 +153,10 @@ def test_quotes_are_doubled_inside_quotes() -> None:
         ("SELECT * FROM things WHERE name = 'a')", "query-malformed", ")"),
         ("SELECT * FROM things WHERE name IN []", "query-malformed", "]"),
         ("SELECT * FROM things WHERE name IN ['a')", "query-malformed", ")"),
+        ("SELECT * FROM things WHERE name IN 'a'", "query-malformed", "'a'"),
+        ("SELECT * FROM things WHERE 'a' = 'b'", "query-malformed", "'b'"),
+        ("SELECT * FROM things WHERE name = *", "query-malformed", "*"),
+        ("SELECT * FROM things WHERE order = 'a'", "query-unsupported", "ORDER"),
         ("SELECT * FROM things WHERE name NOT 'a'", "query-malformed", "a"),
         ("SELECT * FROM things; DROP TABLE things", "query-malformed", "DROP"),
         ("SELECT * FROM things WHERE size = 1e5", "query-malformed", "1e5"),

@@ -114,6 +114,7 @@ def test_every_mechanism_has_its_word() -> None:
         "enrollmentGroupId = 'FLEET'",
         "errorCode = null",
         "errorCode != 5",
+        "NOT errorCode = 400208",
         "NOT errorCode > 5",
         "lastUpdatedDateTimeUtc > '2020-01-01T00:00:00Z'",
     ],
@@ -123,6 +124,12 @@ def test_members_of_registrations(where: str) -> None:
     condition = parse(f"SELECT * FROM registrations WHERE {where}", "registrations", registration_fields)
     assert condition is not None
     assert condition.selects(row)
+
+
+@pytest.mark.parametrize("where", ["errorCode = 'five'", "errorCode = true", "enrollments = 1", "status = 1"])
+def test_what_can_t_be_asked_of_registrations(where: str) -> None:
+    with pytest.raises(Malformed):
+        parse(f"SELECT * FROM registrations WHERE {where}", "registrations", registration_fields)
 
 
 def _keys(where: str) -> Keys:
