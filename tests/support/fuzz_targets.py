@@ -8,6 +8,7 @@ them; `make campaign` has them explored by a coverage-guided fuzzer (`tests/camp
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -17,15 +18,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.authorities import intake
 from accredit.authorities.digicert import documents as digicert
-from accredit.domain.enrollment import EnrollmentKind
+from accredit.domain.ca_certificate import VerificationCode
+from accredit.domain.enrollment import CaReferences, EnrollmentKind
 from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.id_pattern import id_pattern
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.rule_language import expression
 from accredit.domain.secret import Secret
-from accredit.policy import chains, csr_intake, tpm_activation
+from accredit.policy import anchors, chains, csr_intake, tpm_activation
 from accredit.policy.destinations import BadDestination, destination
+from accredit.policy.possession import check_possession
 from accredit.wire import (
     amqp_addresses,
     amqp_message,
@@ -43,6 +46,7 @@ from accredit.wire.hub_service import devices as hub_devices
 from accredit.wire.hub_service import twins as hub_twins
 from accredit.wire.service_api import (
     authorities,
+    ca_certificates,
     certificates,
     documents,
     enrollments,
@@ -51,9 +55,11 @@ from accredit.wire.service_api import (
     linked_hubs,
     queries,
     registrations,
+    trust_bundles,
 )
 from accredit.wire.service_api.selectable import enrollment_fields
 from support import pki, signing_requests
+from support import stored_values as some
 from support.tpm_device import TpmDevice
 
 Run = Callable[[bytes], object]
@@ -229,6 +235,27 @@ def _leaf(data: bytes) -> None:
     chains.read(PresentedChain((data, *_chain()[1:])), RegistrationId.parse("dev"), pki.NOW)
 
 
+@cache
+def _long_chain() -> tuple[bytes, ...]:
+    return pki.root("Top").intermediate("Between").intermediate("Line").issue("dev").chain
+
+
+def _between(data: bytes) -> None:
+    """What was sent between an anchor that is not verified and the verified certificate above it."""
+    leaf, line, _, top = _long_chain()
+    chain = chains.read(PresentedChain((leaf, data)), RegistrationId.parse("dev"), pki.NOW)
+    uploaded = some.ca_certificate("line", root=line, verified=False)
+    group = some.group("line", attestation=CaReferences(uploaded.name))
+    found = anchors.anchors((group,), {uploaded.name: uploaded})
+    chains.proves_below(chain, found, pki.NOW, (some.ca_certificate("top", root=top),))
+
+
+def _possession(data: bytes) -> None:
+    code = VerificationCode("dev", pki.NOW + 1)
+    line = some.ca_certificate(root=_chain()[1], verified=False, code=code)
+    check_possession(line, data, pki.NOW)
+
+
 def _enrollment(data: bytes) -> None:
     enrollments.read_enrollment(data, RegistrationId.parse("dev"))
 
@@ -313,6 +340,8 @@ TARGETS: dict[str, Target] = {
     "csr-text": Target(_text(_csr), _csr_seeds),
     "csr-der": Target(_csr_der, _csr_der_seeds),
     "client-certificate": Target(_leaf, lambda: (_chain()[0],)),
+    "client-intermediate": Target(_between, lambda: (_long_chain()[2],)),
+    "possession": Target(_possession, lambda: (_chain()[0],)),
     "enrollment": Target(_enrollment, _said(_ENROLLMENT)),
     "enrollment-group": Target(_group, _said(_GROUP)),
     "linked-hub": Target(
@@ -339,6 +368,18 @@ TARGETS: dict[str, Target] = {
     "certificate-text": Target(
         _text(lambda text: certificates.certificate_der(text, "certificate")),
         lambda: (pki.root("Root").pem.encode(),),
+    ),
+    "trust-bundle": Target(
+        lambda data: trust_bundles.read_trust_bundle(data, TrustBundleName.parse("roots")),
+        lambda: (json.dumps({"certificates": [{"certificate": pki.root("Root").pem}]}).encode(),),
+    ),
+    "ca-certificate": Target(
+        ca_certificates.read_ca_certificate,
+        lambda: (json.dumps({"certificate": pki.root("Root").pem, "isVerified": True}).encode(),),
+    ),
+    "verification": Target(
+        ca_certificates.read_verification,
+        lambda: (json.dumps({"certificate": pki.root("Root").pem}).encode(),),
     ),
     "if-match": Target(_text(etags.if_match), _said('"abc"', "*", 'W/"abc"')),
     "serial": Target(_text(issuance_log.read_serial), _said("0A1B")),
