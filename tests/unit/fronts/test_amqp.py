@@ -470,6 +470,39 @@ class TestDeadlines:
         assert bytes(script._data[:8]) == HEARTBEAT
 
 
+class TestNagle:
+    """rhea leaves Nagle's algorithm on: what gets no answer holds its next frame back by a delayed acknowledgement."""
+
+    async def test_a_flow_is_answered_with_an_empty_frame(self, scene: AmqpScene) -> None:
+        script = await linked(scene)
+        await script.is_silent()
+        script._data.clear()
+        script.says(flow(1, 50))
+        await script._until(8)
+        assert bytes(script._data) == HEARTBEAT
+
+    async def test_an_empty_frame_is_not(self, scene: AmqpScene) -> None:
+        """Two ends that do so would never stop."""
+        script = await linked(scene)
+        await script.is_silent()
+        script._data.clear()
+        script.says(HEARTBEAT)
+        await script._settle()
+        assert not script._data
+
+    async def test_nor_is_a_question_whose_answer_is_on_its_way(self, scene: AmqpScene) -> None:
+        scene.answers(assigned())
+        scene.provisioning.gate.clear()
+        script = await linked(scene)
+        await script.is_silent()
+        script._data.clear()
+        script.says(transfer(0, 0, register()))
+        await script._settle()
+        assert not script._data
+        scene.provisioning.gate.set()
+        await script.hears("disposition")
+
+
 class TestDraining:
     async def test_an_idle_connection_is_closed(self, scene: AmqpScene) -> None:
         script = await linked(scene)
