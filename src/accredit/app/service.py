@@ -181,8 +181,10 @@ async def _serving(
             entropy,
             refusals.limits,
         ),
-        *hub_api.routes(telemetry, hubs, hub_access, clock, entropy),
-        *hub_registry.routes(Registry(store, sessions, clock, entropy), hubs, hub_access, clock, entropy),
+        *hub_api.routes(telemetry, hubs, hub_access, clock, entropy, refusals.limits),
+        *hub_registry.routes(
+            Registry(store, sessions, clock, entropy), hubs, hub_access, clock, entropy, refusals.limits
+        ),
         *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
         *device_api.routes(provisioning, clock, entropy),
         *hub_device_api.routes(devices, entropy),

@@ -30,9 +30,9 @@ from accredit.domain.device import Telemetry
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import FIRST_HUB
-from accredit.fronts.hub_gate import HubGate
+from accredit.fronts.hub_gate import HubGate, failures_of
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
-from accredit.fronts.service_api.gate import JSON
+from accredit.fronts.service_api.gate import JSON, Counts
 from accredit.interfaces import Clock, Entropy, HubAddresses, TelemetryLog
 from accredit.policy.access import Call
 from accredit.wire.instants import iso
@@ -60,10 +60,16 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def routes(
-    telemetry: TelemetryLog, addresses: HubAddresses, access: Access, clock: Clock, entropy: Entropy
+    telemetry: TelemetryLog,
+    addresses: HubAddresses,
+    access: Access,
+    clock: Clock,
+    entropy: Entropy,
+    counts: Counts | None = None,
 ) -> list[Route]:
     """`access` is the gate of the hub's realm."""
-    return routes_of(endpoints(telemetry, addresses), HubGate(access, clock, entropy, addresses))
+    gate = HubGate(access, clock, entropy, addresses, counts=failures_of(counts))
+    return routes_of(endpoints(telemetry, addresses), gate)
 
 
 def endpoints(telemetry: TelemetryLog, addresses: HubAddresses) -> tuple[Endpoint, ...]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from accredit.domain.errors import AccreditError, Malformed, Throttled, UpstreamUnavailable
 from accredit.domain.linked_hub import HubAddress
-from accredit.fronts.service_api.gate import JSON, Gate, sentence_of
+from accredit.fronts.service_api.gate import JSON, Counts, Gate, sentence_of
 from accredit.interfaces import HubAddresses
 from accredit.policy.access import Call
 from accredit.wire.hub_service import errors
@@ -22,6 +22,23 @@ from accredit.wire.hub_service.errors import HubError
 
 _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FailuresAlone:
+    """Counts who is not let in (`Counts`); how often a hub is called is no matter of the provisioning service's limits."""
+
+    counts: Counts
+
+    def service_call(self) -> None:
+        """Not counted."""
+
+    def failed(self, refusal: AccreditError, source: str) -> AccreditError:
+        return self.counts.failed(refusal, source)
+
+
+def failures_of(counts: Counts | None) -> FailuresAlone | None:
+    return None if counts is None else FailuresAlone(counts)
 
 
 @dataclass(frozen=True, slots=True)

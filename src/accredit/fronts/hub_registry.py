@@ -19,8 +19,8 @@ from starlette.routing import Route
 from accredit.administration.access import Access
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
-from accredit.fronts.hub_gate import RegistryGate, hub_of
-from accredit.fronts.service_api.gate import JSON, Handler, body_of
+from accredit.fronts.hub_gate import RegistryGate, failures_of, hub_of
+from accredit.fronts.service_api.gate import JSON, Counts, Handler, body_of
 from accredit.hub.registry import MAX_LISTED, Registry, Shown
 from accredit.interfaces import Clock, Entropy, HubAddresses
 from accredit.policy.access import Call
@@ -30,10 +30,15 @@ from accredit.wire.service_api.etags import IfMatch, if_match, quoted
 
 
 def routes(
-    registry: Registry, addresses: HubAddresses, access: Access, clock: Clock, entropy: Entropy
+    registry: Registry,
+    addresses: HubAddresses,
+    access: Access,
+    clock: Clock,
+    entropy: Entropy,
+    counts: Counts | None = None,
 ) -> list[Route]:
     """`access` is the gate of the hub's realm."""
-    gate = RegistryGate(access, clock, entropy, addresses)
+    gate = RegistryGate(access, clock, entropy, addresses, counts=failures_of(counts))
     return [
         Route(path, gate.behind(call, handler), methods=[method])
         for method, path, call, handler in table(RegistryCalls(registry))

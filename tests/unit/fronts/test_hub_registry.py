@@ -17,6 +17,7 @@ from accredit.administration.issuer_keys import IssuerKeys
 from accredit.domain.access import Realm, Right
 from accredit.domain.changes import SaveHubDevice, SaveLinkedHub
 from accredit.domain.device import HubDevice
+from accredit.domain.errors import AccreditError, Throttled
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.secret import Secret
@@ -421,6 +422,31 @@ class TestGate:
         answer = await api.call("GET", "/devices/dev-1", token=token)
         assert error(answer) == (503, "ServiceUnavailable")
         assert answer.headers["retry-after"] == "5"
+
+
+async def test_who_is_not_let_in_is_counted_and_calls_are_not(api: Api) -> None:
+    seen: list[str] = []
+
+    class Counted:
+        def service_call(self) -> None:
+            raise AssertionError("a hub's calls are not those of the provisioning service")
+
+        def failed(self, refusal: AccreditError, source: str) -> AccreditError:
+            seen.append(refusal.rule)
+            return Throttled("Too many.", rule="failed-proofs", retry_after_s=7)
+
+    world, hubs = api.world, ConfiguredHubs(api.world.store, HOSTS)
+    access = Access(world.store, world.clock, HOSTS, Realm.HUB)
+    registry = Registry(world.store, api.sessions, world.clock, CountedEntropy())
+    counted = routes(registry, hubs, access, world.clock, CountedEntropy(), Counted())
+    transport = httpx.ASGITransport(application(counted, world.clock, CountedEntropy()))
+    async with httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}") as client:
+        stranger = Api(world, api.sessions, client, Secret(b"wrong"))
+        answer = await stranger.call("GET", "/devices")
+        assert error(answer) == (429, "ThrottlingException")
+        assert answer.headers["retry-after"] == "7"
+        assert seen == ["sas-signature"]
+        assert (await Api(world, api.sessions, client, api.key).call("GET", "/devices")).status_code == 200
 
 
 async def test_a_twin_that_a_registration_replaces_counts_on(api: Api) -> None:
