@@ -11,6 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 
+from accredit.app.data_folder import CannotStart, DataFolder, Running
+from accredit.app.local import LocalState
+from accredit.domain.access import Policy, Realm, Right
+from accredit.domain.secret import Secret
 from support.command import Ran, command
 from support.running_service import RunningService
 
@@ -97,3 +101,37 @@ class TestSasToken:
         told = run("sas-token", "--policy", "root").sentence
         assert "'root'" in told
         assert "provisioningserviceowner" in told
+
+
+class TestOwner:
+    """With which policy the local commands sign, once the first start's were removed."""
+
+    def test_the_one_that_may_most_and_can_make_others(self, tmp_path: Path) -> None:
+        read, config, both = (
+            Policy(Realm.PROVISIONING, name, frozenset(rights), Secret(b"1"), Secret(b"2"))
+            for name, rights in (
+                ("a", [Right.ENROLLMENT_READ, Right.ENROLLMENT_WRITE, Right.REGISTRATION_STATUS_READ]),
+                ("b", [Right.SERVICE_CONFIG]),
+                ("c", [Right.SERVICE_CONFIG, Right.ENROLLMENT_READ]),
+            )
+        )
+        assert _state(tmp_path, read, config).owner(Realm.PROVISIONING) is config
+        assert _state(tmp_path, read, config, both).owner(Realm.PROVISIONING) is both
+
+    def test_none_at_all_says_what_to_do(self, tmp_path: Path) -> None:
+        with pytest.raises(CannotStart, match="accredit policy add"):
+            _state(tmp_path).owner(Realm.HUB)
+
+    def test_a_hub_without_policies(self, tmp_path: Path) -> None:
+        with RunningService(tmp_path) as service:
+            for row in service.rows("policy", "list", "--hub"):
+                service.cli("policy", "remove", row["name"], "--hub")
+            told = service.info()
+            assert told["iotHubConnectionString"] == ""
+            assert told["provisioningServiceConnectionString"]
+            assert "accredit policy add" in service.cli("hub", "telemetry", check=False).stderr
+
+
+def _state(folder: Path, *policies: Policy) -> LocalState:
+    held = {(policy.realm, policy.name): policy for policy in policies}
+    return LocalState("0ne00000000", DataFolder(folder), Running("localhost", 443, 8883, 1), held)
