@@ -1,7 +1,7 @@
 """When a proven device that never gets through is paused: so many failures in a row that are its own, or the CA's no to it.
 
-What an operator has to put right for all devices does not count: a CA that is down or badly configured must not leave a
-fleet paused behind it. A changed enrollment is a new try: its etag is part of the count.
+What an operator has to put right for all devices does not count: a CA, a webhook or a hub that is down or badly configured
+must not leave a fleet paused behind it. A changed enrollment is a new try: its etag is part of the count.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ _NOT_THE_DEVICES = frozenset(
         "hub-answer",
         "hub-egress-refused",
         "hub-refused",
+        "hub-timeout",
         "no-hub",
+        "webhook-answer",
+        "webhook-egress-refused",
+        "webhook-hub",
+        "webhook-refused",
+        "webhook-silent",
     }
 )
 

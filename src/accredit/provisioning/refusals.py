@@ -19,7 +19,7 @@ from accredit.domain.errors import (
 from accredit.domain.evidence import Attested
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.quota import quota_of
-from accredit.domain.registration import Operation, Registration, Request, Status
+from accredit.domain.registration import Operation, Phase, Registration, Request, Status
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import Asked, DecisionTrace, Step, shown
 from accredit.interfaces import Stale, StoreUnavailable
@@ -170,6 +170,19 @@ class Refusals:
         )
 
 
+def _where(operation: Operation) -> Step:
+    """Which phase it was in, and whom that was about."""
+    match operation.phase:
+        case Phase.ADMIT | Phase.ALLOCATE:
+            return Step("the webhook", f"operation {operation.id} in its phase {operation.phase}")
+        case Phase.ORDER:
+            return Step("the order", f"{operation.id} at {operation.authority}, attempt {operation.attempt}")
+        case Phase.BIND:
+            return Step(
+                "the hub", f"operation {operation.id} at {operation.hub}, attempt {operation.attempt}"
+            )
+
+
 async def failed_order(means: Means, operation: Operation, refusal: AccreditError) -> tuple[Change, ...]:
     """What belongs into the unit that ends an operation as failed."""
     trace = DecisionTrace(
@@ -179,7 +192,7 @@ async def failed_order(means: Means, operation: Operation, refusal: AccreditErro
         asked=Asked.ORDER,
         source="",
         enrollment=f"{operation.enrollment.kind}/{operation.enrollment.key}",
-        steps=(Step("the order", f"{operation.id} at {operation.authority}, attempt {operation.attempt}"),),
+        steps=(_where(operation),),
         rule=refusal.rule,
         reason=shown(refusal.message),
         evidence=shown(refusal.evidence),

@@ -9,7 +9,7 @@ import pytest
 
 from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import ReprovisionPolicy
-from accredit.domain.ids import DeviceId
+from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Assigning, Ended, Status, Substatus
 from accredit.interfaces import Said, Silent, Unusable
@@ -143,6 +143,19 @@ class TestFailure:
         assert world.slept == []
         assert [line["rule"] for line in log_lines if line.get("outcome") == "failed"] == [rule]
         assert rule in RULES
+
+    async def test_it_leaves_a_trace_and_pauses_no_device(self, world):
+        await world.individual(**CUSTOM)
+        for number in range(25):
+            world.webhooks.will(Unusable("it answered 404", "webhook-refused"))
+            assert isinstance(await world.device().register(), Ended), number
+        assert await world.disk.setbacks(RegistrationId.parse("dev-1")) is None
+        trace = await world.disk.trace("tracking-1")
+        assert trace is not None
+        assert (trace.rule, trace.evidence) == ("webhook-refused", "it answered 404")
+        assert trace.steps[0].subject == "the webhook"
+        world.webhooks.will(says(iotHubHostName=HUB))
+        assert isinstance(await world.device().register(), Assigned)
 
     async def test_silence_is_asked_a_few_times_more(self, world, log_lines):
         await world.individual(**CUSTOM)
