@@ -80,11 +80,15 @@ class Engine:
 
     def output(self) -> bytes:
         """What is to be sent now."""
-        transport, chunks = self._transport, []
-        while (size := transport.pending()) > 0:
-            chunks.append(transport.peek(size))
-            transport.pop(size)
-            self._process()
+        transport, chunks, size = self._transport, [], -1
+        try:
+            while (size := transport.pending()) > 0:
+                chunks.append(transport.peek(size))
+                transport.pop(size)
+                self._process()
+        except TransportException:
+            # It has failed, and was told so when its bytes were taken.
+            size = -1
         if size < 0:
             self.finished = True
         return b"".join(chunks)
