@@ -8,8 +8,8 @@ import pytest
 
 from accredit.wire import tpm
 from support.enrolling import tpm_individual
+from support.needs_amqp import amqp_engine
 from support.node_client import NodeClient, NodeError
-from support.programs import need_proton
 from support.running_service import RunningService
 from support.tpm_emulator import TpmEmulator
 
@@ -29,7 +29,7 @@ def node(service: RunningService) -> Iterator[NodeClient]:
 @pytest.fixture(params=["http", "amqp", "amqp-ws"])
 def wire(request: pytest.FixtureRequest) -> str:
     if request.param != "http":
-        need_proton()
+        amqp_engine()
     return str(request.param)
 
 

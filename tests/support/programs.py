@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from importlib.util import find_spec
 from typing import NoReturn
 
 import pytest
@@ -19,16 +18,6 @@ def need(name: str) -> None:
 
 def missing(reason: str) -> NoReturn:
     """Skip the test for the want of something; with CI=true that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def need_proton() -> None:
-    """The same of Qpid Proton, without which the service speaks no AMQP."""
-    if find_spec("proton") is not None:
-        return
-    reason = "Qpid Proton is not installed: make install EXTRAS=amqp"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
