@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.authorities import intake
 from accredit.authorities.digicert import documents as digicert
+from accredit.domain.access import Realm
 from accredit.domain.ca_certificate import VerificationCode
 from accredit.domain.enrollment import CaReferences, EnrollmentKind
 from accredit.domain.errors import AccreditError
@@ -34,6 +35,7 @@ from accredit.wire import (
     amqp_message,
     amqp_sasl,
     amqp_tpm,
+    bearer,
     dps,
     mqtt,
     sas,
@@ -46,6 +48,7 @@ from accredit.wire.hub_service import devices as hub_devices
 from accredit.wire.hub_service import twins as hub_twins
 from accredit.wire.service_api import (
     authorities,
+    bulk,
     ca_certificates,
     certificates,
     documents,
@@ -53,6 +56,7 @@ from accredit.wire.service_api import (
     etags,
     issuance_log,
     linked_hubs,
+    policies,
     queries,
     registrations,
     trust_bundles,
@@ -390,6 +394,25 @@ TARGETS: dict[str, Target] = {
             "{\"query\":\"SELECT * FROM enrollments WHERE provisioningStatus = 'disabled' AND (deviceId IN ['a', 'b'] "
             "OR NOT STARTSWITH(registrationId, 'x'))\"}",
         ),
+    ),
+    "bulk": Target(
+        lambda data: bulk.read_bulk(data, EnrollmentKind.INDIVIDUAL),
+        _said('{"mode":"updateIfMatchETag","enrollments":[{"registrationId":"dev","etag":"\\"1\\""}]}'),
+    ),
+    "policy": Target(
+        lambda data: policies.read_policy(data, "tool", Realm.HUB),
+        _said('{"name":"tool","rights":["ServiceConnect"],"primaryKey":"MDEyMzQ1Njc4OWFiY2RlZg=="}'),
+    ),
+    "bearer": Target(
+        _text(lambda text: bearer.parse(f"Bearer {text}")),
+        _said("eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.e30.c2ln"),
+    ),
+    "issuer-keys": Target(
+        bearer.verifying_keys,
+        _said(
+            '{"keys":[{"kty":"EC","kid":"k","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","kid":"r","n":"AA","e":"AQAB"}]}'
+        ),
+        (ValueError,),
     ),
     "paging": Target(_text(lambda text: queries.paging(text, text)), _said("100", "7")),
     "move": Target(
