@@ -17,6 +17,7 @@ from azure.iot.device import Message
 
 from support import sdk_device
 from support.node_client import NodeClient, node_version
+from support.programs import need_proton
 from support.running_service import RunningService
 from support.sdk_device import Transport
 
@@ -180,10 +181,13 @@ def _python(wire: str, transport: Transport) -> Client:
 
 
 def _node(wire: str, transport: str) -> Client:
+    def made(_: RunningService, node: Callable[[], NodeClient]) -> DeviceSdk:
+        if transport.startswith("amqp"):
+            need_proton()
+        return NodeSdk(node(), transport)
+
     package = f"Node `azure-iot-device` {node_version('azure-iot-device')}"
-    return Client(
-        "Node", wire, package, lambda _, node: NodeSdk(node(), transport), "[Uu]nauthorized|[Nn]ot authorized"
-    )
+    return Client("Node", wire, package, made, "[Uu]nauthorized|[Nn]ot authorized")
 
 
 CLIENTS = (
