@@ -13,12 +13,12 @@ from support.raw_device import DpsDevice, HubDevice, MqttDevice
 from support.running_service import RunningService
 
 WRONG = b"x" * 32
-BUDGET = 6
+BUDGET = 1
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[RunningService]:
-    """A minute for each failure but the first six: within a test nothing of the budget comes back."""
+    """One failure a minute: within a test nothing of the budget comes back."""
     environment = {"ACCREDIT_FAILED_PROOFS_PER_MINUTE": str(BUDGET), "ACCREDIT_AZURE_LIMITS": "true"}
     with RunningService(tmp_path / "service", environment=environment) as running:
         yield running
@@ -53,7 +53,7 @@ def test_every_wire_says_when_to_come_back_and_takes_a_right_proof(service: Runn
     answer = over_https(service, "stranger", WRONG)
     assert (answer.status_code, answer.json()["errorCode"]) == (429, 429001)
     first = int(answer.headers["retry-after"])
-    assert 1 <= first <= 60 // BUDGET
+    assert 1 <= first <= 60
 
     with DpsDevice(service, "stranger", key="eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=") as device:
         told = device.registers()
@@ -99,10 +99,11 @@ def test_a_wrong_token_at_the_service_api(service: RunningService) -> None:
 def test_azure_polls_of_a_device(service: RunningService) -> None:
     with DpsDevice(service, "dev", key=key_of(service, "dev")) as device:
         operation = device.registers().document["operationId"]
-        assert [device.polls(operation).status for _ in range(5)] == [200] * 5
-        told = device.polls(operation)
-    assert told.status == 429
-    assert told.retry_after_s in (1, 2)
+        told = [device.polls(operation) for _ in range(12)]
+    assert [each.status for each in told[:5]] == [200] * 5
+    throttled = [each for each in told if each.status == 429]
+    assert throttled
+    assert {each.retry_after_s for each in throttled} <= {1, 2}
 
 
 def test_connections_of_one_address(tmp_path: Path) -> None:
