@@ -64,11 +64,16 @@ class TestRefused:
         assert "policy" in error.hint
         assert "IotHubUnauthorizedAccess" in error.evidence
 
-    @pytest.mark.parametrize("call", CALLS)
-    @pytest.mark.parametrize("status", [400, 405, 302, 204, 413])
+    @pytest.mark.parametrize(
+        ("call", "status"),
+        [
+            (call, status)
+            for call in CALLS
+            for status in (400, 405, 302, 204, 413)
+            if (call, status) != ("delete", 204)
+        ],
+    )
     async def test_what_was_not_asked_for(self, call: str, status: int) -> None:
-        if (call, status) == ("delete", 204):
-            pytest.skip("that is what a delete is answered")
         error = await outcome(answer(status, b"" if status == 204 else b"no <b>"), call=call)
         assert isinstance(error, UpstreamRejected)
         assert error.rule == "hub-answer"
