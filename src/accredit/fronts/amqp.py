@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from accredit.domain.evidence import PresentedChain
 from accredit.fronts.amqp_links import (
@@ -354,8 +354,3 @@ class AmqpConnection(asyncio.Protocol):
         self.flush()
         if not self._over:
             self._timer = self._loop.call_at(min(due or allowed, allowed), self._tick)
-
-
-def connection(doors: AmqpDoors) -> Callable[[], Any]:
-    """The maker of fronts for a listener."""
-    return lambda: AmqpConnection(doors)

@@ -3,7 +3,7 @@
 Two links to one address `{idScope}/registrations/{registrationId}`: the device asks on the one and is answered on the
 other. A question is settled when its outcome is known: accepted, and then the answer follows; or rejected, with the error
 body that other transports carry as the error's description (the C# SDK parses it, and derives the status from its number).
-As over MQTT the login proves nothing yet: a wrong key is told where the question is.
+As over MQTT the login proves nothing yet, except for a TPM: a wrong key is told where the question is.
 
 Azure: C# AmqpClientConnection.cs, Node amqp.js, C prov_transport_amqp_common.c, Java ContractAPIAmqp.java.
 """
