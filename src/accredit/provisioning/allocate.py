@@ -31,9 +31,9 @@ def admit(attested: Attested, previous: Registration | None, linked: Sequence[Li
 def allocate(admitted: Admitted, request: Request, linked: Sequence[LinkedHub]) -> Allocated | AskWebhook:
     """Raises Refused when no hub is left."""
     policy = reprovisioning.policy(admitted.attested.enrollment, request.api_version)
-    stays = admitted.at_hub is not None and not policy.update_hub_assignment
-    if stays and admitted.at_hub is not None and admitted.at_hub.hub is not None:
-        return _at(admitted, Choice(admitted.at_hub.hub), policy, admitted.at_hub.payload)
+    present = admitted.at_hub
+    if present is not None and present.hub is not None and not policy.update_hub_assignment:
+        return _at(admitted, Choice(present.hub), policy, present.payload)
     choice = allocation.choose(admitted.attested, linked, request.payload)
     return choice if isinstance(choice, AskWebhook) else _at(admitted, choice, policy, None)
 
@@ -85,6 +85,8 @@ def still_admitted(
     """The device as it was when the intent was written. Raises Refused when something that it rested on has changed."""
     enrollment = attested.enrollment
     if enrollment.etag != operation.enrollment_etag or not enrollment.enabled:
+        raise changed_meanwhile()
+    if admission.is_revoked(previous):
         raise changed_meanwhile()
     try:
         admission.check_owner(attested, previous)

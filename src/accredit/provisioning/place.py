@@ -39,10 +39,8 @@ from accredit.wire.service_api.certificates import serial_hex
 
 async def in_one_unit(means: Means, allocated: Allocated) -> bool:
     """Whether all that is to be done for this device is in our own database."""
-    names = [allocated.hub]
-    if allocated.leaves is not None and allocated.leaves.hub is not None:
-        names.append(allocated.leaves.hub)
-    hubs = [await linked_hub(means.hubs, name) for name in names]
+    left = None if allocated.leaves is None else allocated.leaves.hub
+    hubs = [await linked_hub(means.hubs, name) for name in (allocated.hub, left) if name is not None]
     return all(hub.kind is HubKind.EMBEDDED for hub in hubs)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 
 import pytest
 
-from accredit.domain.changes import DeleteLinkedHub
+from accredit.domain.changes import DeleteLinkedHub, SaveRegistration
 from accredit.domain.credential import Presented
 from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, ReprovisionPolicy, TpmKeys
@@ -289,6 +290,22 @@ class TestFaults:
         await world.reopen(MeddledStore(world.disk, moved_over, at=3))
         assert isinstance(await world.device().register(), Assigned)
         assert far.calls == ["put dev-1"] * 2
+
+    @pytest.mark.parametrize("first", [True, False])
+    async def test_a_device_that_was_revoked_meanwhile_is_at_no_hub(self, world, far, first):
+        await world.individual(hubs=(FAR,))
+        if not first:
+            await world.device().register()
+
+        async def revoked():
+            registration = await world.registration()
+            ended = replace(registration, status=Status.DISABLED, etag=world.etag())
+            await world.disk.commit([SaveRegistration(ended, registration.etag)])
+
+        far.after.append(revoked)
+        assert isinstance(await world.device().register(), Ended)
+        await released(world)
+        assert far.devices == {}
 
     async def test_a_registration_that_was_deleted_meanwhile_is_told_to_be_forgotten(self, world, far):
         await world.individual(hubs=(FAR,))
