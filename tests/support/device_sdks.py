@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from azure.iot.device import Message
 
 from support import sdk_device
+from support.needs_amqp import amqp_engine
 from support.node_client import NodeClient, node_version
-from support.programs import need_proton
 from support.running_service import RunningService
 from support.sdk_device import Transport
 
@@ -183,7 +183,7 @@ def _python(wire: str, transport: Transport) -> Client:
 def _node(wire: str, transport: str) -> Client:
     def made(_: RunningService, node: Callable[[], NodeClient]) -> DeviceSdk:
         if transport.startswith("amqp"):
-            need_proton()
+            amqp_engine()
         return NodeSdk(node(), transport)
 
     package = f"Node `azure-iot-device` {node_version('azure-iot-device')}"
