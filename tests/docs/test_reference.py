@@ -14,6 +14,7 @@ from accredit.cli.main import app
 from accredit.config import SETTINGS
 from accredit.fronts import hub_api, hub_registry, service_api
 from accredit.fronts.device_api import routes as device_routes
+from accredit.observe import EVENTS
 from accredit.policy.access import NEEDED
 from accredit.wire.refusals import KINDS_ON_THE_WIRE
 from accredit.wire.rules import RULES
@@ -36,6 +37,16 @@ def test_the_generated_pages_are_up_to_date() -> None:
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stderr
+
+
+def test_every_event_is_documented(docs: Path) -> None:
+    """That the table has every event that the code logs is checked where the page is made."""
+    page = (docs / "events.md").read_text()
+    assert len(EVENTS) > 50
+    assert [name for name in EVENTS if f"| `{name}` |" not in page] == []
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py") if path.name != "observe.py")
+    ours = {"log-lines-dropped", "log-line-lost"}
+    assert [name for name in EVENTS if name not in ours and f'"{name}"' not in sources] == []
 
 
 def test_every_setting_is_documented(docs: Path) -> None:
@@ -70,25 +81,7 @@ def test_every_rule_that_a_page_names_exists(docs: Path) -> None:
     assert {each for each in unknown if each[1] not in _OTHER_NAMES} == set()
 
 
-_OTHER_NAMES = {
-    "certificate-revoked-outside",
-    "public-url-assumed",
-    "amqp-closed",
-    "amqp-link-refused",
-    "amqp-login-refused",
-    "amqp-not-served",
-    "hub-token-refused",
-    "message-id",
-    "user-id",
-    "ca-deferred",
-    "source-at-ceiling",
-    "ca-answer-lost",
-    "hub-connect-refused",
-    "policy-rotated",
-    "provisioning-device-client",
-    "service-call-refused",
-    "api-version",
-}
+_OTHER_NAMES = {*EVENTS, "api-version", "provisioning-device-client", "message-id", "user-id"}
 """Events of the log and the like that look like rules."""
 
 

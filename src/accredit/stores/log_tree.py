@@ -17,7 +17,8 @@ from accredit.domain.tree_head import TreeHead
 from accredit.stores import rows
 from accredit.stores.steps import UnitOfWork
 
-_PLACE = "INSERT INTO log_sequence (sequence, leaf_id) VALUES (?, ?)"
+_PLACE = """
+INSERT INTO log_sequence (sequence, leaf_id, sha256) SELECT ?, id, sha256 FROM log_leaves WHERE id = ?"""
 _KEEP_NODE = "INSERT INTO log_nodes (level, position, hash) VALUES (?, ?, ?)"
 _KEEP_HEAD = "INSERT INTO log_heads (size, root, signed_at, public_key, signature) VALUES (?, ?, ?, ?, ?)"
 _SIZE = "SELECT MAX(sequence) + 1 FROM log_sequence"
@@ -33,7 +34,7 @@ SELECT {_LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.lea
 WHERE s.sequence >= ? ORDER BY s.sequence LIMIT ?"""  # noqa: S608 - the names of columns
 _PLACE_OF = f"""
 SELECT {_LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
-WHERE l.sha256 = ? ORDER BY s.sequence DESC LIMIT 1"""  # noqa: S608 - the names of columns
+WHERE s.sha256 = ? ORDER BY s.sequence DESC LIMIT 1"""  # noqa: S608 - the names of columns
 _NODE = "SELECT hash FROM log_nodes WHERE level = ? AND position = ?"
 _LEAF_HASH = """
 SELECT l.leaf_hash FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id WHERE s.sequence = ?"""
