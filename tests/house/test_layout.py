@@ -123,6 +123,7 @@ ELSEWHERE = {
     "stores/hub_statements.py": "tests/unit/stores/test_statements.py",
     "stores/hub_units.py": "tests/unit/stores/test_units.py and tests/contract/test_store.py",
     "stores/steps.py": "tests/unit/stores/test_units.py",
+    "provisioning/questions.py": "tests/unit/provisioning/test_register.py",
     "provisioning/record.py": "tests/unit/provisioning/test_register.py",
     "administration/attestations.py": "tests/unit/administration/test_enrollments.py",
     "administration/authority_types.py": "tests/unit/administration/test_authorities.py",

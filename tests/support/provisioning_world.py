@@ -63,8 +63,8 @@ from accredit.policy import symmetric_keys
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
+from accredit.provisioning.questions import Provisioning
 from accredit.provisioning.refusals import Refusals
-from accredit.provisioning.register import Provisioning
 from accredit.provisioning.releases import Releases
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces

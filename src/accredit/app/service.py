@@ -46,8 +46,8 @@ from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
+from accredit.provisioning.questions import Provisioning
 from accredit.provisioning.refusals import Refusals
-from accredit.provisioning.register import Provisioning
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError

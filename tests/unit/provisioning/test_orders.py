@@ -17,7 +17,7 @@ from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Assigning, Ended, OperationState, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.policy import symmetric_keys
-from accredit.provisioning.register import Provisioning
+from accredit.provisioning.questions import Provisioning
 from support import pki
 from support.provisioning_world import (
     OUTSIDE,

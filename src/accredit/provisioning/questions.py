@@ -1,0 +1,197 @@
+"""The questions of a device, whatever its wire: challenge me, register me, how far is my operation, what is my registration.
+
+Each is answered from what is committed, or refused: what goes wrong on the way is logged, traced and charged in one
+place (`refusals.py`), and the device is told no more than Azure's codes tell it. The ceremony itself is `register.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
+from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
+from accredit.domain.evidence import Attested, ProvenTpm, TpmEndorsement
+from accredit.domain.registration import (
+    Answer,
+    Assigned,
+    Assigning,
+    Challenged,
+    Ended,
+    Registration,
+    Request,
+    Status,
+)
+from accredit.domain.trace import Asked
+from accredit.interfaces import StoreUnavailable
+from accredit.observe import log
+from accredit.policy import admission
+from accredit.policy.allocation import NO_HUB
+from accredit.provisioning import answer, names
+from accredit.provisioning.attest import attest
+from accredit.provisioning.explain import Trail
+from accredit.provisioning.means import Means
+from accredit.provisioning.orders import Orders, Placed
+from accredit.provisioning.refusals import Refusals
+from accredit.provisioning.register import Registering
+from accredit.provisioning.tpm import TPM_UNKNOWN, enrolled
+
+_FAILED_AT_ONCE = frozenset({TPM_UNKNOWN, NO_HUB})
+"""Told as the state of a registration rather than as an error of the call (Azure: 200, `failed`)."""
+
+
+class Provisioning:
+    """What the device-facing fronts talk to. Every method raises AccreditError and nothing else on purpose."""
+
+    def __init__(self, means: Means, orders: Orders, refusals: Refusals | None = None) -> None:
+        self._means = means
+        self._orders = orders
+        self._refusals = refusals if refusals is not None else Refusals(means)
+        self._registering = Registering(means, orders, self._refusals)
+        self.id_scope = means.id_scope
+
+    async def register(self, request: Request) -> Answer:
+        """One register call, to its answer."""
+        trail = Trail()
+        try:
+            async with self._told(request, Asked.REGISTER, trail):
+                outcome = await self._registering.register(request, trail)
+                done = await self._within_patience(outcome) if isinstance(outcome, Placed) else outcome
+                return self._with_hub_key(done)
+        except Disabled:
+            operation_id = names.operation_id(self._means.entropy)
+            if isinstance(request.evidence, TpmEndorsement):
+                # Nothing is stored by which a poll could prove itself, so it is told at once.
+                return answer.disabled(
+                    operation_id, request.registration_id, trail.previous, self._means.now()
+                )
+            return Assigning(operation_id, request.registration_id, answer.POLL_AFTER_S)
+        except AccreditError as refusal:
+            if refusal.rule in _FAILED_AT_ONCE:
+                return self._failed(request, refusal, trail)
+            raise
+
+    async def challenge(self, request: Request) -> Challenged | Ended:
+        """What the TPM of `request.evidence`, a TpmEndorsement, must open and sign its token with.
+
+        Ended, as a failed registration, when no enrollment has its endorsement key: for such a peer nothing is sealed.
+        A device that comes with the token goes on to `register`; a front that must know before that asks `prove`.
+        """
+        shown = request.evidence
+        if not isinstance(shown, TpmEndorsement):
+            raise TypeError("only a TPM is challenged")
+        means, registration_id, trail = self._means, request.registration_id, Trail()
+        try:
+            async with self._told(request, Asked.CHALLENGE, trail):
+                ref = EnrollmentRef(EnrollmentKind.INDIVIDUAL, registration_id.key)
+                enrolled(await means.store.enrollment(ref), registration_id, shown)
+                return Challenged(means.challenges.blob(registration_id, shown, means.now()))
+        except AccreditError as refusal:
+            if refusal.rule in _FAILED_AT_ONCE:
+                return self._failed(request, refusal, trail)
+            raise
+
+    async def prove(self, request: Request) -> None:
+        """Return if the evidence proves the device; nothing is changed. For a front that must answer a proof by itself."""
+        means, trail = self._means, Trail()
+        async with self._told(request, Asked.CHALLENGE, trail):
+            trail.previous = await means.store.registration(request.registration_id)
+            await attest(means.store, request, trail, means.challenges, means.now(), self._refusals.turn)
+
+    async def status(self, request: Request, operation_id: str) -> Answer:
+        """How far an operation is; it must be this device's own, which proves itself again."""
+        trail = Trail()
+        async with self._told(request, Asked.STATUS, trail):
+            return self._with_hub_key(await self._status(request, operation_id, trail))
+
+    async def lookup(self, request: Request) -> Assigned | Ended:
+        """The registration's state, without certificates (DPS: device registration status lookup)."""
+        trail = Trail()
+        async with self._told(request, Asked.LOOKUP, trail):
+            if request.csr_fields:
+                field = request.csr_fields[0][0]
+                raise Malformed(f"{field} has no place in a status lookup.", rule="csr-not-due")
+            previous, attested = await self._known(request, trail)
+            self._refusals.limits.polling(request.registration_id)
+            if previous is None:
+                raise NotFound("The device is not registered.", rule="registration-unknown")
+            if previous.status is Status.ASSIGNED:
+                return await answer.assigned(self._means.store, previous, attested, None, None)
+            return answer.ended(previous)
+
+    def unread(
+        self, refusal: AccreditError, *, registration_id: str, source: str, tracking_id: str
+    ) -> AccreditError:
+        """What a front could not read into a `Request`: logged, traced and charged here; returns what the peer is told."""
+        return self._refusals.unread(
+            refusal, registration_id=registration_id, source=source, tracking_id=tracking_id
+        )
+
+    @asynccontextmanager
+    async def _told(self, request: Request, asked: Asked, trail: Trail) -> AsyncIterator[None]:
+        """What goes wrong in here is logged, traced and charged, and leaves as what the device is told."""
+        try:
+            yield
+        except AccreditError as refusal:
+            told = await self._refusals.refused(request, asked, refusal, trail)
+            if told is refusal:
+                raise
+            raise told from refusal
+        except StoreUnavailable as failure:
+            log.error("store-unavailable", trackingId=request.tracking_id, reason=str(failure))
+            raise UpstreamUnavailable(
+                "The service can't store anything now.", rule="store-unavailable", retry_after_s=5
+            ) from failure
+
+    async def _within_patience(self, placed: Placed) -> Answer:
+        """The end of the operation if it comes soon, else where to ask for it."""
+        await self._orders.settled(placed.operation_id, self._means.patience_s)
+        operation = await self._means.store.operation(placed.operation_id)
+        if operation is None:
+            raise NotFound("There is no such operation.", rule="operation-unknown")
+        return await answer.of_operation(self._means.store, operation, placed.attested)
+
+    async def _status(self, request: Request, operation_id: str, trail: Trail) -> Answer:
+        store = self._means.store
+        previous, attested = await self._known(request, trail)
+        self._refusals.limits.polling(request.registration_id)
+        operation = await store.operation(operation_id)
+        if operation is not None and operation.registration_id == request.registration_id:
+            return await answer.of_operation(store, operation, attested)
+        if previous is not None and previous.operation_id == operation_id:
+            return await answer.of_registration(store, previous, attested)
+        if not attested.enrollment.enabled or admission.is_revoked(previous):
+            now = self._means.now()
+            return answer.disabled(operation_id, request.registration_id, previous, now)
+        raise NotFound(
+            "There is no such operation of this registration.",
+            rule="operation-unknown",
+            hint="operations are kept for a day; register again",
+        )
+
+    async def _known(self, request: Request, trail: Trail) -> tuple[Registration | None, Attested]:
+        """The registration and the proof of who asks for it; another enrollment's proof does not open it."""
+        means = self._means
+        previous = trail.previous = await means.store.registration(request.registration_id)
+        attested = trail.attested = await attest(
+            means.store, request, trail, means.challenges, means.now(), self._refusals.turn, again=True
+        )
+        admission.check_owner(attested, previous)
+        return previous, attested
+
+    def _failed(self, request: Request, refusal: AccreditError, trail: Trail) -> Ended:
+        # Without a proof nothing is told of a registration.
+        previous = trail.previous if trail.attested is not None else None
+        operation_id = names.operation_id(self._means.entropy)
+        return answer.failed(operation_id, request.registration_id, previous, refusal, self._means.now())
+
+    def _with_hub_key(self, told: Answer) -> Answer:
+        """The answer that a TPM device can go to its hub with."""
+        if not isinstance(told, Assigned) or not isinstance(told.attested.proof, ProvenTpm):
+            return told
+        registration = told.registration
+        blob = self._means.challenges.activation(
+            registration.registration_id, told.attested.proof, registration.operation_id
+        )
+        return replace(told, tpm_activation=blob)
