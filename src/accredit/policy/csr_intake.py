@@ -100,13 +100,17 @@ def _armoured(text: str, field: str) -> str:
 
 def _parse(der: bytes, field: str) -> x509.CertificateSigningRequest:
     try:
-        return x509.load_der_x509_csr(der)
+        csr = x509.load_der_x509_csr(der)
     except x509.InvalidVersion as error:
         raise Malformed(
             f"{field} is a PKCS#10 request of an unknown version.", rule="csr-version", evidence=str(error)
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _not_a_request(field, str(error)) from error
+    # The parser lets a signature pass that counts zero bits at its end as unused: two texts of one request.
+    if not der.endswith(b"\x00" + csr.signature):
+        raise _not_a_request(field, "the signature has unused bits")
+    return csr
 
 
 def _check_signature_algorithm(csr: x509.CertificateSigningRequest, field: str) -> None:

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,6 +224,16 @@ class TestHostileInput:
         forged = DER[:at] + bytes([DER[at] ^ change]) + DER[at + 1 :]
         with pytest.raises(Malformed):
             intake(as_text(forged), "csr")
+
+    def test_a_signature_with_unused_bits(self):
+        """Where its last bits are zero, the parser takes them for unused; the request would have a second spelling."""
+        while True:
+            der = csr("device-1", ec.generate_private_key(ec.SECP256R1())).public_bytes(Encoding.DER)
+            if not der[-1] & 1:
+                break
+        at = der.rindex(x509.load_der_x509_csr(der).signature) - 1
+        with pytest.raises(Malformed, match="neither a PEM"):
+            intake(as_text(der[:at] + b"\x01" + der[at + 1 :]), "csr")
 
     @given(st.integers(0, len(PEM)), st.sampled_from(["\\n", "\n", "-", "=", "A", " ", "\\"]))
     def test_something_put_into_the_text_changes_nothing_or_is_refused(self, at, more):
