@@ -176,6 +176,10 @@ class Store(Protocol):
 
     async def open_operation(self, registration_id: RegistrationId) -> Operation | None: ...
 
+    async def renewals(self, registration_id: RegistrationId) -> Sequence[Operation]:
+        """The operations that the device asked for over its hub, in whatever state, while they are kept: the newest 8."""
+        ...
+
     async def open_operations(self) -> Sequence[Operation]: ...
 
     async def unsettled_operations(self) -> Sequence[Operation]:

@@ -103,6 +103,7 @@ class World:
     key_reuse: str = "refuse"
     terms: Terms = Terms()
     pause_after_failures: int = 20
+    renewal_grace_s: int = 0
     hubs: Sequence[str] = (HUB,)
     broken: bool = False
     webhooks: ScriptedWebhooks = field(default_factory=ScriptedWebhooks)
@@ -132,6 +133,7 @@ class World:
             patience_s=self.patience_s,
             key_reuse=self.key_reuse,
             pause_after_failures=self.pause_after_failures,
+            renewal_grace_s=self.renewal_grace_s,
             sleep=self.sleep,
         )
         self.releases = Releases(self.means)

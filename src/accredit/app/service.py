@@ -143,6 +143,7 @@ async def _serving(
         ca_retry_s=config.ca_retry_s,
         key_reuse=config.key_reuse,
         pause_after_failures=config.pause_after_failures,
+        renewal_grace_s=config.renewal_grace_s,
     )
     refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
     background = await begun(means, sealer, parts)

@@ -48,7 +48,17 @@ class NothingShown:
     """Neither a token nor a client certificate."""
 
 
-Evidence = PresentedChain | SasToken | TpmEndorsement | NothingShown
+@dataclass(frozen=True, slots=True)
+class HeldCertificate:
+    """The device's certificate that was issued here, DER, unjudged; TLS has proven possession of its key.
+
+    It proves a renewal and nothing else: what the device was assigned stays as it is.
+    """
+
+    certificate: bytes
+
+
+Evidence = PresentedChain | SasToken | TpmEndorsement | HeldCertificate | NothingShown
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +97,16 @@ class ProvenTpm:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenHeld:
+    """The certificate, DER, that was issued here to the device, is bound to it, and is good for a renewal."""
+
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Attested:
     """The receipt: this device proved that it is `registration_id` of `enrollment`. Made in `provisioning/attest.py`."""
 
     registration_id: RegistrationId
     enrollment: Enrollment
-    proof: DeviceKeys | ProvenChain | ProvenTpm
+    proof: DeviceKeys | ProvenChain | ProvenTpm | ProvenHeld

@@ -46,7 +46,7 @@ class Request:
 
     `csr_fields` holds (field name, text as sent) of each CSR field that was not null; `payload` is the custom payload
     as raw JSON, None when absent or null. `source` is the peer's address, `tracking_id` names the call in answers
-    and logs.
+    and logs. `request_id` is what the device calls a renewal over its hub.
     """
 
     registration_id: RegistrationId
@@ -56,6 +56,7 @@ class Request:
     api_version: str
     source: str
     tracking_id: str
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class Operation:
     `hub` is None until it is chosen. With it stand what was answered by whoever chose it (`initial_twin`, `answer`, the
     payload for the device) and the `fate` of the device's data; `data` is what was read from `old_hub`, the hub that the
     device had, where that moves. `certificate_sha256` is the certificate that is on record for this operation.
+
+    A renewal was proven by `held_certificate` (DER); `request_id` is what the device calls it, where it asked over its hub.
     """
 
     id: str
@@ -152,6 +155,8 @@ class Operation:
     initial_twin: dict[str, Any] | None = None
     answer: bytes | None = None
     data: DeviceData | None = None
+    held_certificate: bytes | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Literal
 from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
 from accredit.domain.credential import Certified
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
-from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenTpm
+from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld, ProvenTpm
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB, HubKind
 from accredit.domain.registration import Issued
@@ -40,16 +40,21 @@ class EmbeddedHub:
         self._key = key
 
     def bind(self, issued: Issued, now: int, token: str, data: DeviceData | None) -> Sequence[Change]:
-        """The identity, and the certificate when one was asked for; without one earlier bindings stay as they are."""
-        identity = self._identity(issued, now, token, data or DeviceData())
-        changes: list[Change] = [SaveHubDevice(identity, keeps_data=data is None)]
+        """The identity, and the certificate when one was asked for; without one earlier bindings stay as they are.
+
+        A renewal leaves the identity alone.
+        """
+        changes: list[Change] = []
+        if not isinstance(issued.allocated.attested.proof, ProvenHeld):
+            identity = self._identity(issued, now, token, data or DeviceData())
+            changes.append(SaveHubDevice(identity, keeps_data=data is None))
         if self._key != FIRST_HUB:
             changes.append(AssertHub(self._key))
         if isinstance(issued.credential, Certified):
             leaf = issued.credential.record.issued
             changes.append(
                 BindCertificate(
-                    device_id=identity.device_id,
+                    device_id=issued.allocated.device_id,
                     sha256=leaf.sha256,
                     not_before=leaf.not_before,
                     not_after=leaf.not_after,
@@ -78,6 +83,8 @@ class EmbeddedHub:
                 pass
             case ProvenChain(chain):
                 thumbprint = hashlib.sha256(chain[0]).digest()
+            case ProvenHeld():
+                raise TypeError("a renewal leaves the identity alone")
             case ProvenTpm(hub_secret=secret):
                 keys = tpm_challenge.hub_keys(secret, issued.operation_id)
         return HubDevice(

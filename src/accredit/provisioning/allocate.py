@@ -8,7 +8,7 @@ from typing import Any
 from accredit.domain import allocation as stated
 from accredit.domain.enrollment import ReprovisionPolicy
 from accredit.domain.errors import Refused, Unauthenticated
-from accredit.domain.evidence import Attested
+from accredit.domain.evidence import Attested, ProvenHeld
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Admitted, Allocated, Operation, Registration, Request
 from accredit.policy import admission, allocation, reprovisioning
@@ -29,13 +29,27 @@ def admit(attested: Attested, previous: Registration | None, linked: Sequence[Li
 
 
 def allocate(admitted: Admitted, request: Request, linked: Sequence[LinkedHub]) -> Allocated | AskWebhook:
-    """Raises Refused when no hub is left."""
+    """Raises Refused when no hub is left, or a renewal is asked for by a device that is at none."""
+    if isinstance(admitted.attested.proof, ProvenHeld):
+        return _where_it_is(admitted)
     policy = reprovisioning.policy(admitted.attested.enrollment, request.api_version)
     present = admitted.at_hub
     if present is not None and present.hub is not None and not policy.update_hub_assignment:
         return _at(admitted, Choice(present.hub), policy, present.payload)
     choice = allocation.choose(admitted.attested, linked, request.payload)
     return choice if isinstance(choice, AskWebhook) else _at(admitted, choice, policy, None)
+
+
+def _where_it_is(admitted: Admitted) -> Allocated:
+    """A renewal moves nothing."""
+    present = admitted.at_hub
+    if present is None or present.hub is None or present.device_id != admitted.device_id:
+        raise Refused(
+            "The device is not assigned to a hub as this device; register again.",
+            rule="renewal-not-assigned",
+            evidence="its hub is no longer linked, or its enrollment names another device id",
+        )
+    return _at(admitted, Choice(present.hub), reprovisioning.NEVER, present.payload)
 
 
 def by_answer(

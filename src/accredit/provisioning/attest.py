@@ -7,6 +7,7 @@ belongs to; then the other groups. A correct proof is always evaluated, whoever 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 
 from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.enrollment import (
@@ -23,9 +24,11 @@ from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import (
     Attested,
     DeviceKeys,
+    HeldCertificate,
     NothingShown,
     PresentedChain,
     ProvenChain,
+    ProvenHeld,
     ProvenTpm,
     SasToken,
     TpmEndorsement,
@@ -34,7 +37,7 @@ from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Operation, Registration, Request
 from accredit.interfaces import Store
 from accredit.observe import log
-from accredit.policy import admission, anchors, chains, symmetric_keys, wrong_keys
+from accredit.policy import admission, anchors, chains, held_certificates, symmetric_keys, wrong_keys
 from accredit.provisioning.allocate import changed_meanwhile
 from accredit.provisioning.explain import Trail
 from accredit.provisioning.tpm import Challenges, enrolled
@@ -51,12 +54,15 @@ async def attest(
     turn: Turn,
     *,
     again: bool = False,
+    grace_s: int = 0,
 ) -> Attested:
     """Raises Unauthenticated, with the reason kept for the operator; NotFound for a TPM that is not enrolled.
 
     `again` for a device that asks about what it has registered: its TPM may prove itself as it did then.
     `turn` is awaited before a search that nothing but the proof itself leads: neither an enrollment of the id nor the
     group that owns its registration. What was tried is noted on the trail.
+    `grace_s`: for how long after its end an issued certificate still proves a renewal; with 0 it proves nothing to
+    provisioning while it is good either, unless a front shows it as what the device holds.
     """
     evidence = request.evidence
     individual = await store.enrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, request.registration_id.key))
@@ -69,8 +75,16 @@ async def attest(
         case SasToken():
             id_scope = challenges.id_scope
             return await _by_token(store, request, evidence, individual, trail, id_scope, now, turn)
+        case HeldCertificate():
+            return await _by_held(store, request, evidence, individual, trail, now, grace_s)
         case PresentedChain():
-            return await _by_chain(store, request, evidence, individual, trail, now, turn)
+            try:
+                return await _by_chain(store, request, evidence, individual, trail, now, turn)
+            except Unauthenticated:
+                held = await _presented_own(store, evidence) if grace_s else None
+                if held is None:
+                    raise
+                return await _by_held(store, request, held, individual, trail, now, grace_s)
         case NothingShown():
             raise Unauthenticated(
                 "Unauthorized",
@@ -219,6 +233,37 @@ async def _below(
     return Attested(registration_id, enrollment, proven)
 
 
+async def _presented_own(store: Store, presented: PresentedChain) -> HeldCertificate | None:
+    """The shown certificate, if it was issued here."""
+    leaf = presented.certificates[0]
+    return HeldCertificate(leaf) if await store.certificate(sha256(leaf).digest()) is not None else None
+
+
+async def _by_held(
+    store: Store,
+    request: Request,
+    held: HeldCertificate,
+    individual: Enrollment | None,
+    trail: Trail,
+    now: int,
+    grace_s: int,
+) -> Attested:
+    """By a certificate that was issued here: for the enrollment that the registration belongs to, and no other."""
+    registration_id, previous = request.registration_id, trail.previous
+    record = await store.certificate(sha256(held.certificate).digest())
+    held_certificates.judge(record, registration_id, now, grace_s)
+    owner = None if previous is None else await store.enrollment(previous.enrollment)
+    trail.tried = () if owner is None else (owner,)
+    if owner is None or (individual is not None and individual.ref != owner.ref):
+        raise Unauthenticated(
+            "Unauthorized",
+            rule="held-certificate-of-another-enrollment",
+            hint="register with what the device is enrolled by",
+            evidence="the registration's enrollment is gone, or an individual one hides it",
+        )
+    return Attested(registration_id, owner, ProvenHeld(held.certificate))
+
+
 def _other_mechanism(shown: str, enrollment: Enrollment) -> Unauthenticated:
     kind = {
         SymmetricKeys: "symmetric keys",
@@ -242,8 +287,10 @@ async def resumed(
 
     Raises Refused when the registration was deleted meanwhile, and what its TPM had proven with it.
     """
-    proof: DeviceKeys | ProvenChain | ProvenTpm
-    if operation.bootstrap_certificate is not None:
+    proof: DeviceKeys | ProvenChain | ProvenTpm | ProvenHeld
+    if operation.held_certificate is not None:
+        proof = ProvenHeld(operation.held_certificate)
+    elif operation.bootstrap_certificate is not None:
         proof = ProvenChain((operation.bootstrap_certificate,))
     elif isinstance(enrollment.attestation, TpmKeys):
         before = await store.tpm_proof(operation.registration_id)

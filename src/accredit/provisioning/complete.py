@@ -16,7 +16,7 @@ from accredit.domain.changes import (
 )
 from accredit.domain.credential import Certified
 from accredit.domain.errors import AccreditError, Refused
-from accredit.domain.evidence import Attested, ProvenChain
+from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld
 from accredit.domain.receipts import Bound
 from accredit.domain.registration import Registration, Status
 from accredit.interfaces import Store
@@ -39,14 +39,17 @@ async def complete(
     enrollment = allocated.attested.enrollment
     previous = allocated.previous
     certificate = issued.credential.record if isinstance(issued.credential, Certified) else None
+    # A renewal is no new assignment: the registration goes on telling of the one that it renews, from whose operation
+    # the hub's key of a TPM device was derived.
+    assigning = previous if isinstance(allocated.attested.proof, ProvenHeld) else None
     registration = Registration(
         registration_id=allocated.registration_id,
         enrollment=enrollment.ref,
         device_id=allocated.device_id,
         hub=allocated.hub,
         status=Status.ASSIGNED,
-        substatus=allocated.substatus,
-        operation_id=issued.operation_id,
+        substatus=allocated.substatus if assigning is None else assigning.substatus,
+        operation_id=issued.operation_id if assigning is None else assigning.operation_id,
         etag=etag,
         created_at=now if previous is None else previous.created_at,
         updated_at=now,

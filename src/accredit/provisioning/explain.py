@@ -22,8 +22,10 @@ from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import (
     Attested,
     Evidence,
+    HeldCertificate,
     NothingShown,
     PresentedChain,
+    ProvenHeld,
     SasToken,
     TpmEndorsement,
 )
@@ -106,7 +108,9 @@ def _steps(request: Request, refusal: AccreditError, trail: Trail) -> Iterator[S
     if attested is None:
         yield from _looked_at(trail)
         return
-    yield Step(_named(attested.enrollment), f"the device proved it by {_mechanism(attested.enrollment)}")
+    held = isinstance(attested.proof, ProvenHeld)
+    how = "the certificate that it holds" if held else _mechanism(attested.enrollment)
+    yield Step(_named(attested.enrollment), f"the device proved it by {how}")
     if trail.setbacks is not None:
         failures = trail.setbacks.failures
         yield Step("earlier calls", f"{failures} in a row failed, the last by {trail.setbacks.rule}")
@@ -142,6 +146,8 @@ def _showed(evidence: Evidence) -> str:
         case TpmEndorsement(token=token):
             signed = "no token" if token is None else f"a SAS token for {token.resource[:200]!r}"
             return f"showed a TPM's endorsement key and storage root key, and {signed}"
+        case HeldCertificate():
+            return "showed a certificate that was issued here"
         case NothingShown():
             return "showed neither a token nor a client certificate"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from accredit.domain.credential import Certified, Credential
-from accredit.domain.evidence import DeviceKeys, ProvenChain
+from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld
 from accredit.domain.registration import Admitted, Allocated, DataFate, Operation, Phase, Request, Substatus
 from accredit.policy.allocation import AskWebhook
 from accredit.provisioning import names
@@ -47,6 +47,8 @@ def intended(
         phase=_first_phase(admitted, allocated, settled),
         old_hub=None if admitted.at_hub is None else admitted.at_hub.hub,
         csr_field=csr_field,
+        held_certificate=proof.certificate if isinstance(proof, ProvenHeld) else None,
+        request_id=request.request_id,
         **_certificate(settled),
         **_hub(allocated),
     )

@@ -18,6 +18,7 @@ from accredit.domain.credential import (
     SigningRequest,
 )
 from accredit.domain.errors import Malformed, Refused, UpstreamRejected, UpstreamUnavailable
+from accredit.domain.evidence import ProvenHeld
 from accredit.domain.ids import AuthorityName
 from accredit.domain.registration import Admitted, Allocated, Issued, Request
 from accredit.interfaces import Authorities, Authority, Deferred, Delivered, Rejected, Store
@@ -78,6 +79,11 @@ async def settle(
     enrollment = admitted.attested.enrollment
     asked = requested_csr(request, enrollment.authority)
     if asked is None:
+        if isinstance(admitted.attested.proof, ProvenHeld):
+            raise Malformed(
+                "A certificate that was issued here proves a renewal alone; send a CSR.",
+                rule="renewal-without-csr",
+            )
         return Presented(), None
     assert enrollment.authority is not None
     field, text = asked

@@ -17,7 +17,8 @@ LEASE_S = 60
 class Means:
     """`patience_s` is how long a register call waits for its operation before it answers `assigning`, `ca_retry_s` how
     long an operation may stay open; `key_reuse` is refuse, warn or allow.
-    `pause_after_failures` in a row pause a proven device, 0 never does. `owner` names this process in leases.
+    `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
+    after its end an issued certificate still proves a renewal. `owner` names this process in leases.
     `challenges` knows what is sent into TPMs.
     """
 
@@ -34,6 +35,7 @@ class Means:
     ca_retry_s: int = 300
     key_reuse: str = "refuse"
     pause_after_failures: int = 20
+    renewal_grace_s: int = 0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     @property

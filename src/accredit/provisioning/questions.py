@@ -174,8 +174,9 @@ class Provisioning:
         """The registration and the proof of who asks for it; another enrollment's proof does not open it."""
         means = self._means
         previous = trail.previous = await means.store.registration(request.registration_id)
+        turn, grace_s = self._refusals.turn, means.renewal_grace_s
         attested = trail.attested = await attest(
-            means.store, request, trail, means.challenges, means.now(), self._refusals.turn, again=True
+            means.store, request, trail, means.challenges, means.now(), turn, again=True, grace_s=grace_s
         )
         admission.check_owner(attested, previous)
         return previous, attested

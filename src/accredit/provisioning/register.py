@@ -68,8 +68,9 @@ class Registering:
         means, now = self._means, self._means.now()
         trail.attested = trail.allocated = None
         previous = trail.previous = await means.store.registration(request.registration_id)
+        turn, grace_s = self._refusals.turn, means.renewal_grace_s
         attested = trail.attested = await attest(
-            means.store, request, trail, means.challenges, now, self._refusals.turn
+            means.store, request, trail, means.challenges, now, turn, grace_s=grace_s
         )
         linked = await means.hubs.linked()
         admitted = admit(attested, previous, linked)

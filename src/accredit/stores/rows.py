@@ -139,6 +139,8 @@ def operation_values(operation: Operation) -> tuple[Any, ...]:
         None if operation.initial_twin is None else _text(operation.initial_twin),
         operation.answer,
         None if operation.data is None else _text(operation.data),
+        operation.held_certificate,
+        operation.request_id,
         operation.id,
     )
 
@@ -158,7 +160,7 @@ def operation(row: Row) -> Operation:
     ) = row
     (profile, device_id, hub, substatus, csr_der, csr_field, spki_sha256, payload, bootstrap, *rest) = rest
     (tracking_id, created_at, deadline_at, state, attempt, submitted, *rest) = rest
-    (*rest, phase, old_hub, fate, initial_twin, answer, data) = rest
+    (*rest, phase, old_hub, fate, initial_twin, answer, data, held_certificate, request_id) = rest
     chosen: list[Any] = [
         _PHASES[phase],
         old_hub,
@@ -166,6 +168,8 @@ def operation(row: Row) -> Operation:
         None if initial_twin is None else msgspec.json.decode(initial_twin),
         answer,
         None if data is None else msgspec.json.decode(data, type=DeviceData),
+        held_certificate,
+        request_id,
     ]
     return Operation(
         operation_id,

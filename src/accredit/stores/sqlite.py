@@ -188,6 +188,9 @@ class SqliteStore(RefusalReads, LogTreeReads, RevocationReads, TrustReads):
         row = self._row(sql.OPEN_OPERATION, (registration_id.key,))
         return None if row is None else rows.operation(row)
 
+    async def renewals(self, registration_id: RegistrationId) -> Sequence[Operation]:
+        return [rows.operation(row) for row in self._rows(sql.RENEWALS, (registration_id.key,))]
+
     async def open_operations(self) -> Sequence[Operation]:
         return [rows.operation(row) for row in self._rows(sql.OPEN_OPERATIONS, ())]
 

@@ -167,7 +167,7 @@ SELECT
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
-  initial_twin, answer, data
+  initial_twin, answer, data, held_certificate, request_id
 FROM operations WHERE id = ?"""
 OPEN_OPERATION = """
 SELECT
@@ -175,7 +175,7 @@ SELECT
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
-  initial_twin, answer, data
+  initial_twin, answer, data, held_certificate, request_id
 FROM operations WHERE registration_key = ? AND state = 'open'"""
 OPEN_OPERATIONS = """
 SELECT
@@ -183,7 +183,7 @@ SELECT
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
-  initial_twin, answer, data
+  initial_twin, answer, data, held_certificate, request_id
 FROM operations WHERE state = 'open' ORDER BY registration_key"""
 UNSETTLED_OPERATIONS = """
 SELECT
@@ -191,17 +191,26 @@ SELECT
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
-  initial_twin, answer, data
+  initial_twin, answer, data, held_certificate, request_id
 FROM operations WHERE state = 'superseded' AND submitted = 1 ORDER BY id"""
+RENEWALS = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data, held_certificate, request_id
+FROM operations WHERE registration_key = ? AND request_id IS NOT NULL
+ORDER BY created_at DESC, state = 'open' DESC LIMIT 8"""
 INSERT_OPERATION = """
 INSERT INTO operations (
   registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
-  initial_twin, answer, data, id)
+  initial_twin, answer, data, held_certificate, request_id, id)
 VALUES (
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
 UPDATE_OPERATION = """
 UPDATE operations SET
@@ -210,7 +219,8 @@ UPDATE operations SET
   substatus = ?, csr = ?, csr_field = ?, spki_sha256 = ?, payload = ?, bootstrap_certificate = ?, tracking_id = ?,
   created_at = ?, deadline_at = ?, state = ?, attempt = ?, submitted = ?, handle = ?, lease_owner = ?,
   lease_expires_at = ?, fence = ?, certificate_sha256 = ?, error_code = ?, error_message = ?, key_spelling = ?,
-  phase = ?, old_hub = ?, fate = ?, initial_twin = ?, answer = ?, data = ?
+  phase = ?, old_hub = ?, fate = ?, initial_twin = ?, answer = ?, data = ?,
+  held_certificate = ?, request_id = ?
 WHERE id = ? AND state = 'open' AND fence = ?"""
 SUPERSEDE_OPERATION = (
     "UPDATE operations SET state = 'superseded' WHERE id = ? AND registration_key = ? AND state = 'open'"

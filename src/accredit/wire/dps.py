@@ -15,7 +15,7 @@ import msgspec
 
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import Malformed
-from accredit.domain.evidence import Attested, ProvenChain, ProvenTpm
+from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld, ProvenTpm
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
 from accredit.domain.tpm import TpmKey
@@ -289,6 +289,8 @@ def _add_attestation(state: _State, attested: Attested) -> None:
     group = enrollment.id.text if enrollment.kind is EnrollmentKind.GROUP else None
     if isinstance(attested.proof, ProvenChain):
         state.x509 = _X509(group, certificate_info(attested.proof.chain[0]))
+    elif isinstance(attested.proof, ProvenHeld):
+        state.x509 = _X509(group, certificate_info(attested.proof.certificate))
     elif not isinstance(attested.proof, ProvenTpm):
         state.symmetric_key = _SymmetricKey(group)
 

@@ -99,6 +99,12 @@ _TABLE = {
     "chain-weak": Rule(Unauthenticated, "A certificate is signed with SHA-1 or MD5, or by an RSA key under 2048 bits."),
     "cn-not-registration-id": Rule(Unauthenticated, "The leaf's common name is not the registration id."),
     "thumbprint": Rule(Unauthenticated, "The client certificate is not the one enrolled for the device."),
+    # Proof by the certificate that the device holds.
+    "held-certificate-expired": Rule(Unauthenticated, "The certificate has ended, and `renewal_grace_s` with it, or has not begun."),
+    "held-certificate-of-another-enrollment": Rule(Unauthenticated, "The registration that the certificate is of has lost its enrollment, or an individual one hides it."),
+    "held-certificate-replaced": Rule(Unauthenticated, "The certificate is revoked, or newer ones have replaced it."),
+    "held-certificate-unknown": Rule(Unauthenticated, "The certificate was not issued here to this device."),
+    "renewal-without-csr": Rule(Malformed, "A certificate that was issued here proves a renewal alone, and no CSR was sent."),
     # May this device register?
     "device-not-allowed": Rule(Refused, "The group takes only registration ids of its list, and this one is not on it."),
     "device-paused": Rule(Throttled, "The device failed too often in a row after its proof; it waits for the operator."),
@@ -142,6 +148,7 @@ _TABLE = {
     "hub-unavailable": Rule(UpstreamUnavailable, "The linked hub cannot be reached now, or asks to come back later."),
     "hub-refused": Rule(UpstreamRejected, "The linked hub does not accept this service.", 400209),
     "hub-timeout": Rule(UpstreamRejected, "The linked hub did not answer in time."),
+    "renewal-not-assigned": Rule(Refused, "A renewal was asked for by a device that is assigned to no hub, or by another id than before."),
     "no-hub": Rule(Refused, "No hub is linked that the enrollment allows.", 400208),
     "operation-superseded": Rule(Conflict, "A newer request of the device took the operation's place."),
     "operation-unknown": Rule(NotFound, "There is no such operation of this registration.", 404202),
