@@ -13,13 +13,15 @@ from cryptography.x509.oid import NameOID
 from accredit.domain.credential import IssuedChain, Order
 from accredit.interfaces import Delivered, Rejected
 from accredit.policy.issuance import check_delivered
+from support import signing_requests
 from support.authorities import AUTHORITIES, AuthorityAtHand
+from support.real_authorities import RealCAs
 from support.signing_requests import key, order
 
 
 @pytest.fixture(params=AUTHORITIES.values(), ids=AUTHORITIES.keys())
-async def hand(request: pytest.FixtureRequest) -> AsyncIterator[AuthorityAtHand]:
-    async with request.param() as at_hand:
+async def hand(request: pytest.FixtureRequest, real_cas: RealCAs) -> AsyncIterator[AuthorityAtHand]:
+    async with request.param(real_cas) as at_hand:
         yield at_hand
 
 
@@ -88,8 +90,7 @@ async def test_a_second_order_is_a_second_certificate(hand):
 
 
 async def test_a_refusal_is_an_answer(hand):
-    hand.refuse()
-    answer = await hand.authority.order(ordered(hand))
+    answer = await hand.authority.order(ordered(hand, hand.refuse()))
     assert isinstance(answer, Rejected)
     assert answer.reason
     assert answer.rule
@@ -99,7 +100,7 @@ async def test_a_refusal_is_an_answer(hand):
 async def test_what_was_ordered_is_found_again(hand):
     if not hasattr(hand.authority, "find"):
         pytest.skip("this authority cannot look up orders")
-    wanted = ordered(hand)
+    wanted = ordered(hand, "device-found", private=signing_requests.new_key())
     assert list(await hand.authority.find(wanted)) == []
     issued = await delivered(hand, wanted)
     assert [found.sha256 for found in await hand.authority.find(wanted)] == [issued.sha256]

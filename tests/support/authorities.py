@@ -6,6 +6,7 @@ must be valid at the hand clock's instant.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -21,33 +22,50 @@ from accredit.interfaces import Authority
 from support import digicert_one as digicert
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.real_authorities import MAKERS, RealCA, RealCAs
+
+At = Callable[[RealCAs], AbstractAsyncContextManager["AuthorityAtHand"]]
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorityAtHand:
-    """`refuse()` brings the authority into a state in which it says no to every order."""
+    """`refuse()` brings the authority into a state in which it says no to the registration id that it returns.
+
+    `real` is the CA behind the connector, where that is a real one.
+    """
 
     authority: Authority
     clock: HandClock
-    refuse: Callable[[], None]
+    refuse: Callable[[], str]
+    real: RealCA | None = None
 
 
 @asynccontextmanager
-async def builtin() -> AsyncIterator[AuthorityAtHand]:
+async def builtin(_: RealCAs) -> AsyncIterator[AuthorityAtHand]:
     clock, entropy = HandClock(), CountedEntropy()
+
+    def expire() -> str:
+        clock.advance(6 * 366 * 86_400)
+        return "device-1"
+
     record = BuiltInAuthority.found(AuthorityName.parse("builtin"), entropy, clock)
     yield AuthorityAtHand(
         authority=BuiltInAuthority(record, entropy, clock),
         clock=clock,
-        refuse=lambda: clock.advance(6 * 366 * 86_400),
+        refuse=expire,
     )
 
 
 @asynccontextmanager
-async def digicert_one() -> AsyncIterator[AuthorityAtHand]:
+async def digicert_one(_: RealCAs) -> AsyncIterator[AuthorityAtHand]:
     clock = HandClock()
     async with digicert.DigiCertOneServer(now=clock.now) as server:
         egress = Egress(EgressRules((), server.url))
+
+        def refuse() -> str:
+            server.faults.append("refuse-403")
+            return "device-1"
+
         record = AuthorityRecord(
             name=AuthorityName.parse("digicert"),
             type="DigiCertCertificateAuthority",
@@ -62,13 +80,26 @@ async def digicert_one() -> AsyncIterator[AuthorityAtHand]:
             yield AuthorityAtHand(
                 authority=DigiCertOne(record, Surroundings(egress, clock, server.url)),
                 clock=clock,
-                refuse=lambda: server.faults.append("refuse-403"),
+                refuse=refuse,
             )
         finally:
             await egress.close()
 
 
-AUTHORITIES: dict[str, Callable[[], AbstractAsyncContextManager[AuthorityAtHand]]] = {
+def real(name: str) -> At:
+    """The connector before the real CA of this name."""
+
+    @asynccontextmanager
+    async def at_hand(cas: RealCAs) -> AsyncIterator[AuthorityAtHand]:
+        ca, clock = cas.get(name), HandClock(int(time.time()))
+        async with ca.connected(clock) as authority:
+            yield AuthorityAtHand(authority, clock, lambda: ca.refused, ca)
+
+    return at_hand
+
+
+AUTHORITIES: dict[str, At] = {
     "BuiltIn": builtin,
     "DigiCertOne": digicert_one,
+    **{name: real(name) for name in MAKERS},
 }

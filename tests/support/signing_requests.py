@@ -40,6 +40,11 @@ def key(kind: str = "P-256", which: int = 0) -> Key:
     return rsa.generate_private_key(65537, int(kind.removeprefix("RSA-")))
 
 
+def new_key() -> Key:
+    """One that nobody had a certificate for before."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 def csr(
     common_name: str | None = "device-1",
     private: Key | None = None,

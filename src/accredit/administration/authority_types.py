@@ -29,11 +29,15 @@ Check = Callable[[Value, str], Value]
 
 @dataclass(frozen=True, slots=True)
 class AuthorityType:
-    """`founded`: what it needs beside its members (a key, a certificate) is made here, once."""
+    """`founded`: what it needs beside its members (a key, a certificate) is made here, once.
+
+    `either`: of these sets of members, one must be whole.
+    """
 
     settings: Mapping[str, Check] = field(default_factory=dict)
     secrets: Mapping[str, Check] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
+    either: tuple[frozenset[str], ...] = ()
     founded: bool = False
 
 
@@ -94,17 +98,32 @@ def pem_text(value: Value, member: str) -> str:
     return value
 
 
+_EVERY_OUTSIDE: Mapping[str, Check] = {"trustAnchors": certificates, "maxValidityDays": days}
+
 TYPES: Mapping[str, AuthorityType] = {
     "BuiltIn": AuthorityType(founded=True),
     "DigiCertCertificateAuthority": AuthorityType(
-        settings={
-            "profileName": text,
-            "baseUrl": address,
-            "trustAnchors": certificates,
-            "maxValidityDays": days,
-        },
+        settings={"profileName": text, "baseUrl": address, **_EVERY_OUTSIDE},
         secrets={"apiKey": credential},
         required=frozenset({"profileName", "apiKey"}),
+    ),
+    "Cfssl": AuthorityType(
+        settings={"url": address, "label": text, "profile": text, **_EVERY_OUTSIDE},
+        secrets={"authKey": credential},
+        required=frozenset({"url", "authKey"}),
+    ),
+    "Vault": AuthorityType(
+        settings={
+            "url": address,
+            "namespace": credential,
+            "mount": credential,
+            "role": text,
+            "roleId": credential,
+            **_EVERY_OUTSIDE,
+        },
+        secrets={"token": credential, "secretId": credential},
+        required=frozenset({"url", "role"}),
+        either=(frozenset({"token"}), frozenset({"roleId", "secretId"})),
     ),
 }
 
@@ -131,4 +150,7 @@ def read(
     missing = sorted(kind.required - settings.keys() - secrets.keys())
     if missing:
         raise Malformed(f"{sent.type} needs {' and '.join(missing)}.", rule="authority-member")
+    if kind.either and not any(members <= settings.keys() | secrets.keys() for members in kind.either):
+        ways = ", or ".join(" and ".join(sorted(members)) for members in kind.either)
+        raise Malformed(f"{sent.type} needs {ways}.", rule="authority-member")
     return settings, secrets

@@ -24,6 +24,8 @@ BUILT_IN = "BuiltIn"
 CONNECTORS: Mapping[str, str] = {
     BUILT_IN: "accredit.authorities.builtin:BuiltInAuthority",
     "DigiCertCertificateAuthority": "accredit.authorities.digicert.one:DigiCertOne",
+    "Cfssl": "accredit.authorities.cfssl:Cfssl",
+    "Vault": "accredit.authorities.vault:Vault",
 }
 
 

@@ -54,7 +54,7 @@ class Upstream:
         self.clock = surroundings.clock
         self.deadline_s = surroundings.deadline_s
         self._egress = surroundings.egress
-        self._hidden = tuple(record.secrets.values())
+        self._kept = self._hidden = tuple(record.secrets.values())
         self._credentials = " and ".join(sorted(record.secrets)) or "credentials"
         days = record.settings.get("maxValidityDays")
         self._max_validity_s = days * 86_400 if days else None
@@ -66,6 +66,10 @@ class Upstream:
                 f"trustAnchors of authority {record.name} is not one or more PEM certificates.",
                 rule="ca-settings",
             ) from None
+
+    def hide(self, secret: Secret) -> None:
+        """Repeat this one nowhere either; it takes the place of the last one that was hidden so."""
+        self._hidden = (*self._kept, secret)
 
     # One exchange.
 

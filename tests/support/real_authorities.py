@@ -1,0 +1,123 @@
+"""Connectors before real CAs, each through a `CAProxy` that the tests may tell to misbehave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from accredit.app.authorities import connector
+from accredit.authorities.upstream import Surroundings
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.ids import AuthorityName
+from accredit.domain.secret import Secret
+from accredit.egress import Egress, EgressRules, tls_context
+from accredit.interfaces import Authority
+from support import ca_servers
+from support.ca_proxy import CAProxy
+from support.ca_servers import CAServer
+from support.hand_clock import HandClock
+
+DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True)
+class RealCA:
+    """One CA for the whole session. `refused` is a registration id that its policy turns down."""
+
+    kind: str
+    server: CAServer
+    proxy: CAProxy
+    refused: str
+
+    def record(
+        self, *, secrets: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None
+    ) -> AuthorityRecord:
+        now = int(time.time())
+        named = self.server.secrets if secrets is None else secrets
+        return AuthorityRecord(
+            name=AuthorityName.parse("outside"),
+            type=self.kind,
+            settings={
+                "url": self.proxy.url,
+                "trustAnchors": self.server.root_pem + "\n" + CAProxy.trust_pem(),
+                **self.server.settings,
+                **(settings or {}),
+            },
+            secrets={name: Secret(value.encode()) for name, value in named.items()},
+            version="v1",
+            etag="e1",
+            created_at=now,
+            updated_at=now,
+        )
+
+    @asynccontextmanager
+    async def connected(
+        self, clock: HandClock, record: AuthorityRecord | None = None
+    ) -> AsyncIterator[Authority]:
+        record = record or self.record()
+        egress = Egress(
+            EgressRules(("127.0.0.0/8", "::1")), tls=tls_context(record.settings.get("trustAnchors", ""))
+        )
+        try:
+            yield connector(record.type)(record, Surroundings(egress, clock, deadline_s=DEADLINE_S))
+        finally:
+            await egress.close()
+
+
+class RealCAs:
+    """Started when they are first asked for, ended together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running = ExitStack()
+        self._made: dict[str, RealCA] = {}
+        self._bao: tuple[int, str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def get(self, name: str) -> RealCA:
+        """Skips where the CA can't be had."""
+        if name not in self._made:
+            self._made[name] = MAKERS[name](self)
+        made = self._made[name]
+        made.proxy.settle()
+        return made
+
+    def cfssl(self) -> RealCA:
+        server = self._running.enter_context(ca_servers.cfssl(self._folder / "cfssl"))
+        return self._proxied("Cfssl", server, lambda _, path, body: path.endswith("/authsign"), "refused-1")
+
+    def vault_by_token(self) -> RealCA:
+        return self._vault(ca_servers.vault_by_token(*self.bao()))
+
+    def vault_by_app_role(self) -> RealCA:
+        return self._vault(ca_servers.vault_by_app_role(*self.bao()))
+
+    def bao(self) -> tuple[int, str]:
+        if self._bao is None:
+            self._bao = self._running.enter_context(ca_servers.openbao(self._folder / "openbao"))
+        return self._bao
+
+    def _vault(self, server: CAServer) -> RealCA:
+        return self._proxied("Vault", server, lambda _, path, body: "/sign/" in path, "refused-1")
+
+    def _proxied(self, kind: str, server: CAServer, signs, refused: str) -> RealCA:
+        proxy = self._running.enter_context(CAProxy(server.url, signs))
+        return RealCA(kind, server, proxy, refused)
+
+
+MAKERS = {"Cfssl": RealCAs.cfssl, "Vault": RealCAs.vault_by_token, "VaultAppRole": RealCAs.vault_by_app_role}
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[RealCAs]:
+    with RealCAs(folder) as cas:
+        yield cas
