@@ -389,6 +389,15 @@ class Probes(Protocol):
 
 
 @runtime_checkable
+class TellsChain(Protocol):
+    """Knows the certificates above those that it issues without asking anybody."""
+
+    def chain(self) -> tuple[bytes, ...]:
+        """DER, the issuing CA's first."""
+        ...
+
+
+@runtime_checkable
 class Revokes(Protocol):
     """Can revoke what it issued."""
 

@@ -53,6 +53,7 @@ EVENTS: Mapping[str, str] = {
     "device-revoked": "An operator revoked a device.",
     "enrollment-deleted": "An operator removed an enrollment or group.",
     "enrollment-saved": "An operator created or replaced an enrollment or group.",
+    "est-failed": "A defect in the front of EST; the trace stands in the line.",
     "housekeeping-failed": "A defect in the hourly housekeeping; the trace stands in the line.",
     "http-call-failed": "A defect in an HTTPS call; the trace stands in the line.",
     "http-server-fault": "The HTTP library complained of something.",

@@ -72,6 +72,7 @@ ELSEWHERE = {
     "domain/quota.py": "values and their accessor; tests/unit/provisioning/test_refusals.py",
     "domain/tree_head.py": "tests/unit/provisioning/test_sequencer.py",
     "domain/receipts.py": "values without behaviour; tests/house/test_receipts.py",
+    "provisioning/by_password.py": "tests/unit/provisioning/test_attest_passwords.py",
     "domain/tpm.py": "tests/unit/wire/test_tpm.py",
     "domain/ca_certificate.py": "values without behaviour; tests/unit/administration/test_ca_certificates.py",
     "domain/trust_bundle.py": "values without behaviour; tests/unit/administration/test_trust_bundles.py",

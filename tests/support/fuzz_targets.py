@@ -37,6 +37,7 @@ from accredit.wire import (
     amqp_tpm,
     bearer,
     dps,
+    est,
     mqtt,
     sas,
     topics,
@@ -433,6 +434,11 @@ TARGETS: dict[str, Target] = {
         digicert.listing, _said('{"records":[],"total":0}'), (AccreditError, digicert.Garbled)
     ),
     "digicert-problem": Target(digicert.problem, _said('{"errors":[{"code":"a","message":"b"}]}')),
+    "est-request": Target(
+        lambda data: est.csr_text(est.PKCS10, data), lambda: (est.request_body(_csr_der_seeds()[0]),)
+    ),
+    "est-answer": Target(est.certificates, lambda: (est.certificates_body(_chain()),)),
+    "est-basic": Target(_text(est.basic_credentials), _said("Basic ZGV2LTE6cGFzc3dvcmQ=")),
     "parsed-answer": Target(
         dps.parse_answer,
         _said('{"operationId":"4.a","status":"assigning"}'),

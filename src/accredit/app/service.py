@@ -33,7 +33,16 @@ from accredit.app.world import SystemClock, SystemEntropy
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
 from accredit.egress import Egress, EgressRules
-from accredit.fronts import device_api, health, hub_api, hub_device_api, hub_registry, openapi, service_api
+from accredit.fronts import (
+    device_api,
+    est,
+    health,
+    hub_api,
+    hub_device_api,
+    hub_registry,
+    openapi,
+    service_api,
+)
 from accredit.fronts.listener import Listener
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.fronts.plain import PlainListener
@@ -44,6 +53,7 @@ from accredit.hub.telemetry import SqliteTelemetry
 from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
+from accredit.provisioning.ca_chains import CaChains
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.questions import Provisioning
@@ -188,6 +198,7 @@ async def _serving(
         ),
         *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
         *device_api.routes(provisioning, clock, entropy),
+        *est.routes(provisioning, CaChains(means, refusals), entropy),
         *hub_device_api.routes(devices, entropy),
     ]
     fronts = device_fronts(provisioning, devices, clock, entropy, engine)

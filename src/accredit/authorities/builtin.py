@@ -48,6 +48,7 @@ class BuiltInAuthority:
         self.name = record.name
         self.version = record.version
         self._issuer = hierarchy.load(issuing, record.secrets["issuingKey"])
+        self._chain = tuple(one.public_bytes(Encoding.DER) for one in (issuing, root))
         points = Points(public_url, key_id(issuing)) if public_url else None
         self._template = LeafTemplate(self._issuer, (root.public_bytes(Encoding.DER),), points)
         self._not_before = self._issuer.not_before
@@ -70,6 +71,10 @@ class BuiltInAuthority:
             created_at=now,
             updated_at=now,
         )
+
+    def chain(self) -> tuple[bytes, ...]:
+        """See `TellsChain`."""
+        return self._chain
 
     async def order(self, order: Order) -> OrderAnswer:
         now = int(self._clock.now())

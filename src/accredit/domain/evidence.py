@@ -58,7 +58,14 @@ class HeldCertificate:
     certificate: bytes
 
 
-Evidence = PresentedChain | SasToken | TpmEndorsement | HeldCertificate | NothingShown
+@dataclass(frozen=True, slots=True)
+class Password:
+    """The password of a call that names its enrollment (`Request.named`), unjudged: made from the device's key."""
+
+    password: Secret
+
+
+Evidence = PresentedChain | SasToken | TpmEndorsement | HeldCertificate | Password | NothingShown
 
 
 @dataclass(frozen=True, slots=True)

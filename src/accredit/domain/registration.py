@@ -46,7 +46,8 @@ class Request:
 
     `csr_fields` holds (field name, text as sent) of each CSR field that was not null; `payload` is the custom payload
     as raw JSON, None when absent or null. `source` is the peer's address, `tracking_id` names the call in answers
-    and logs. `request_id` is what the device calls a renewal over its hub.
+    and logs. `request_id` is what the device calls a renewal over its hub. `named` is the id of the enrollment that the call names, as it spells it; None where its wire names none.
+    `repeats`: the device learns of the end by the same call again, and has no question for an operation.
     """
 
     registration_id: RegistrationId
@@ -57,6 +58,8 @@ class Request:
     source: str
     tracking_id: str
     request_id: str | None = None
+    named: str | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from accredit.domain.ca_certificate import CaCertificate
 from accredit.domain.enrollment import Enrollment, LeafCertificates
-from accredit.domain.errors import Unauthenticated
+from accredit.domain.errors import Malformed, Unauthenticated
 from accredit.domain.evidence import PresentedChain, ProvenChain
 from accredit.domain.ids import RegistrationId
 from accredit.policy.anchors import Anchor
@@ -129,6 +129,21 @@ def read(presented: PresentedChain, registration_id: RegistrationId, now: float)
     _check_life(leaf, now)
     _check_purpose(leaf)
     return Chain(leaf, parsed[1:])
+
+
+def claimed_id(presented: PresentedChain) -> RegistrationId:
+    """The registration id that the leaf is named after, on a wire that says no other. Nothing is proven by it."""
+    names = [
+        str(one.value)
+        for one in _read_one(presented.certificates[0]).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    ]
+    try:
+        return RegistrationId.parse(names[0] if len(names) == 1 else "")
+    except Malformed as error:
+        seen = f"the leaf has {len(names)} common names: {names[:2]!r}"[:_SHOWN_CHARS]
+        raise _refusal(
+            "cn-not-registration-id", seen, "the leaf needs one CN, the registration id"
+        ) from error
 
 
 def proves_individual(chain: Chain, enrolled: LeafCertificates) -> ProvenChain:

@@ -26,6 +26,7 @@ from accredit.domain.evidence import (
     DeviceKeys,
     HeldCertificate,
     NothingShown,
+    Password,
     PresentedChain,
     ProvenChain,
     ProvenHeld,
@@ -39,6 +40,7 @@ from accredit.interfaces import Store
 from accredit.observe import log
 from accredit.policy import admission, anchors, chains, held_certificates, symmetric_keys, wrong_keys
 from accredit.provisioning.allocate import changed_meanwhile
+from accredit.provisioning.by_password import by_password, named, those_named
 from accredit.provisioning.explain import Trail
 from accredit.provisioning.tpm import Challenges, enrolled
 
@@ -64,6 +66,22 @@ async def attest(
     `grace_s`: for how long after its end an issued certificate still proves a renewal; with 0 it proves nothing to
     provisioning while it is good either, unless a front shows it as what the device holds.
     """
+    return named(
+        request, await _proven(store, request, trail, challenges, now, turn, again=again, grace_s=grace_s)
+    )
+
+
+async def _proven(
+    store: Store,
+    request: Request,
+    trail: Trail,
+    challenges: Challenges,
+    now: int,
+    turn: Turn,
+    *,
+    again: bool,
+    grace_s: int,
+) -> Attested:
     evidence = request.evidence
     individual = await store.enrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, request.registration_id.key))
     match evidence:
@@ -85,6 +103,9 @@ async def attest(
                 if held is None:
                     raise
                 return await _by_held(store, request, held, individual, trail, now, grace_s)
+        case Password():
+            enrollment, proof = await by_password(store, request, evidence, individual, trail)
+            return Attested(request.registration_id, enrollment, proof)
         case NothingShown():
             raise Unauthenticated(
                 "Unauthorized",
@@ -199,7 +220,7 @@ async def _by_chain(
     chain = chains.read(presented, registration_id, now)
     if individual is None:
         every = trail.groups = await store.groups_named(chain.issuer_sha256s)
-        groups = trail.tried = admission.open_to(registration_id, every)
+        groups = trail.tried = admission.open_to(registration_id, those_named(request, every))
         return await _below(store, registration_id, chain, groups, now)
     trail.tried = (individual,)
     match individual.attestation:

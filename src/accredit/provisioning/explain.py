@@ -24,6 +24,7 @@ from accredit.domain.evidence import (
     Evidence,
     HeldCertificate,
     NothingShown,
+    Password,
     PresentedChain,
     ProvenHeld,
     SasToken,
@@ -148,6 +149,8 @@ def _showed(evidence: Evidence) -> str:
             return f"showed a TPM's endorsement key and storage root key, and {signed}"
         case HeldCertificate():
             return "showed a certificate that was issued here"
+        case Password():
+            return "showed a password"
         case NothingShown():
             return "showed neither a token nor a client certificate"
 

@@ -61,8 +61,8 @@ class Provisioning:
                 return self._with_hub_key(done)
         except Disabled:
             operation_id = names.operation_id(self._means.entropy)
-            if isinstance(request.evidence, TpmEndorsement):
-                # Nothing is stored by which a poll could prove itself, so it is told at once.
+            if request.repeats or isinstance(request.evidence, TpmEndorsement):
+                # Nobody polls, or nothing is stored by which a poll could prove itself: it is told at once.
                 return answer.disabled(
                     operation_id, request.registration_id, trail.previous, self._means.now()
                 )

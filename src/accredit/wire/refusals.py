@@ -1,4 +1,4 @@
-"""The one table from a refusal to the wire: HTTP status, Azure's six-digit errorCode, MQTT's CONNACK code, AMQP's condition.
+"""The one table from a refusal to the wire: HTTP status, Azure's six-digit errorCode, MQTT's CONNACK code, AMQP's condition, EST's status.
 
 An error's kind decides; a rule decides only where Azure has a number of its own for it. The status is always the
 first three digits of the number, because clients derive one from the other (DPS AMQP clients divide by 1000).
@@ -51,6 +51,7 @@ class Wire:
     code: int
     connack: int
     amqp: str
+    est: int
     retry_after_s: int | None = None
 
 
@@ -61,6 +62,7 @@ class KindOnTheWire:
     code: int
     connack: int
     amqp: str
+    est: int
     sentence: str
 
 
@@ -73,31 +75,37 @@ KINDS_ON_THE_WIRE: Mapping[type[AccreditError], KindOnTheWire] = MappingProxyTyp
             400004,
             BAD_USER_NAME_OR_PASSWORD,
             ARGUMENT_ERROR,
+            400,
             "What was sent cannot be accepted as it stands.",
         ),
         Unauthenticated: KindOnTheWire(
             401002,
             NOT_AUTHORIZED,
             UNAUTHORIZED_ACCESS,
+            401,
             "The proof is missing or wrong, or does not carry the right that is needed.",
         ),
         Refused: KindOnTheWire(
-            400004, NOT_AUTHORIZED, NOT_ALLOWED, "The request is understood, but against the policy here."
+            400004,
+            NOT_AUTHORIZED,
+            NOT_ALLOWED,
+            403,
+            "The request is understood, but against the policy here.",
         ),
-        NotFound: KindOnTheWire(404201, NOT_AUTHORIZED, NOT_FOUND, "There is no such thing."),
+        NotFound: KindOnTheWire(404201, NOT_AUTHORIZED, NOT_FOUND, 404, "There is no such thing."),
         Conflict: KindOnTheWire(
-            409001, NOT_AUTHORIZED, NOT_ALLOWED, "It exists already, or belongs to somebody else."
+            409001, NOT_AUTHORIZED, NOT_ALLOWED, 409, "It exists already, or belongs to somebody else."
         ),
         PreconditionFailed: KindOnTheWire(
-            412001, NOT_AUTHORIZED, PRECONDITION_FAILED, "The etag in If-Match is not the present one."
+            412001, NOT_AUTHORIZED, PRECONDITION_FAILED, 412, "The etag in If-Match is not the present one."
         ),
         # A register call never gets this row: it is answered `disabled` with HTTP 200. All else that a disabled
         # device or enrollment asks for is answered as if its proof were wrong, as Azure does.
         Disabled: KindOnTheWire(
-            401002, NOT_AUTHORIZED, UNAUTHORIZED_ACCESS, "The enrollment or the device is switched off."
+            401002, NOT_AUTHORIZED, UNAUTHORIZED_ACCESS, 403, "The enrollment or the device is switched off."
         ),
         Throttled: KindOnTheWire(
-            429001, SERVER_UNAVAILABLE, THROTTLED, "Too many requests; come back when told."
+            429001, SERVER_UNAVAILABLE, THROTTLED, 429, "Too many requests; come back when told."
         ),
         # 400037 is IoT Hub's number for a CSR that the certificate authority turned down. A registration that fails
         # so is reported with HTTP 200, status `failed` and this number as its errorCode.
@@ -105,6 +113,7 @@ KINDS_ON_THE_WIRE: Mapping[type[AccreditError], KindOnTheWire] = MappingProxyTyp
             400037,
             SERVER_UNAVAILABLE,
             NOT_ALLOWED,
+            502,
             "A certificate authority or a hub refused, or did not answer what was asked.",
         ),
         # 503 is not in Azure's list, but in every SDK's "try again" range, and it lets an operator and a load
@@ -113,15 +122,16 @@ KINDS_ON_THE_WIRE: Mapping[type[AccreditError], KindOnTheWire] = MappingProxyTyp
             503001,
             SERVER_UNAVAILABLE,
             INTERNAL_ERROR,
+            503,
             "A certificate authority, a hub or the storage cannot answer now.",
         ),
     }
 )
 
-INTERNAL = Wire(500, 500001, SERVER_UNAVAILABLE, INTERNAL_ERROR, 30)
+INTERNAL = Wire(500, 500001, SERVER_UNAVAILABLE, INTERNAL_ERROR, 500, 30)
 """Everything that is not an AccreditError. The Python SDK repeats it for ever: hence a long retry-after."""
 
-CHALLENGE = Wire(401, 401002, NOT_AUTHORIZED, UNAUTHORIZED_ACCESS)
+CHALLENGE = Wire(401, 401002, NOT_AUTHORIZED, UNAUTHORIZED_ACCESS, 401)
 """Not a refusal yet: what a TPM device is told with its challenge."""
 
 
@@ -131,9 +141,17 @@ def on_the_wire(error: AccreditError) -> Wire:
     rule = RULES.get(error.rule)
     code = kind.code if rule is None or rule.code is None else rule.code
     retry_after_s = error.retry_after_s if isinstance(error, Throttled | UpstreamUnavailable) else None
-    return Wire(code // 1000, code, kind.connack, kind.amqp, retry_after_s)
+    est = kind.est if rule is None or rule.est is None else rule.est
+    return Wire(code // 1000, code, kind.connack, kind.amqp, est, retry_after_s)
+
+
+def est_status_of(code: int | None) -> int:
+    """EST's status for the number that an operation ended with. What is Malformed never becomes an operation."""
+    kinds = [rule.kind for rule in RULES.values() if rule.code is not None and rule.code == code]
+    kinds += [kind for kind, row in KINDS_ON_THE_WIRE.items() if row.code == code and kind is not Malformed]
+    return KINDS_ON_THE_WIRE[kinds[0] if kinds else UpstreamRejected].est
 
 
 def of_status(http: int) -> Wire:
     """The refusal for an HTTP status that no rule stands behind: no such route, wrong method."""
-    return Wire(http, http * 1000 + 1, NOT_AUTHORIZED, NOT_ALLOWED)
+    return Wire(http, http * 1000 + 1, NOT_AUTHORIZED, NOT_ALLOWED, http)

@@ -28,12 +28,14 @@ from accredit.domain.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`kind` is what a broken rule is raised as, `also` what else it may be; `code` is Azure's own number for it."""
+    """`kind` is what a broken rule is raised as, `also` what else it may be; `code` is Azure's own number for it, `est` the status
+    that EST has for it."""
 
     kind: type[AccreditError]
     sentence: str
     code: int | None = None
     also: tuple[type[AccreditError], ...] = ()
+    est: int | None = None
 
 
 # fmt: off
@@ -41,7 +43,7 @@ _TABLE = {
     # The call itself.
     "api-version": Rule(Malformed, "The api-version is missing or not one that this service speaks."),
     "body-not-json": Rule(Malformed, "The body is not the JSON document that this call takes."),
-    "body-too-large": Rule(Malformed, "The body is larger than the message limit of the service."),
+    "body-too-large": Rule(Malformed, "The body is larger than the message limit of the service.", est=413),
     "device-throttled": Rule(Throttled, "The device registers or polls more often than it may."),
     "group-throttled": Rule(Throttled, "The devices of the group register more often than its quota allows."),
     "registrations-throttled": Rule(Throttled, "More devices register than `azure_limits` allows in a minute."),
@@ -85,6 +87,10 @@ _TABLE = {
     "bearer-role": Rule(Unauthenticated, "The bearer token names no role that is known here."),
     "bearer-signature": Rule(Unauthenticated, "The bearer token was not signed by the key that it names."),
     "issuer-unavailable": Rule(UpstreamUnavailable, "The identity provider cannot be asked for its keys now."),
+    # Proof by password, over EST.
+    "basic-malformed": Rule(Unauthenticated, "The Authorization of an EST call is not Basic, or cannot be read."),
+    "enrollment-named": Rule(Unauthenticated, "The label of an EST call is not the id of the enrollment that was proven."),
+    "password": Rule(Unauthenticated, "The password was not made with a key of the enrollment, and is no one-time password that is good."),
     # Proof by client certificate.
     "ca-not-verified": Rule(Unauthenticated, "The chain leads to an uploaded CA certificate whose possession is not proven, and to none that is."),
     "chain-expired": Rule(Unauthenticated, "A certificate of the chain is expired or not valid yet."),
@@ -126,7 +132,9 @@ _TABLE = {
     "csr-signature": Rule(Malformed, "The CSR does not prove that its sender has the key."),
     "csr-signature-algorithm": Rule(Malformed, "The CSR is signed with another algorithm than SHA-256, SHA-384 or SHA-512."),
     "csr-subject": Rule(Malformed, "The subject of the CSR cannot be read, or has several common names."),
-    "csr-too-large": Rule(Malformed, "The CSR is too large."),
+    "csr-too-large": Rule(Malformed, "The CSR is too large.", est=413),
+    "csr-media-type": Rule(Malformed, "The body of an EST enrollment is not application/pkcs10."),
+    "csr-pop-linking": Rule(Malformed, "The CSR's challengePassword is not that of the TLS connection that it came over."),
     "csr-twice": Rule(Malformed, "More than one CSR was sent in one call."),
     "csr-version": Rule(Malformed, "The CSR is of an unknown version."),
     "id-too-long-for-certificate": Rule(Malformed, "A registration id of more than 64 characters cannot be a common name."),
@@ -153,6 +161,7 @@ _TABLE = {
     "operation-superseded": Rule(Conflict, "A newer request of the device took the operation's place."),
     "operation-unknown": Rule(NotFound, "There is no such operation of this registration.", 404202),
     # What a certificate authority answers.
+    "ca-chain-unknown": Rule(NotFound, "The CA does not tell its certificates, and its trustAnchors are not set."),
     "ca-answer-empty": Rule(UpstreamRejected, "The CA's answer holds no certificate."),
     "ca-answer-too-large": Rule(UpstreamRejected, "The CA's answer is too large."),
     "ca-answer-too-many": Rule(UpstreamRejected, "The CA's answer holds too many certificates."),
@@ -206,6 +215,7 @@ _TABLE = {
     "document-too-deep": Rule(Malformed, "A member of the document nests too deep."),
     "ek-certificate-kind": Rule(Malformed, "A certificate in the place of an endorsement key is not that of one."),
     "ek-certificate-untrusted": Rule(Malformed, "An endorsement key's certificate does not lead to a TPM vendor's that was added."),
+    "enrollment-issues-nothing": Rule(NotFound, "The enrollment has no certificate authority."),
     "enrollment-unknown": Rule(NotFound, "There is no such enrollment.", 404201),
     "etag": Rule(PreconditionFailed, "The etag in If-Match is not the present one."),
     "exists-already": Rule(Conflict, "It exists already, and no If-Match allows to replace it."),

@@ -398,3 +398,17 @@ class TestHostile:
 def test_candidates_name_every_issuer_once(top, middle, device):
     chain = chains.read(PresentedChain(device.chain), DEVICE, NOW)
     assert chain.issuer_sha256s == (chains.subject_sha256(middle.der), chains.subject_sha256(top.der))
+
+
+class TestClaimedId:
+    """On a wire that names no registration, the leaf's common name does; nothing is proven by that."""
+
+    def test_the_common_name(self, top):
+        leaf = top.issue("Dev-1")
+        assert chains.claimed_id(PresentedChain((leaf.der, top.der))) == DEVICE
+
+    @pytest.mark.parametrize("name", [None, "not an id!"])
+    def test_none(self, top, name):
+        with pytest.raises(Unauthenticated) as refused:
+            chains.claimed_id(PresentedChain((top.issue(name).der,)))
+        assert refused.value.rule == "cn-not-registration-id"

@@ -3,6 +3,7 @@ import pytest
 from accredit.domain.errors import (
     KINDS,
     Conflict,
+    Disabled,
     Malformed,
     NotFound,
     PreconditionFailed,
@@ -105,6 +106,42 @@ def test_a_defect_is_repeated_slowly():
 def test_a_rule_with_a_number_of_its_own(kind, rule, http, code):
     wire = on_the_wire(made(kind, rule))
     assert (wire.http, wire.code) == (http, code)
+
+
+class TestEst:
+    """RFC 7030 names 400, 401, 403, 404; 413 is HTTP's."""
+
+    @pytest.mark.parametrize(
+        ("kind", "status"),
+        [
+            (Malformed, 400),
+            (Unauthenticated, 401),
+            (Refused, 403),
+            (Disabled, 403),
+            (NotFound, 404),
+            (Conflict, 409),
+            (PreconditionFailed, 412),
+            (Throttled, 429),
+            (UpstreamRejected, 502),
+            (UpstreamUnavailable, 503),
+        ],
+    )
+    def test_kinds(self, kind, status):
+        assert on_the_wire(made(kind)).est == status
+
+    @pytest.mark.parametrize("rule", ["body-too-large", "csr-too-large"])
+    def test_what_is_too_large(self, rule):
+        assert (on_the_wire(made(Malformed, rule)).est, on_the_wire(made(Malformed, rule)).http) == (413, 400)
+
+    @pytest.mark.parametrize(
+        ("code", "status"),
+        [(400037, 502), (400004, 403), (400208, 403), (409001, 409), (None, 502), (1, 502)],
+    )
+    def test_what_an_operation_ended_with(self, code, status):
+        assert refusals.est_status_of(code) == status
+
+    def test_the_others(self):
+        assert (refusals.INTERNAL.est, refusals.CHALLENGE.est, refusals.of_status(405).est) == (500, 401, 405)
 
 
 @pytest.mark.parametrize("http", [404, 405, 415])

@@ -1,0 +1,62 @@
+"""By password: the proof of a call that names its enrollment, and that what was proven is what the call names.
+
+Nothing is searched for: the name leads to the one enrollment, whose keys are tried. Whether a password was made with a key is
+`policy/passwords.py`'s question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
+from accredit.domain.errors import Unauthenticated
+from accredit.domain.evidence import Attested, DeviceKeys, Password
+from accredit.domain.registration import Request
+from accredit.interfaces import Store
+from accredit.policy import admission, passwords
+from accredit.provisioning.explain import Trail
+
+
+async def by_password(
+    store: Store, request: Request, shown: Password, individual: Enrollment | None, trail: Trail
+) -> tuple[Enrollment, DeviceKeys]:
+    """The enrollment that the password proves, and the device's keys; raises Unauthenticated.
+
+    An individual enrollment of the registration id hides every group.
+    """
+    registration_id, label = request.registration_id, request.named or ""
+    enrollment = individual
+    if individual is None:
+        enrollment = await store.enrollment(EnrollmentRef(EnrollmentKind.GROUP, label.lower()))
+    trail.tried = () if enrollment is None else (enrollment,)
+    if enrollment is not None and admission.open_to(registration_id, (enrollment,)):
+        keys = passwords.matching_keys(shown.password, enrollment, registration_id, label)
+        if keys is not None:
+            return enrollment, keys
+    raise Unauthenticated(
+        "Unauthorized",
+        rule="password",
+        hint='the password is base64(HMAC-SHA256(device key, "est:" + label)), or a one-time password',
+        evidence=f"the label is {label[:128]!r}, which is {'no enrollment' if enrollment is None else 'an enrollment'}"
+        " for this registration id",
+    )
+
+
+def named(request: Request, attested: Attested) -> Attested:
+    """The proof, if it is of the enrollment that the call names, or the call names none. Raises Unauthenticated."""
+    if request.named is None or request.named.lower() == attested.enrollment.id.key:
+        return attested
+    enrollment = attested.enrollment
+    raise Unauthenticated(
+        "Unauthorized",
+        rule="enrollment-named",
+        hint=f"the label of this device is {enrollment.id}",
+        evidence=f"the call names {request.named[:128]!r}, the proof is of {enrollment.kind} {enrollment.id}",
+    )
+
+
+def those_named(request: Request, groups: Sequence[Enrollment]) -> Sequence[Enrollment]:
+    """What of these groups the call may mean."""
+    if request.named is None:
+        return groups
+    return [group for group in groups if group.id.key == request.named.lower()]
