@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
+
+from support.fake_http import Answer, document
 
 UNSIGNED_FAULTS = frozenset({
     "refuse-400", "refuse-401", "refuse-403", "refuse-404", "refuse-409", "refuse-echo", "refuse-singular",
@@ -23,19 +23,6 @@ HARMLESS_FAULTS = frozenset({"wrong-order", "root-missing", "junk-around", "pend
 FAULTS = UNSIGNED_FAULTS | LOST_FAULTS | WRONG_FAULTS | HARMLESS_FAULTS
 """By what is true afterwards: nothing was signed; signed, but the answer is lost; something else than ordered was
 signed; a good certificate, told in an unusual way."""
-
-
-@dataclass
-class Answer:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-
-
-def document(status: int, content: object, **headers: str) -> Answer:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, json.dumps(content).encode(), names)
 
 
 def error(status: int, code: str, message: str, **headers: str) -> Answer:

@@ -1,6 +1,6 @@
 """A DigiCert ONE IoT Trust Manager that really signs: the outside CA of the tests, of the demo's trials and of kill campaigns.
 
-It speaks `POST /iot/api/v1/certificate` and the list `GET /iot/api/v1/certificate/`, checks the API key and the
+It speaks `POST /iot/api/v1/certificate` and the list `GET /iot/api/v1/certificate/`, revokes, checks the API key and the
 profile, and writes every signature to an append-only ledger (JSON lines) that is on disk before the answer leaves.
 It can be told to misbehave in every way of `FAULTS`: the next orders in turn (`faults`), or at random from a seed
 (`rates`: fault -> probability). Over HTTP: `POST /_fake/faults` with any of `{"faults": [...], "rates": {...},
@@ -24,12 +24,9 @@ import sys
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
-from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -38,26 +35,20 @@ from cryptography.x509.oid import NameOID
 if not __package__:  # started as a script
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.digicert_faults import FAULTS, UNSIGNED_FAULTS, Answer, document, error, refusal
+from support.digicert_faults import FAULTS, UNSIGNED_FAULTS, error, refusal
+from support.fake_http import Answer, Call, FakeHTTP, document
 from support.small_issuer import Issuer, new_key, pem
 
 API_KEY = "01fake-digicert-api-key_0123456789"
 PROFILE = "IOT_7d6e2c0a-5b0e-4c52-9f0e-0d5c5f6b1a11"
 PATH = "/iot/api/v1/certificate"
+REASONS = frozenset({
+    "unspecified", "key_compromise", "affiliation_changed", "suspended", "cessation_of_operation", "certificate_hold",
+    "privilege_withdrawn", "aa_compromise",
+})  # fmt: skip
 
 
-@dataclass
-class Call:
-    """One HTTP request, read whole."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-
-class DigiCertOneServer:
+class DigiCertOneServer(FakeHTTP):
     """`signed` and `calls` are what the test looks at afterwards; `faults` and `rates` may be changed at any time."""
 
     def __init__(
@@ -72,135 +63,29 @@ class DigiCertOneServer:
         now=time.time,
         seed: int = 0,
     ) -> None:
-        self._port, self._tls, self._now = port, tls, now
+        super().__init__(port=port, tls=tls)
+        self._now = now
         self._ledger = ledger
         self.api_key, self.profiles, self.validity_s = api_key, profiles, validity_s
         self.issuer = Issuer("Fake DigiCert", now())
         self.stranger = Issuer("Stranger", now())
         self.faults: deque[str] = deque()
         self.rates: dict[str, float] = {}
-        self.delay_s = 0.0
         self.pending_lists = 1
         self.ignores_common_name = False
         self.page_limit = 20
         self.list_faults: deque[str] = deque()
         self.signed: list[dict[str, object]] = []
-        self.calls: list[Call] = []
+        self.revoked: list[dict[str, object]] = []
         self._records: list[dict[str, object]] = []
         self._pending: list[tuple[dict[str, object], dict[str, object], int]] = []
         self._random = random.Random(seed)
-        self._server: asyncio.Server | None = None
-        self._hung: set[asyncio.Task[None]] = set()
 
     @property
     def root_pem(self) -> str:
         return pem(self.issuer.root)
 
-    @property
-    def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return self._server.sockets[0].getsockname()[1]
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._hung):
-            task.cancel()
-        await asyncio.gather(*self._hung, return_exceptions=True)
-        await self._server.wait_closed()
-
-    # HTTP.
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._hung.add(task)
-        try:
-            while (call := await self._read(reader)) is not None and await self._respond(call, writer):
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
-            pass
-        except asyncio.CancelledError:
-            pass
-        finally:
-            self._hung.discard(task)
-            writer.close()
-
-    async def _read(self, reader: asyncio.StreamReader) -> Call | None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        except asyncio.IncompleteReadError:
-            return None
-        method, target, _ = head[0].split(" ")
-        headers = {}
-        for line in head[1:]:
-            if line:
-                name, _, value = line.partition(":")
-                headers[name.strip().lower()] = value.strip()
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        parts = urlsplit(target)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        return Call(method, parts.path.rstrip("/"), query, headers, body)
-
-    async def _respond(self, call: Call, writer: asyncio.StreamWriter) -> bool:
-        """Answer one call; False when the connection is over."""
-        if call.path.startswith("/_fake/"):
-            await self._send(writer, self._administered(call))
-            return True
-        self.calls.append(call)
-        fault, answer = self._answer(call)
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
-        match fault:
-            case "drop-before" | "drop-after":
-                writer.transport.abort()
-                return False
-            case "drop-mid-answer":
-                await self._send(writer, answer, cut=len(answer.body) // 2)
-                writer.transport.abort()
-                return False
-            case "not-http":
-                writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
-                await writer.drain()
-                return False
-            case "hang-after":
-                await asyncio.Event().wait()
-            case "huge":
-                await self._send_huge(writer)
-                return False
-        await self._send(writer, answer)
-        return True
-
-    async def _send(self, writer: asyncio.StreamWriter, answer: Answer, cut: int | None = None) -> None:
-        lines = [
-            f"HTTP/1.1 {answer.status} Answer",
-            f"Content-Type: {answer.content_type}",
-            f"Content-Length: {len(answer.body)}",
-            "Set-Cookie: session=1; Path=/",
-            *(f"{name}: {value}" for name, value in answer.headers.items()),
-        ]
-        body = answer.body if cut is None else answer.body[:cut]
-        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        await writer.drain()
-
-    async def _send_huge(self, writer: asyncio.StreamWriter) -> None:
-        size = 100 * 1024 * 1024
-        writer.write(
-            f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
-        )
-        for _ in range(size // 65_536):
-            writer.write(b" " * 65_536)
-            await writer.drain()
-
-    def _administered(self, call: Call) -> Answer:
+    def administered(self, call: Call) -> Answer:
         match (call.method, call.path):
             case ("POST", "/_fake/faults"):
                 told = json.loads(call.body or b"{}")
@@ -225,9 +110,11 @@ class DigiCertOneServer:
 
     # The API.
 
-    def _answer(self, call: Call) -> tuple[str | None, Answer]:
+    def answer(self, call: Call) -> tuple[str | None, Answer]:
         if call.headers.get("x-api-key") != self.api_key:
             return None, error(401, "invalid_api_key", "The API key is not valid.")
+        if call.method == "PUT" and call.path.startswith(PATH + "/") and call.path.endswith("/revoke"):
+            return None, self._revoke(call.path.split("/")[-2], call.body)
         if call.path != PATH:
             return None, error(404, "resource_not_found", "There is no such resource.")
         if call.method == "GET":
@@ -364,10 +251,24 @@ class DigiCertOneServer:
             if query.get("enrollment_profile_id") in {None, record["_profile"]}
             and (self.ignores_common_name or query.get("common_name") in {None, record["common_name"]})
             and query.get("status") in {None, record["status"]}
+            and query.get("serial_number") in {None, record["serial_number"]}
         ]
         offset = int(query.get("offset", "0"))
         limit = min(int(query.get("limit", "20")), self.page_limit)
         return document(200, {"records": rows[offset : offset + limit]})
+
+    def _revoke(self, reference: str, body: bytes) -> Answer:
+        told = json.loads(body)
+        if told.get("reason") not in REASONS:
+            return error(400, "invalid_input", "reason is not one of the allowed values.")
+        for record in self._records:
+            if record["id"] == reference:
+                if record["status"] == "REVOKED":
+                    return error(400, "invalid_status", "The certificate is not issued.")
+                record["status"] = "REVOKED"
+                self.revoked.append({"serial": record["serial_number"], **told})
+                return Answer(204, b"")
+        return error(404, "entity_not_found", "There is no such certificate.")
 
     def release(self) -> int:
         """Issue everything that is pending."""

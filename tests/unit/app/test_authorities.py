@@ -93,7 +93,7 @@ async def test_gone_when_it_is_deleted(authorities, store):
 async def test_a_probe_says_what_a_connector_can_do(authorities):
     ours = BuiltInAuthority.found(NAME, CountedEntropy(), HandClock())
     assert (await authorities.probe(ours)).can == abilities(BuiltInAuthority)
-    assert abilities(DigiCertOne) == ("lookUp", "poll")
+    assert abilities(DigiCertOne) == ("lookUp", "poll", "revoke")
 
 
 async def test_a_probe_of_a_ca_that_is_not_there(authorities):

@@ -11,9 +11,21 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.domain.credential import Order
+from accredit.domain.credential import Order, RevocationReason
 
 MAX_HANDLE_CHARS = 200
+
+REASONS = {
+    RevocationReason.UNSPECIFIED: "unspecified",
+    RevocationReason.KEY_COMPROMISE: "key_compromise",
+    RevocationReason.CA_COMPROMISE: "ca_compromise",
+    RevocationReason.AFFILIATION_CHANGED: "affiliation_changed",
+    RevocationReason.SUPERSEDED: "superseded",
+    RevocationReason.CESSATION_OF_OPERATION: "cessation_of_operation",
+    RevocationReason.PRIVILEGE_WITHDRAWN: "privilege_withdrawn",
+    RevocationReason.AA_COMPROMISE: "aa_compromise",
+}
+"""DigiCert's names; not every one of its APIs knows all."""
 
 
 class Garbled(Exception):

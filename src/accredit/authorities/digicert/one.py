@@ -1,6 +1,6 @@
 """DigiCert ONE, IoT Trust Manager: orders a device certificate by enrollment profile and API key.
 
-The API is DigiCert's `/iot/api/v1/certificate`: POST enrolls, GET lists. An enrollment that waits for an approver is
+The API is DigiCert's `/iot/api/v1/certificate`: POST enrolls, GET lists, PUT under a certificate's id revokes. An enrollment that waits for an approver is
 told by an answer without a certificate. No endpoint is documented that asks for one request by its id, so `poll`
 looks in the list, as the recovery of a lost answer does.
 
@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from urllib.parse import urlencode
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
+
+import msgspec
 
 from accredit.authorities import intake
 from accredit.authorities.digicert import documents
 from accredit.authorities.upstream import Surroundings, Upstream
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.credential import IssuedChain, Order
+from accredit.domain.credential import IssuedChain, Order, RevocationReason
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.secret import Secret
 from accredit.egress import HTTPAnswer
@@ -33,10 +36,16 @@ MAX_CLOCK_LAG_S = 3600
 
 _ENDED = frozenset({"REJECTED", "DENIED", "FAILED", "CANCELLED", "CANCELED"})
 _DUPLICATE = "duplicate_error"
+_REASONS = documents.REASONS | {
+    RevocationReason.CA_COMPROMISE: "unspecified",
+    RevocationReason.SUPERSEDED: "unspecified",
+}
+"""This API knows neither of the two."""
+_JSON = {"Content-Type": "application/json"}
 
 
 class DigiCertOne:
-    """`interfaces.Authority`, `PollsOrder`, `FindsOrder` and `Probes`."""
+    """`interfaces.Authority`, `PollsOrder`, `FindsOrder`, `Probes` and `Revokes`."""
 
     in_process = False
 
@@ -51,15 +60,12 @@ class DigiCertOne:
 
     async def probe(self) -> Standing:
         """See `Probes`: the list of the profile can be read with the key."""
-        answer = await self._ca.ask("GET", self._listing(None, 0, 1), headers=self._headers())
-        if answer.status != 200:
-            raise self._ca.rejection(answer, self._words(answer))
+        await self._page(self._listing(limit=1))
         return Standing()
 
     async def order(self, order: Order) -> OrderAnswer:
         body = documents.enrollment(order, self._profile)
-        headers = self._headers() | {"Content-Type": "application/json"}
-        answer = await self._ca.send(order, "POST", self._url, body, headers)
+        answer = await self._ca.send(order, "POST", self._url, body, self._headers() | _JSON)
         if not isinstance(answer, HTTPAnswer):
             return answer
         if answer.status in {200, 201, 202}:
@@ -87,6 +93,25 @@ class DigiCertOne:
         """See `FindsOrder`. At most `MAX_PAGES` pages are read; what stands behind them counts as not there."""
         found, _ = await self._search(order)
         return found
+
+    async def revoke(self, certificate: IssuedChain, reason: RevocationReason) -> None:
+        """See `Revokes`. A certificate whose id at DigiCert is not known is found by its serial number."""
+        reference = certificate.ca_reference
+        if reference is None:
+            reference = (await self._by_serial(certificate, "ISSUED") or documents.Listed()).id
+        if reference is not None:
+            # Without a date DigiCert takes the beginning of the certificate's life.
+            date = datetime.fromtimestamp(int(self._ca.clock.now()), UTC).isoformat().replace("+00:00", "Z")
+            body = msgspec.json.encode({"reason": _REASONS[reason], "revocation_date": date})
+            url = f"{self._url}/{quote(reference, safe='')}/revoke"
+            answer = await self._ca.ask("PUT", url, body, self._headers() | _JSON)
+            if answer.status == 204:
+                return
+            refusal = self._ca.rejection(answer, self._words(answer))
+        else:
+            refusal = UpstreamRejected("DigiCert ONE does not list the certificate.", rule="ca-refused")
+        if await self._by_serial(certificate, "REVOKED") is None:
+            raise refusal
 
     # One order's answers.
 
@@ -128,7 +153,8 @@ class DigiCertOne:
         seen: set[str] = set()
         offset = 0
         for _ in range(MAX_PAGES):
-            records = await self._page(order, offset)
+            name = order.registration_id.text
+            records = await self._page(self._listing(common_name=name, offset=offset), order)
             fresh = [record for record in records if record.body and record.body not in seen]
             if not fresh:
                 break
@@ -143,8 +169,18 @@ class DigiCertOne:
         newest = sorted(found.values(), key=lambda issued: (issued.not_before, issued.serial), reverse=True)
         return newest, strays
 
-    async def _page(self, order: Order, offset: int) -> list[documents.Listed]:
-        url = self._listing(order.registration_id.text, offset, PAGE_SIZE)
+    async def _by_serial(self, certificate: IssuedChain, status: str) -> documents.Listed | None:
+        """The record of exactly this certificate, where it has that status."""
+        url = self._listing(serial_number=f"{certificate.serial:X}", status=status)
+        for record in await self._page(url):
+            try:
+                if intake.certificates(record.body or "")[0] == certificate.leaf:
+                    return record
+            except UpstreamRejected:
+                continue
+        return None
+
+    async def _page(self, url: str, order: Order | None = None) -> list[documents.Listed]:
         answer = await self._ca.ask("GET", url, headers=self._headers())
         if answer.status != 200:
             raise self._ca.rejection(answer, self._words(answer))
@@ -153,12 +189,12 @@ class DigiCertOne:
         except documents.Garbled as error:
             raise self._unavailable(order, f"DigiCert ONE's list can't be read: {error}.") from None
 
-    def _listing(self, common_name: str | None, offset: int, limit: int) -> str:
+    def _listing(self, *, offset: int = 0, limit: int = PAGE_SIZE, **filters: str) -> str:
         query = {
             "enrollment_profile_id": self._profile,
-            **({} if common_name is None else {"common_name": common_name}),
             "certificate_type": "x509",
             "status": "ISSUED",
+            **filters,
             "offset": offset,
             "limit": limit,
         }
@@ -178,8 +214,8 @@ class DigiCertOne:
         )
         return self._ca.delivered(order, found, record.id) if ours else None
 
-    def _unavailable(self, order: Order, message: str) -> UpstreamUnavailable:
-        wait_s = self._ca.wait_s(order, None)
+    def _unavailable(self, order: Order | None, message: str) -> UpstreamUnavailable:
+        wait_s = PENDING_RETRY_S if order is None else self._ca.wait_s(order, None)
         return UpstreamUnavailable(message, rule="ca-unavailable", retry_after_s=wait_s)
 
     def _headers(self) -> dict[str, str | Secret]:

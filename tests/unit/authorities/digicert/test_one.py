@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from accredit.authorities.digicert.one import MAX_PAGES, DigiCertOne
 from accredit.authorities.upstream import Surroundings
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
@@ -541,3 +542,74 @@ class TestAsAProcess:
         finally:
             process.terminate()
             await process.wait()
+
+
+class TestRevoking:
+    WORDS = {
+        "unspecified": "unspecified",
+        "keyCompromise": "key_compromise",
+        "cACompromise": "unspecified",
+        "affiliationChanged": "affiliation_changed",
+        "superseded": "unspecified",
+        "cessationOfOperation": "cessation_of_operation",
+        "privilegeWithdrawn": "privilege_withdrawn",
+        "aACompromise": "aa_compromise",
+    }
+
+    @pytest.mark.parametrize("reason", RevocationReason)
+    async def test_now_and_for_a_reason_that_the_api_knows(self, server, digicert, reason):
+        issued = (await digicert.order(an_order())).issued
+        await digicert.revoke(issued, reason)
+        (told,) = server.revoked
+        assert told == {
+            "serial": f"{issued.serial:X}",
+            "reason": self.WORDS[reason.value],
+            "revocation_date": "2027-01-15T08:00:00Z",
+        }
+
+    async def test_twice_is_as_once(self, server, digicert):
+        issued = (await digicert.order(an_order())).issued
+        await digicert.revoke(issued, RevocationReason.SUPERSEDED)
+        await digicert.revoke(issued, RevocationReason.KEY_COMPROMISE)
+        await digicert.revoke(replace(issued, ca_reference=None), RevocationReason.KEY_COMPROMISE)
+        assert len(server.revoked) == 1
+
+    async def test_by_its_serial_number_where_the_id_is_not_known(self, server, digicert):
+        issued = (await digicert.order(an_order())).issued
+        await digicert.revoke(replace(issued, ca_reference=None), RevocationReason.SUPERSEDED)
+        assert server.revoked[0]["serial"] == f"{issued.serial:X}"
+
+    @pytest.mark.parametrize("reference", [None, "no/such", "no-such-id"])
+    async def test_one_that_digicert_does_not_know(self, server, digicert, reference):
+        issued = (await digicert.order(an_order())).issued
+        # Another certificate that the list shows under the same number is not ours to revoke.
+        server._records[0]["body"] = server.root_pem
+        with pytest.raises(UpstreamRejected):
+            await digicert.revoke(replace(issued, ca_reference=reference), RevocationReason.SUPERSEDED)
+        server._records[0]["body"] = "garbled"
+        with pytest.raises(UpstreamRejected):
+            await digicert.revoke(replace(issued, ca_reference=reference), RevocationReason.SUPERSEDED)
+        assert server.revoked == []
+
+    async def test_where_digicert_is_down(self, server, digicert, clock):
+        issued = (await digicert.order(an_order())).issued
+        async with connected(server, clock, url="http://127.0.0.1:1") as nowhere:
+            with pytest.raises(UpstreamUnavailable):
+                await nowhere.revoke(issued, RevocationReason.SUPERSEDED)
+
+    async def test_with_a_key_that_ended(self, server, clock, digicert):
+        issued = (await digicert.order(an_order())).issued
+        async with connected(server, clock, key=b"another") as stranger:
+            with pytest.raises(UpstreamRejected) as refused:
+                await stranger.revoke(issued, RevocationReason.SUPERSEDED)
+        assert refused.value.rule == "ca-credentials"
+
+
+class TestProbing:
+    async def test_the_profile_can_be_read(self, digicert):
+        await digicert.probe()
+
+    async def test_a_login_page_is_no_list(self, server, digicert):
+        server.list_faults.append("html")
+        with pytest.raises(UpstreamUnavailable):
+            await digicert.probe()
