@@ -23,6 +23,7 @@ from support import digicert_one as digicert
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.real_authorities import MAKERS, RealCA, RealCAs
+from support.vendor_authorities import VENDORS
 
 At = Callable[[RealCAs], AbstractAsyncContextManager["AuthorityAtHand"]]
 
@@ -102,4 +103,5 @@ AUTHORITIES: dict[str, At] = {
     "BuiltIn": builtin,
     "DigiCertOne": digicert_one,
     **{name: real(name) for name in MAKERS},
+    **VENDORS,
 }

@@ -16,7 +16,7 @@ from functools import cache
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.authorities import intake
+from accredit.authorities import aws_private_ca, intake
 from accredit.authorities.digicert import documents as digicert
 from accredit.domain.access import Realm
 from accredit.domain.ca_certificate import VerificationCode
@@ -425,6 +425,13 @@ TARGETS: dict[str, Target] = {
     ),
     "ca-answer": Target(_text(_answer), lambda: (pki.root("Root").pem.encode(),)),
     "ca-answer-der": Target(intake.certificates, lambda: (_chain()[0],)),
+    "aws-answer": Target(
+        aws_private_ca.read,
+        _said(
+            '{"CertificateAuthority":{"Status":"ACTIVE","CertificateAuthorityConfiguration":{"SigningAlgorithm":"S"}}}',
+            '{"Certificate":"x","CertificateChain":null,"CertificateArn":"arn:a","__type":"a#B","message":"m","Message":"n"}',
+        ),
+    ),
     "digicert-enrolled": Target(
         digicert.enrolled,
         _said('{"certificate":"x","serial_number":"1","delivery_format":"pem","status":"issued"}'),

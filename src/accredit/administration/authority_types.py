@@ -125,6 +125,18 @@ TYPES: Mapping[str, AuthorityType] = {
         required=frozenset({"url", "role"}),
         either=(frozenset({"token"}), frozenset({"roleId", "secretId"})),
     ),
+    "AwsPrivateCa": AuthorityType(
+        settings={
+            "arn": text,
+            "region": text,
+            "endpointUrl": address,
+            "templateArn": text,
+            "accessKeyId": credential,
+            **_EVERY_OUTSIDE,
+        },
+        secrets={"secretAccessKey": credential},
+        required=frozenset({"arn", "accessKeyId", "secretAccessKey"}),
+    ),
 }
 
 

@@ -26,6 +26,7 @@ CONNECTORS: Mapping[str, str] = {
     "DigiCertCertificateAuthority": "accredit.authorities.digicert.one:DigiCertOne",
     "Cfssl": "accredit.authorities.cfssl:Cfssl",
     "Vault": "accredit.authorities.vault:Vault",
+    "AwsPrivateCa": "accredit.authorities.aws_private_ca:AwsPrivateCa",
 }
 
 
