@@ -12,7 +12,7 @@ from accredit.cli import endorsements, render
 from accredit.cli.connection import resource, selection
 from accredit.cli.endorsements import Endorsement
 from accredit.cli.local import DataDir, Json, Remote, Trust, Where, client
-from accredit.cli.problem import Problem
+from accredit.cli.problem import Problem, WrongUsage
 from accredit.domain.secret import Secret
 from accredit.policy.symmetric_keys import derive
 
@@ -84,7 +84,7 @@ def _body(ca: str | None, trust_bundle: str | None, disabled: bool) -> dict[str,
 
 def _endorsement(key: str | None, certificate: Path | None) -> Endorsement | None:
     if key is not None and certificate is not None:
-        raise Problem("Name the endorsement key or its certificate, not both.")
+        raise WrongUsage("Name the endorsement key or its certificate, not both.")
     if key is not None:
         return endorsements.by_key(key)
     return None if certificate is None else endorsements.by_certificate(certificate)
@@ -114,10 +114,10 @@ def add(
     """Enroll one device; prints the enrollment with its keys."""
     tpm = _endorsement(endorsement_key, ek_certificate)
     if tpm is not None and (certificate is not None or ca_certificate):
-        raise Problem("A device attests by its certificate or by its TPM, not by both.")
+        raise WrongUsage("A device attests by its certificate or by its TPM, not by both.")
     name = id if id is not None or tpm is None else tpm.registration_id
     if name is None:
-        raise Problem("Name the device: `accredit enroll add REGISTRATION_ID`.")
+        raise WrongUsage("Name the device: `accredit enroll add REGISTRATION_ID`.")
     body = _body(ca, trust_bundle, disabled) | {
         "registrationId": name,
         "attestation": tpm.attestation

@@ -34,7 +34,7 @@ def csr(name: str = "dev-1") -> str:
 
 
 def token(key: bytes = b"k" * 32) -> str:
-    return sas.make("0ne00AB12CD/registrations/dev-1", key, NOW + 600)
+    return sas.make("0ne00AB12CD/registrations/dev-1", key, int(time.time()) + 600)
 
 
 def leaf(name: str = "dev-1") -> pki.Entity:

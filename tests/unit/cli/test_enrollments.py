@@ -88,11 +88,15 @@ class TestOneDevice:
             (("--endorsement-key", path), "--endorsement-key"),
             (("--ek-certificate", path), path),
             (("--ek-certificate", str(tmp_path / "missing")), "missing"),
+        ):
+            assert said in run("enroll", "add", *arguments).sentence
+        for arguments, said in (
             (("--endorsement-key", good, "--ek-certificate", path), "not both"),
             (("--endorsement-key", good, "--certificate", path), "not by both"),
             ((), "Name the device"),
         ):
-            assert said in run("enroll", "add", *arguments).sentence
+            ran = run("enroll", "add", *arguments)
+            assert (ran.code, said in ran.err) == (2, True)
 
     def test_an_authority_that_is_not_there(self, run: Run, name: str) -> None:
         assert "'absent'" in run("enroll", "add", name, "--ca", "absent").sentence

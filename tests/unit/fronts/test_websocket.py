@@ -432,6 +432,13 @@ class Below(asyncio.Transport):
     def linger(self) -> None:
         self.closed = True
 
+    abort = linger
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         pass
 
