@@ -5,6 +5,7 @@ The CAs are real ones (`support/real_authorities.py`); the proxy before them is 
 
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -159,11 +160,12 @@ async def test_a_certificate_is_revoked_and_twice_is_once(
 ) -> None:
     if not isinstance(hand.authority, Revokes):
         pytest.skip("this authority cannot revoke")
-    answer = await hand.authority.order(ordered(hand))
+    private = new_key()
+    answer = await hand.authority.order(ordered(hand, private=private))
     assert isinstance(answer, Delivered), answer
-    assert ca.server.revoked(answer.issued.serial) is None
+    assert ca.server.revoked(answer.issued, private) is None
     await hand.authority.revoke(answer.issued, reason)
-    assert ca.server.revoked(answer.issued.serial) in {str(reason.code), ""}
+    assert ca.server.revoked(answer.issued, private) in {str(reason.code), ""}
     await hand.authority.revoke(answer.issued, reason)
 
 
@@ -176,5 +178,5 @@ async def test_what_it_never_issued_is_not_revoked(
     async with real(other)(real_cas) as elsewhere:
         answer = await elsewhere.authority.order(ordered(elsewhere))
     assert isinstance(answer, Delivered), answer
-    with pytest.raises(UpstreamRejected):
+    with pytest.raises(UpstreamRejected) if ca.keeps_serials else nullcontext():
         await hand.authority.revoke(answer.issued, RevocationReason.SUPERSEDED)

@@ -130,6 +130,7 @@ ELSEWHERE = {
     "administration/authority_types.py": "tests/unit/administration/test_authorities.py",
     "authorities/upstream.py": "tests/unit/authorities/digicert/test_one.py, and each connector over it",
     "authorities/cfssl.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
+    "authorities/step_ca.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
     "authorities/vault.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
     "authorities/digicert/documents.py": "tests/unit/authorities/digicert/test_one.py",
     "wire/service_api/linked_hubs.py": "tests/unit/wire/test_service_api_linked_hubs.py",

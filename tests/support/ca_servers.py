@@ -29,7 +29,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from accredit.domain.credential import IssuedChain
 from support.programs import missing, need
+from support.signing_requests import Key
 
 START_S = 30.0
 
@@ -44,8 +46,10 @@ class CAServer:
     secrets: Mapping[str, str]
     wrong_secrets: Mapping[str, str]
     """Credentials of the right form that it does not accept."""
-    revoked: Callable[[int], str | None]
-    """What the CA itself says of a serial number: the reason for which it is revoked (empty where it keeps none), or None."""
+    revoked: Callable[[IssuedChain, Key], str | None]
+    """What the CA itself says of a certificate: the reason for which it is revoked (empty where it tells none), or None."""
+    tls_pem: str = ""
+    """What its own TLS chains to, where it speaks that."""
 
 
 def free_port() -> int:
@@ -144,10 +148,10 @@ def cfssl(folder: Path) -> Iterator[CAServer]:
     with closing(sqlite3.connect(folder / "certs.db")) as database:
         database.executescript(_CFSSL_TABLES)
 
-    def revoked(serial: int) -> str | None:
+    def revoked(issued: IssuedChain, _: Key) -> str | None:
         with closing(sqlite3.connect(folder / "certs.db")) as kept:
             query = "SELECT reason FROM certificates WHERE serial_number = ? AND status = 'revoked'"
-            row = kept.execute(query, [str(serial)]).fetchone()
+            row = kept.execute(query, [str(issued.serial)]).fetchone()
         return None if row is None else str(row[0])
 
     port = free_port()
@@ -290,6 +294,6 @@ def vault_by_app_role(port: int, root_pem: str) -> CAServer:
     )
 
 
-def _revoked_at_bao(port: int, serial: int) -> str | None:
-    octets = serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex(":")
+def _revoked_at_bao(port: int, issued: IssuedChain, _: Key) -> str | None:
+    octets = issued.serial.to_bytes((issued.serial.bit_length() + 7) // 8, "big").hex(":")
     return "" if bao(port, "GET", f"pki_int/cert/{octets}")["data"]["revocation_time"] else None

@@ -16,8 +16,8 @@ from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import Egress, EgressRules, tls_context
 from accredit.interfaces import Authority
-from support import ca_servers
-from support.ca_proxy import CAProxy
+from support import ca_servers, step_ca_server
+from support.ca_proxy import CAProxy, Signs
 from support.ca_servers import CAServer
 from support.hand_clock import HandClock
 
@@ -32,6 +32,8 @@ class RealCA:
     server: CAServer
     proxy: CAProxy
     refused: str
+    keeps_serials: bool = True
+    """Whether it says no to a revocation of what it never issued."""
 
     def record(
         self, *, secrets: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None
@@ -101,6 +103,12 @@ class RealCAs:
     def vault_by_app_role(self) -> RealCA:
         return self._vault(ca_servers.vault_by_app_role(*self.bao()))
 
+    def step_ca(self) -> RealCA:
+        server = self._running.enter_context(step_ca_server.step_ca(self._folder / "step-ca"))
+        return self._proxied(
+            "StepCa", server, lambda _, path, body: path.endswith("/sign"), "refused-1", keeps=False
+        )
+
     def bao(self) -> tuple[int, str]:
         if self._bao is None:
             self._bao = self._running.enter_context(ca_servers.openbao(self._folder / "openbao"))
@@ -109,12 +117,19 @@ class RealCAs:
     def _vault(self, server: CAServer) -> RealCA:
         return self._proxied("Vault", server, lambda _, path, body: "/sign/" in path, "refused-1")
 
-    def _proxied(self, kind: str, server: CAServer, signs, refused: str) -> RealCA:
-        proxy = self._running.enter_context(CAProxy(server.url, signs))
-        return RealCA(kind, server, proxy, refused)
+    def _proxied(
+        self, kind: str, server: CAServer, signs: Signs, refused: str, *, keeps: bool = True
+    ) -> RealCA:
+        proxy = self._running.enter_context(CAProxy(server.url, signs, server.tls_pem))
+        return RealCA(kind, server, proxy, refused, keeps)
 
 
-MAKERS = {"Cfssl": RealCAs.cfssl, "Vault": RealCAs.vault_by_token, "VaultAppRole": RealCAs.vault_by_app_role}
+MAKERS = {
+    "Cfssl": RealCAs.cfssl,
+    "Vault": RealCAs.vault_by_token,
+    "VaultAppRole": RealCAs.vault_by_app_role,
+    "StepCa": RealCAs.step_ca,
+}
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def address(value: Value, member: str) -> str:
 
 
 def pem_text(value: Value, member: str) -> str:
-    """PEM text that is not looked into here: a key, which its connector loads."""
+    """Text of several lines that is not looked into here: a key, which its connector loads."""
     if not isinstance(value, str) or not value.isascii() or len(value) > MAX_PEM_CHARS:
         raise Malformed(
             f"{member} is not PEM text of at most {MAX_PEM_CHARS} characters.", rule="authority-member"
@@ -136,6 +136,11 @@ TYPES: Mapping[str, AuthorityType] = {
         },
         secrets={"secretAccessKey": credential},
         required=frozenset({"arn", "accessKeyId", "secretAccessKey"}),
+    ),
+    "StepCa": AuthorityType(
+        settings={"url": address, "rootFingerprint": text, "provisioner": text, **_EVERY_OUTSIDE},
+        secrets={"provisionerKey": pem_text},
+        required=frozenset({"url", "rootFingerprint", "provisioner", "provisionerKey"}),
     ),
 }
 

@@ -27,6 +27,7 @@ CONNECTORS: Mapping[str, str] = {
     "Cfssl": "accredit.authorities.cfssl:Cfssl",
     "Vault": "accredit.authorities.vault:Vault",
     "AwsPrivateCa": "accredit.authorities.aws_private_ca:AwsPrivateCa",
+    "StepCa": "accredit.authorities.step_ca:StepCa",
 }
 
 
