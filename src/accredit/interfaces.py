@@ -10,6 +10,7 @@ from accredit.domain.access import Policy, Realm
 from accredit.domain.allocation import Webhook
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate, Purpose
+from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason, Revoked
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
@@ -17,6 +18,7 @@ from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import (
     AuthorityName,
     CaCertificateName,
+    CertificateProfileName,
     DeviceId,
     GroupId,
     RegistrationId,
@@ -138,13 +140,19 @@ class Store(Protocol):
         """How many enrollments and groups name this authority."""
         ...
 
-    async def enrollments_naming(self, name: TrustBundleName | CaCertificateName) -> int:
+    async def enrollments_naming(
+        self, name: TrustBundleName | CaCertificateName | CertificateProfileName
+    ) -> int:
         """How many enrollments and groups name this (`Enrollment.named`)."""
         ...
 
     async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None: ...
 
     async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]: ...
+
+    async def certificate_profile(self, name: CertificateProfileName) -> CertificateProfile | None: ...
+
+    async def certificate_profiles(self, cursor: str | None, limit: int) -> Page[CertificateProfile]: ...
 
     async def ca_certificate(self, name: CaCertificateName) -> CaCertificate | None: ...
 

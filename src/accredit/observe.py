@@ -41,6 +41,8 @@ EVENTS: Mapping[str, str] = {
     "ca-certificate-saved": "An operator uploaded or replaced a CA certificate.",
     "ca-certificate-verified": "The possession of an uploaded CA certificate's key was proven.",
     "ca-deferred": "A CA did not take an order now; it is asked again.",
+    "certificate-profile-deleted": "An operator removed a certificate profile.",
+    "certificate-profile-saved": "An operator created or replaced a certificate profile.",
     "certificate-revoked-outside": "The CA of a revoked certificate was told, could not be told, or will be told again.",
     "connections-at-ceiling": "As many connections are open as may be; told once until there is room again.",
     "connections-cut": "Connections that did not end within the grace of a stop were cut.",

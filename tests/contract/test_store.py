@@ -26,6 +26,7 @@ from accredit.domain.errors import Malformed
 from accredit.domain.ids import (
     AuthorityName,
     CaCertificateName,
+    CertificateProfileName,
     DeviceId,
     GroupId,
     RegistrationId,
@@ -269,6 +270,45 @@ class TestTrustBundles:
         await store.commit([c.SaveEnrollment(renewed, "e3")])
         await store.commit([c.DeleteEnrollment(renewed.ref, "e2"), delete])
         assert await store.trust_bundle(name) is None
+
+
+class TestCertificateProfiles:
+    NAME = CertificateProfileName.parse("lamps")
+
+    async def test_saved_read_replaced_deleted(self, store):
+        first = some.certificate_profile()
+        assert await store.certificate_profile(self.NAME) is None
+        await store.commit([c.SaveCertificateProfile(first, None)])
+        assert await store.certificate_profile(self.NAME) == first
+        shape = replace(first.profile, subject=(("O", "ä"),), alternative_names=(), access=False)
+        second = some.certificate_profile("LAMPS", "b2", profile=shape, updated_at=NOW + 1)
+        await store.commit([c.SaveCertificateProfile(second, "b1")])
+        assert await store.certificate_profile(self.NAME) == second
+        await store.commit([c.DeleteCertificateProfile(self.NAME, "b2")])
+        assert await store.certificate_profile(self.NAME) is None
+
+    async def test_stale_where_the_etag_is_another(self, store):
+        await stale(store, c.SaveCertificateProfile(some.certificate_profile(), "b1"))
+        await store.commit([c.SaveCertificateProfile(some.certificate_profile(), None)])
+        await stale(store, c.SaveCertificateProfile(some.certificate_profile(etag="b2"), None))
+        await stale(store, c.DeleteCertificateProfile(self.NAME, "b0"))
+
+    async def test_listed_by_name(self, store):
+        await store.commit(
+            [c.SaveCertificateProfile(some.certificate_profile(name), None) for name in ("b", "A", "c")]
+        )
+        pages = await walk(lambda cursor: store.certificate_profiles(cursor, 2))
+        assert [[str(each.name) for each in page] for page in pages] == [["A", "b"], ["c"]]
+
+    async def test_not_deleted_while_an_enrollment_names_it(self, store):
+        naming = some.enrollment("x", settings={"certificateProfileName": "LAMPS"})
+        await stale(store, c.SaveEnrollment(naming, None))
+        saved = c.SaveCertificateProfile(some.certificate_profile(), None)
+        await store.commit([saved, c.SaveEnrollment(naming, None)])
+        assert await store.enrollments_naming(self.NAME) == 1
+        await stale(store, c.DeleteCertificateProfile(self.NAME, "b1"))
+        delete = c.DeleteCertificateProfile(self.NAME, "b1")
+        await store.commit([c.DeleteEnrollment(naming.ref, "e1"), delete])
 
 
 class TestCaCertificates:

@@ -53,6 +53,10 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 200),
     ("PUT", "/trustBundles/{name}"): Example("/trustBundles/roots-2", 200, _ROOTS),
     ("DELETE", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 204),
+    ("GET", "/certificateProfiles"): Example("/certificateProfiles", 200),
+    ("GET", "/certificateProfiles/{name}"): Example("/certificateProfiles/lamps-1", 200),
+    ("PUT", "/certificateProfiles/{name}"): Example("/certificateProfiles/lamps-2", 200, {"validityDays": 7}),
+    ("DELETE", "/certificateProfiles/{name}"): Example("/certificateProfiles/lamps-1", 204),
     ("GET", "/caCertificates"): Example("/caCertificates", 200),
     ("GET", "/caCertificates/{name}"): Example("/caCertificates/plant-1", 200),
     ("PUT", "/caCertificates/{name}"): Example("/caCertificates/plant-2", 200, {"certificate": _PLANT.pem}),
@@ -164,12 +168,13 @@ class EveryRoute:
 
 @asynccontextmanager
 async def every_route(folder: Path, bearers: Bearers | None = None) -> AsyncIterator[EveryRoute]:
-    """With `ca-1`, `roots-1`, `plant-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
+    """With `ca-1`, `roots-1`, `lamps-1`, `plant-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
     async with opened(folder) as side:
         telemetry = SqliteTelemetry(folder / "telemetry.db", side.clock)
         try:
             await side.put("/certificateAuthorities/ca-1")
             await side.call("PUT", "/trustBundles/roots-1", _ROOTS)
+            await side.call("PUT", "/certificateProfiles/lamps-1", {})
             await side.call("PUT", "/caCertificates/plant-1", {"certificate": _PLANT.pem})
             await side.put("/enrollments/dev-1")
             await side.put("/enrollmentGroups/line-1")

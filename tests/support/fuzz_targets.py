@@ -24,7 +24,14 @@ from accredit.domain.enrollment import CaReferences, EnrollmentKind
 from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain
 from accredit.domain.id_pattern import id_pattern
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CertificateProfileName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.rule_language import expression
 from accredit.domain.secret import Secret
 from accredit.policy import anchors, chains, csr_intake, tpm_activation
@@ -51,6 +58,7 @@ from accredit.wire.service_api import (
     authorities,
     bulk,
     ca_certificates,
+    certificate_profiles,
     certificates,
     documents,
     enrollments,
@@ -377,6 +385,10 @@ TARGETS: dict[str, Target] = {
     "trust-bundle": Target(
         lambda data: trust_bundles.read_trust_bundle(data, TrustBundleName.parse("roots")),
         lambda: (json.dumps({"certificates": [{"certificate": pki.root("Root").pem}]}).encode(),),
+    ),
+    "certificate-profile": Target(
+        lambda data: certificate_profiles.read_certificate_profile(data, CertificateProfileName.parse("p")),
+        _said('{"validityDays":7,"subject":{"O":"x"},"subjectAlternativeNames":[{"dns":"{deviceId}.x"}]}'),
     ),
     "ca-certificate": Target(
         ca_certificates.read_ca_certificate,

@@ -20,19 +20,21 @@ from typing import Any
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate, Purpose
+from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.changes import (
     Change,
     DeleteEnrollment,
     DeleteRegistration,
     SaveAuthority,
     SaveCaCertificate,
+    SaveCertificateProfile,
     SaveEnrollment,
     SaveLinkedHub,
     SaveRegistration,
     SaveTrustBundle,
     UseCertificate,
 )
-from accredit.domain.credential import CertificateRecord
+from accredit.domain.credential import CertificateRecord, Profile
 from accredit.domain.device import BindingState
 from accredit.domain.enrollment import (
     Attestation,
@@ -48,6 +50,7 @@ from accredit.domain.evidence import Evidence, SasToken
 from accredit.domain.ids import (
     AuthorityName,
     CaCertificateName,
+    CertificateProfileName,
     DeviceId,
     GroupId,
     RegistrationId,
@@ -224,6 +227,13 @@ class World:
         made = TrustBundle(parsed, certificates, self.etag(), self.now, self.now)
         await self.disk.commit([SaveTrustBundle(made, None if present is None else present.etag)])
         return made
+
+    async def profile(self, profile: Profile) -> None:
+        """PUT a certificate profile by its own name: a second time, it is replaced."""
+        name = CertificateProfileName.parse(profile.name)
+        present = await self.disk.certificate_profile(name)
+        made = CertificateProfile(name, profile, self.etag(), self.now, self.now)
+        await self.disk.commit([SaveCertificateProfile(made, None if present is None else present.etag)])
 
     async def ca_certificate(self, name: str, certificate: bytes, *, verified: bool = True) -> CaCertificate:
         """PUT a CA certificate: a second time, it is replaced."""

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from accredit.ca.der import element
 from accredit.domain.credential import Order, Profile, SigningRequest
-from accredit.domain.ids import DeviceId, RegistrationId
+from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.policy.der import subject_public_key_info
 from accredit.policy.issuance import intake
 
@@ -106,6 +106,7 @@ def order(
     private: Key | None = None,
     profile: Profile = DEVICE,
     since: int = 1_800_000_000,
+    group: GroupId | None = None,
 ) -> Order:
     return Order(
         operation_id="operation-1",
@@ -114,4 +115,5 @@ def order(
         request=signing_request(registration_id, private),
         profile=profile,
         since=since,
+        group=group,
     )

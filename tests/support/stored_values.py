@@ -9,6 +9,7 @@ from typing import Any
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate, Purpose
+from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.changes import (
     AppendLeaf,
     AssertAuthority,
@@ -21,13 +22,14 @@ from accredit.domain.changes import (
     SaveHubDevice,
     SaveRegistration,
 )
-from accredit.domain.credential import CertificateRecord, IssuedChain
+from accredit.domain.credential import CertificateRecord, IssuedChain, Profile
 from accredit.domain.device import HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import (
     AuthorityName,
     CaCertificateName,
+    CertificateProfileName,
     DeviceId,
     GroupId,
     RegistrationId,
@@ -95,6 +97,11 @@ def ca_certificate(name: str = "Plant", etag: str = "c1", **facts: Any) -> CaCer
 def trust_bundle(name: str = "Roots", etag: str = "b1", **facts: Any) -> TrustBundle:
     facts = {"certificates": (b"one root", b"another"), "created_at": NOW, "updated_at": NOW} | facts
     return TrustBundle(TrustBundleName.parse(name), etag=etag, **facts)
+
+
+def certificate_profile(name: str = "Lamps", etag: str = "b1", **facts: Any) -> CertificateProfile:
+    facts = {"profile": Profile(name, "v1", keys=("P-384",)), "created_at": NOW, "updated_at": NOW} | facts
+    return CertificateProfile(CertificateProfileName.parse(name), etag=etag, **facts)
 
 
 def group(name: str = "Fleet", etag: str = "e1", **facts: Any) -> Enrollment:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from accredit.administration.allowed import AllowedRegistrations
 from accredit.administration.authorities import Authorities, Maker, Probe, unasked
 from accredit.administration.ca_certificates import CaCertificates
+from accredit.administration.certificate_profiles import CertificateProfiles
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.issuance_log import IssuanceLog
 from accredit.administration.linked_hubs import UNASKED, HubSurroundings, LinkedHubs
@@ -30,6 +31,7 @@ class Administration:
     issuance_log: IssuanceLog
     policies: Policies
     trust_bundles: TrustBundles
+    certificate_profiles: CertificateProfiles
     ca_certificates: CaCertificates
     traces: DecisionTraces
     allowed: AllowedRegistrations
@@ -61,6 +63,7 @@ def administration(
         issuance_log=IssuanceLog(store),
         policies=Policies(store, clock, entropy),
         trust_bundles=TrustBundles(store, clock, entropy),
+        certificate_profiles=CertificateProfiles(store, clock, entropy),
         ca_certificates=CaCertificates(store, clock, entropy),
         traces=DecisionTraces(traces if traces is not None else StoredTraces(store)),
         allowed=AllowedRegistrations(store),

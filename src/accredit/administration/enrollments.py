@@ -162,6 +162,13 @@ class Enrollments:
                 rule="trust-bundle-unknown",
                 hint="PUT /trustBundles/{name} makes one",
             )
+        profile = enrollment.profile
+        if profile is not None and await self.store.certificate_profile(profile) is None:
+            raise Malformed(
+                f"certificateProfileName names {profile.text!r}, which is no certificate profile.",
+                rule="certificate-profile-unknown",
+                hint="PUT /certificateProfiles/{name} makes one",
+            )
         for name in anchors.referred((enrollment,)):
             record = await self.store.ca_certificate(name)
             if record is None:

@@ -14,7 +14,7 @@ from accredit.ca import hierarchy, keys
 from accredit.ca.points import Points, key_id
 from accredit.ca.template import LeafTemplate
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.credential import Order
+from accredit.domain.credential import DEFAULT_PROFILE, Order, Profile
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName
 from accredit.interfaces import Clock, Deferred, Delivered, Entropy, OrderAnswer, Rejected
@@ -24,6 +24,8 @@ TYPE = "BuiltIn"
 """Its `certificateAuthorityType`."""
 
 CLOCK_RETRY_S = 60
+MAX_TEMPLATES = 256
+"""Each is some kilobytes; profiles that changed leave theirs behind."""
 
 
 class BuiltInAuthority:
@@ -49,8 +51,10 @@ class BuiltInAuthority:
         self.version = record.version
         self._issuer = hierarchy.load(issuing, record.secrets["issuingKey"])
         self._chain = tuple(one.public_bytes(Encoding.DER) for one in (issuing, root))
-        points = Points(public_url, key_id(issuing)) if public_url else None
-        self._template = LeafTemplate(self._issuer, (root.public_bytes(Encoding.DER),), points)
+        self._points = Points(public_url, key_id(issuing)) if public_url else None
+        self._above = self._chain[1:]
+        self._templates: dict[Profile, LeafTemplate] = {}
+        self._usual = self._template(DEFAULT_PROFILE)
         self._not_before = self._issuer.not_before
         self._not_after = self._issuer.not_after
         self._entropy = entropy
@@ -86,4 +90,17 @@ class BuiltInAuthority:
             check_name_length(order.registration_id)
         except Malformed as refusal:
             return Rejected(refusal.message, rule=refusal.rule)
-        return Delivered(self._template.issue(order, now, self._entropy))
+        template = self._usual if order.profile is DEFAULT_PROFILE else self._template(order.profile)
+        try:
+            return Delivered(template.issue(order, now, self._entropy))
+        except Malformed as refusal:
+            return Rejected(refusal.message, rule=refusal.rule)
+
+    def _template(self, profile: Profile) -> LeafTemplate:
+        """What all leaves of a profile have in common is encoded once."""
+        made = self._templates.get(profile)
+        if made is None:
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            made = self._templates[profile] = LeafTemplate(self._issuer, self._above, self._points, profile)
+        return made

@@ -14,46 +14,53 @@ from hashlib import sha1, sha256
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from accredit.ca import der
 from accredit.ca.hierarchy import Issuer, serial_number
+from accredit.ca.leaf_names import LeafNames
 from accredit.ca.points import SHARDS, Points, shard_of
-from accredit.domain.credential import IssuedChain, Order
+from accredit.domain.credential import DEFAULT_PROFILE, IssuedChain, Order, Profile
 from accredit.interfaces import Entropy
 from accredit.policy.der import key_bits
-from accredit.policy.issuance import device_urn
 
 _VERSION_3 = bytes.fromhex("a003020102")
 _ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
-_COMMON_NAME = bytes.fromhex("0603550403")
 _SUBJECT_KEY_ID = bytes.fromhex("301d0603551d0e04160414")
 """The extension up to its 20 octets: its length never varies."""
 
-_SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("0603551d11")
-_URI = 0x86
 _EXTENSIONS = 0xA3
 _PKIX = "1.3.6.1.5.5.7."
 
 
 class LeafTemplate:
-    """What an issuer signs for devices. `above` are the certificates over it, DER, for the delivered chain.
+    """What an issuer signs for devices under one profile. `above` are the certificates over it, DER, for the delivered chain.
 
     `points` are where third parties ask about what it signs; without them the leaves say nothing of that.
     """
 
-    def __init__(self, issuer: Issuer, above: Sequence[bytes], points: Points | None = None) -> None:
+    def __init__(
+        self,
+        issuer: Issuer,
+        above: Sequence[bytes],
+        points: Points | None = None,
+        profile: Profile = DEFAULT_PROFILE,
+    ) -> None:
         self._key = issuer.key
         self._not_after = issuer.not_after
         self._above = (issuer.der, *above)
         self._head = _ECDSA_WITH_SHA256 + issuer.certificate.subject.public_bytes()
-        fixed = _fixed_extensions(issuer.certificate, points)
+        fixed = _fixed_extensions(issuer.certificate, points if profile.access else None, profile)
+        listed = points if profile.distribution else None
         # One for each shard of the CRL: the serial number chooses.
-        self._extensions = [fixed + _distribution(points, shard) for shard in range(SHARDS)]
+        self._extensions = [fixed + _distribution(listed, shard) for shard in range(SHARDS)]
+        self._names = LeafNames(profile)
         self._algorithm = ec.ECDSA(hashes.SHA256())
 
     def issue(self, order: Order, now: int, entropy: Entropy) -> IssuedChain:
-        """Sign the ordered leaf; it never outlives its issuer. `now` is in Unix seconds."""
+        """Sign the ordered leaf; it never outlives its issuer. `now` is in Unix seconds.
+
+        Raises Malformed, rule `certificate-profile-names`.
+        """
         serial = serial_number(entropy)
         not_before = now - order.profile.backdate_s
         not_after = min(now + order.profile.validity_s, self._not_after)
@@ -74,15 +81,13 @@ class LeafTemplate:
     def to_be_signed(self, order: Order, serial: int, not_before: int, not_after: int) -> bytes:
         """The TBSCertificate; `serial` has 16 octets (`hierarchy.serial_number`)."""
         spki = order.request.spki_der
-        name = der.element(der.UTF8_STRING, order.registration_id.text.encode())
-        uri = der.element(_URI, device_urn(order.device_id).encode("ascii"))
-        alternative_names = der.element(der.OCTET_STRING, der.element(der.SEQUENCE, uri))
+        subject, alternative_names = self._names.encoded(order)
         extensions = der.element(
             der.SEQUENCE,
             self._extensions[shard_of(serial)],
             _SUBJECT_KEY_ID,
             sha1(key_bits(spki), usedforsecurity=False).digest(),
-            der.element(der.SEQUENCE, _SUBJECT_ALTERNATIVE_NAME, alternative_names),
+            alternative_names,
         )
         return der.element(
             der.SEQUENCE,
@@ -90,7 +95,7 @@ class LeafTemplate:
             der.element(der.INTEGER, serial.to_bytes(16, "big")),
             self._head,
             der.element(der.SEQUENCE, der.time(not_before), der.time(not_after)),
-            der.element(der.SEQUENCE, der.element(der.SET, der.element(der.SEQUENCE, _COMMON_NAME, name))),
+            subject,
             spki,
             der.element(_EXTENSIONS, extensions),
         )
@@ -100,7 +105,7 @@ def _distribution(points: Points | None, shard: int) -> bytes:
     return b"" if points is None else _extension(points.distribution(shard), critical=False)
 
 
-def _fixed_extensions(issuer: x509.Certificate, points: Points | None) -> bytes:
+def _fixed_extensions(issuer: x509.Certificate, points: Points | None, profile: Profile) -> bytes:
     """The extensions that every leaf of this issuer has in common, one after the other."""
     key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     usage = x509.KeyUsage(
@@ -117,10 +122,19 @@ def _fixed_extensions(issuer: x509.Certificate, points: Points | None) -> bytes:
     return (
         _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         + _extension(usage, critical=True)
-        + _extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        + _extension(x509.ExtendedKeyUsage(map(_oid, profile.extended_key_usages)), critical=False)
         + _extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        + (_extension(_policies(profile), critical=False) if profile.policies else b"")
         + (b"" if points is None else _extension(points.access(), critical=False))
     )
+
+
+def _policies(profile: Profile) -> x509.CertificatePolicies:
+    return x509.CertificatePolicies([x509.PolicyInformation(_oid(each), None) for each in profile.policies])
+
+
+def _oid(dotted: str) -> x509.ObjectIdentifier:
+    return x509.ObjectIdentifier(dotted)
 
 
 def _extension(value: x509.ExtensionType, *, critical: bool) -> bytes:

@@ -21,6 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Enrollments and enrollment groups.
 Id = Annotated[str, typer.Argument(help="The registration id, or with --group the group's id.")]
 Group = Annotated[bool, typer.Option("--group", help="An enrollment group, not an individual enrollment.")]
 Ca = Annotated[str | None, typer.Option("--ca", help="Issue client certificates from this authority.")]
+CertificateProfile = Annotated[
+    str | None, typer.Option("--profile", help="What the certificates look like, with --ca.")
+]
 References = Annotated[
     list[str] | None,
     typer.Option(
@@ -73,10 +76,16 @@ def _attestation(certificate: Path | None, references: list[str] | None, member:
     return {"type": "x509", "x509": {member: {"primary": {"certificate": _read(certificate)}}}}
 
 
-def _body(ca: str | None, trust_bundle: str | None, disabled: bool) -> dict[str, Any]:
+def _body(ca: str | None, profile: str | None, trust_bundle: str | None, disabled: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"provisioningStatus": "disabled" if disabled else "enabled"}
     if ca is not None:
         body["clientCertificateIssuancePolicy"] = {"certificateAuthorityName": ca}
+    if profile is not None:
+        if ca is None:
+            raise WrongUsage(
+                "--profile is about the certificates that an authority issues: name it with --ca."
+            )
+        body["clientCertificateIssuancePolicy"]["certificateProfileName"] = profile
     if trust_bundle is not None:
         body["trustBundleId"] = trust_bundle
     return body
@@ -97,6 +106,7 @@ def add(
         typer.Argument(help="The registration id; of a TPM by default what its device calls itself."),
     ] = None,
     ca: Ca = None,
+    profile: CertificateProfile = None,
     certificate: Certificate = None,
     endorsement_key: EndorsementKey = None,
     ek_certificate: EkCertificate = None,
@@ -118,7 +128,7 @@ def add(
     name = id if id is not None or tpm is None else tpm.registration_id
     if name is None:
         raise WrongUsage("Name the device: `accredit enroll add REGISTRATION_ID`.")
-    body = _body(ca, trust_bundle, disabled) | {
+    body = _body(ca, profile, trust_bundle, disabled) | {
         "registrationId": name,
         "attestation": tpm.attestation
         if tpm
@@ -138,6 +148,7 @@ def add(
 def group(
     id: Annotated[str, typer.Argument(help="The group's id.")],  # noqa: A002 - the argument's name in the help
     ca: Ca = None,
+    profile: CertificateProfile = None,
     certificate: Certificate = None,
     ca_certificate: References = None,
     trust_bundle: Bundle = None,
@@ -160,7 +171,7 @@ def group(
     trust: Trust = None,
 ) -> None:
     """Make an enrollment group; prints it with its keys."""
-    body = _body(ca, trust_bundle, disabled) | {
+    body = _body(ca, profile, trust_bundle, disabled) | {
         "enrollmentGroupId": id,
         "attestation": _attestation(certificate, ca_certificate, "signingCertificates"),
     }

@@ -13,6 +13,7 @@ from accredit.cli import (
     allowed,
     authorities,
     ca_certificates,
+    certificate_profiles,
     certificates,
     demo,
     devices,
@@ -67,6 +68,7 @@ app.add_typer(certificates.app, name="cert")
 app.add_typer(issuance_log.app, name="log")
 app.add_typer(policies.app, name="policy")
 app.add_typer(ca_certificates.app, name="ca-certificate")
+app.add_typer(certificate_profiles.app, name="profile")
 app.add_typer(trust_bundles.app, name="trust-bundle")
 app.add_typer(hub.app, name="hub")
 

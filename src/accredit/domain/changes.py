@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate
+from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.credential import CertificateRecord, RevocationReason
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
 from accredit.domain.ids import (
     AuthorityName,
     CaCertificateName,
+    CertificateProfileName,
     DeviceId,
     GroupId,
     RegistrationId,
@@ -88,6 +90,20 @@ class DeleteTrustBundle:
     """Stale also when an enrollment names the bundle."""
 
     name: TrustBundleName
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveCertificateProfile:
+    record: CertificateProfile
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCertificateProfile:
+    """Stale also when an enrollment names the profile."""
+
+    name: CertificateProfileName
     etag: str
 
 
@@ -400,6 +416,8 @@ Change = (
     | DeleteAuthority
     | SaveTrustBundle
     | DeleteTrustBundle
+    | SaveCertificateProfile
+    | DeleteCertificateProfile
     | SaveCaCertificate
     | DeleteCaCertificate
     | AssertCaCertificate

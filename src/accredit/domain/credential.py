@@ -7,7 +7,12 @@ from enum import StrEnum
 
 from cryptography import x509
 
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+
+CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+"""id-kp-clientAuth."""
+
+DEVICE_URN = "urn:accredit:device:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +33,40 @@ class SigningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a leaf of the built-in CA looks like beside its subject and key (RFC 5280)."""
+    """What a leaf of the built-in CA looks like beside its common name and key (RFC 5280).
+
+    `subject` stands before the common name, `alternative_names` are its SANs; their texts are templates that
+    `policy/profiles.py` fills in. `keys` are the kinds of key that may be certified (`policy/profiles.KINDS`); none
+    means whatever the intake takes. Usages and policies are object identifiers. `access` and `distribution`: whether
+    the leaf says where OCSP and the issuer, and where its CRL is.
+    """
 
     name: str = "device"
-    version: int = 1
+    version: str = "1"
     validity_s: int = 30 * 86_400
     backdate_s: int = 300
+    subject: tuple[tuple[str, str], ...] = ()
+    alternative_names: tuple[tuple[str, str], ...] = (("uri", DEVICE_URN + "{deviceId}"),)
+    extended_key_usages: tuple[str, ...] = (CLIENT_AUTH,)
+    policies: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    access: bool = True
+    distribution: bool = True
+
+    @property
+    def label(self) -> str:
+        """How certificates and operations remember it."""
+        return f"{self.name}/{self.version}"
+
+
+DEFAULT_PROFILE = Profile()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """One certificate ordered from an authority.
 
-    `since` is when the intent was committed: a certificate found at the CA is ours only when it is not older.
+    `group` is the enrollment group, where the device is enrolled by one. `since` is when the intent was committed: a certificate found at the CA is ours only when it is not older.
     """
 
     operation_id: str
@@ -50,6 +76,7 @@ class Order:
     profile: Profile
     since: int
     attempt: int = 1
+    group: GroupId | None = None
 
 
 @dataclass(frozen=True, slots=True)

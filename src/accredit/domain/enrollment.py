@@ -10,6 +10,7 @@ from typing import Any
 from accredit.domain.ids import (
     AuthorityName,
     CaCertificateName,
+    CertificateProfileName,
     DeviceId,
     GroupId,
     RegistrationId,
@@ -129,10 +130,21 @@ class Enrollment:
         return None if text is None else TrustBundleName(text, text.lower())
 
     @property
-    def named(self) -> tuple[TrustBundleName | CaCertificateName, ...]:
+    def profile(self) -> CertificateProfileName | None:
+        """`certificateProfileName`: what its devices' certificates look like; None is the default profile."""
+        text = self.settings.get("certificateProfileName")
+        return None if text is None else CertificateProfileName(text, text.lower())
+
+    @property
+    def named(self) -> tuple[TrustBundleName | CaCertificateName | CertificateProfileName, ...]:
         """What must be there as long as the enrollment is, beside its authority."""
         bundle = () if self.trust_bundle is None else (self.trust_bundle,)
-        return (*bundle, *(self.attestation.names if isinstance(self.attestation, CaReferences) else ()))
+        profile = () if self.profile is None else (self.profile,)
+        return (
+            *bundle,
+            *profile,
+            *(self.attestation.names if isinstance(self.attestation, CaReferences) else ()),
+        )
 
     @property
     def ref(self) -> EnrollmentRef:

@@ -1,6 +1,6 @@
 """Identifiers, parsed once at the edge and compared by their own rules.
 
-Registration ids, enrollment group ids, device ids and the names of authorities, CA certificates and trust bundles share DPS's grammar: 1 to 128 characters of
+Registration ids, enrollment group ids, device ids and the names of authorities, profiles, CA certificates and trust bundles share DPS's grammar: 1 to 128 characters of
 `A-Z a-z 0-9 - . _ :`, the last one alphanumeric or `-` (Azure docs, *concepts-service*). All but device ids compare
 without regard to case; the spelling that was first given is kept.
 """
@@ -76,6 +76,13 @@ class TrustBundleName(_Name):
 
     __slots__ = ()
     noun = "trustBundleId"
+
+
+class CertificateProfileName(_Name):
+    """A certificate profile's name; equality ignores case."""
+
+    __slots__ = ()
+    noun = "certificateProfileName"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class Call(StrEnum):
     WRITE_TRUST_BUNDLE = "trust-bundle.write"
     DELETE_TRUST_BUNDLE = "trust-bundle.delete"
     LIST_TRUST_BUNDLES = "trust-bundle.list"
+    READ_CERTIFICATE_PROFILE = "certificate-profile.read"
+    WRITE_CERTIFICATE_PROFILE = "certificate-profile.write"
+    DELETE_CERTIFICATE_PROFILE = "certificate-profile.delete"
+    LIST_CERTIFICATE_PROFILES = "certificate-profile.list"
     READ_CA_CERTIFICATE = "ca-certificate.read"
     WRITE_CA_CERTIFICATE = "ca-certificate.write"
     DELETE_CA_CERTIFICATE = "ca-certificate.delete"
@@ -86,6 +90,10 @@ NEEDED: Mapping[Call, Right] = {
     Call.WRITE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
     Call.DELETE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
     Call.LIST_TRUST_BUNDLES: Right.ENROLLMENT_READ,
+    Call.READ_CERTIFICATE_PROFILE: Right.ENROLLMENT_READ,
+    Call.WRITE_CERTIFICATE_PROFILE: Right.SERVICE_CONFIG,
+    Call.DELETE_CERTIFICATE_PROFILE: Right.SERVICE_CONFIG,
+    Call.LIST_CERTIFICATE_PROFILES: Right.ENROLLMENT_READ,
     Call.READ_CA_CERTIFICATE: Right.ENROLLMENT_READ,
     Call.WRITE_CA_CERTIFICATE: Right.SERVICE_CONFIG,
     Call.DELETE_CA_CERTIFICATE: Right.SERVICE_CONFIG,

@@ -45,13 +45,13 @@ async def what_became(store: Store, intent: Intent, authority: Authority) -> Ord
     """Poll the order, or look up what a lost answer has made; None when nothing can be found."""
     handle = intent.operation.handle
     if handle is not None and isinstance(authority, PollsOrder):
-        polled = await answer_to(intent, authority.poll(intent.order(), handle))
+        polled = await answer_to(intent, authority.poll(await intent.order(), handle))
         if isinstance(polled, Delivered) and await _known(store, authority, polled.issued):
             # An earlier certificate of the same key: this order's is not there yet.
             return Pending(handle, 0)
         return polled
     if isinstance(authority, FindsOrder):
-        found = await answer_to(intent, authority.find(intent.order()))
+        found = await answer_to(intent, authority.find(await intent.order()))
         return found if isinstance(found, Unknown) else await _adopted(store, intent, authority, found)
     return None
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from accredit.domain.credential import Certified, Credential
+from accredit.domain.credential import DEFAULT_PROFILE, Certified, Credential
 from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld
 from accredit.domain.registration import Admitted, Allocated, DataFate, Operation, Phase, Request, Substatus
 from accredit.policy.allocation import AskWebhook
 from accredit.provisioning import names
 from accredit.provisioning.allocate import asks_first
-from accredit.provisioning.issue import PROFILE, Wanted, profile_name
+from accredit.provisioning.issue import Wanted
 from accredit.provisioning.means import LEASE_S, Means
 
 
@@ -34,7 +34,7 @@ def intended(
         enrollment=attested.enrollment.ref,
         enrollment_etag=attested.enrollment.etag,
         enrollment_generation=attested.enrollment.generation,
-        profile=profile_name(PROFILE),
+        profile=_profile(settled),
         device_id=admitted.device_id,
         payload=request.payload,
         bootstrap_certificate=proof.chain[0] if isinstance(proof, ProvenChain) else None,
@@ -52,6 +52,12 @@ def intended(
         **_certificate(settled),
         **_hub(allocated),
     )
+
+
+def _profile(settled: Credential | Wanted) -> str:
+    if isinstance(settled, Wanted):
+        return settled.profile.label
+    return settled.record.profile if isinstance(settled, Certified) else DEFAULT_PROFILE.label
 
 
 def _first_phase(

@@ -13,7 +13,14 @@ from functools import cached_property
 from hashlib import sha256
 
 from accredit.domain.changes import AppendLeaf, Change, RecordCertificate, SaveOperation
-from accredit.domain.credential import STRAY, CertificateRecord, IssuedChain, Order, SigningRequest
+from accredit.domain.credential import (
+    DEFAULT_PROFILE,
+    STRAY,
+    CertificateRecord,
+    IssuedChain,
+    Order,
+    SigningRequest,
+)
 from accredit.domain.errors import AccreditError
 from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import unknown_leaf
@@ -21,12 +28,16 @@ from accredit.domain.registration import Admitted, Allocated, Operation, Phase
 from accredit.interfaces import Authority, Stale
 from accredit.observe import log
 from accredit.policy import issuance
+from accredit.policy.public_keys import KeyRules
 from accredit.provisioning.allocate import changed_meanwhile, still_admitted, still_allocated
 from accredit.provisioning.attest import resumed
 from accredit.provisioning.complete import ROUNDS
-from accredit.provisioning.issue import PROFILE
+from accredit.provisioning.issue import group_of, profile_of
 from accredit.provisioning.means import LEASE_S, Means
 from accredit.provisioning.record import entries
+
+_ANY_KEY = KeyRules(ed25519=True)
+"""Which keys are taken was decided before the intent was written."""
 
 
 class Superseded(Exception):
@@ -57,7 +68,7 @@ class Intent:
     def request(self) -> SigningRequest:
         """The CSR that was accepted when the intent was written."""
         text = b64encode(self.operation.csr_der).decode()
-        return issuance.intake(text, self.operation.csr_field or "")
+        return issuance.intake(text, self.operation.csr_field or "", _ANY_KEY)
 
     @property
     def authority_name(self) -> AuthorityName:
@@ -93,16 +104,19 @@ class Intent:
         signed = operation.certificate_sha256 is not None
         return Phase.BIND if signed or operation.csr_field is None else Phase.ORDER
 
-    def order(self) -> Order:
+    async def order(self) -> Order:
+        """The order under the profile of now; without the enrollment, which may be gone since, under the default one."""
         operation = self.operation
+        enrollment = await self._store.enrollment(operation.enrollment)
         return Order(
             operation_id=operation.id,
             registration_id=operation.registration_id,
             device_id=operation.device_id,
             request=self.request,
-            profile=PROFILE,
+            profile=DEFAULT_PROFILE if enrollment is None else await profile_of(enrollment, self._store),
             since=operation.created_at,
             attempt=operation.attempt,
+            group=None if enrollment is None else group_of(enrollment),
         )
 
     async def save(self, *also: Change, **changes: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accredit.domain.credential import (
+    DEFAULT_PROFILE,
     STRAY,
     CertificateRecord,
     CertificateStatus,
@@ -17,27 +18,28 @@ from accredit.domain.credential import (
     Profile,
     SigningRequest,
 )
+from accredit.domain.enrollment import Enrollment
 from accredit.domain.errors import Malformed, Refused, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.evidence import ProvenHeld
-from accredit.domain.ids import AuthorityName
+from accredit.domain.ids import AuthorityName, GroupId
 from accredit.domain.registration import Admitted, Allocated, Issued, Request
 from accredit.interfaces import Authorities, Authority, Deferred, Delivered, Rejected, Store
 from accredit.observe import log
 from accredit.policy import issuance
+from accredit.policy.profiles import check_device, key_rules
 from accredit.wire import dps
 
 BRIDGE_FIELD = "payload.clientCertificateCsr"
 """How a CSR inside the custom payload is named in messages and in the form of the answer."""
 
-PROFILE = Profile()
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A certificate must be signed: this request, by this authority."""
+    """A certificate must be signed: this request, by this authority, under this profile."""
 
     request: SigningRequest
     authority: Authority
+    profile: Profile = DEFAULT_PROFILE
 
 
 def requested_csr(request: Request, authority: AuthorityName | None) -> tuple[str, str] | None:
@@ -87,7 +89,8 @@ async def settle(
         return Presented(), None
     assert enrollment.authority is not None
     field, text = asked
-    signing_request = issuance.intake(text, field)
+    profile = await profile_of(enrollment, store)
+    signing_request = issuance.intake(text, field, key_rules(profile))
     issuance.check_name(signing_request, admitted.registration_id, admitted.device_id)
     authority = await authorities.get(enrollment.authority)
     if authority is None:
@@ -97,12 +100,26 @@ async def settle(
             retry_after_s=30,
             hint=f"PUT /certificateAuthorities/{enrollment.authority}, or name another one on the enrollment",
         )
+    check_device(profile, signing_request, admitted.registration_id, admitted.device_id, group_of(enrollment))
     known = await store.certificates_of_key(signing_request.spki_sha256)
     _check_key_owner(known, admitted, key_reuse)
-    stored = _stored(known, admitted, authority, now)
+    stored = _stored(known, admitted, authority, profile, now)
     if stored is not None:
         return Certified(stored, fresh=False), field
-    return Wanted(signing_request, authority), field
+    return Wanted(signing_request, authority, profile), field
+
+
+async def profile_of(enrollment: Enrollment, store: Store) -> Profile:
+    """The certificate profile that the enrollment names; a name keeps its profile from being deleted."""
+    if enrollment.profile is None:
+        return DEFAULT_PROFILE
+    record = await store.certificate_profile(enrollment.profile)
+    assert record is not None
+    return record.profile
+
+
+def group_of(enrollment: Enrollment) -> GroupId | None:
+    return enrollment.id if isinstance(enrollment.id, GroupId) else None
 
 
 def _check_key_owner(known: Sequence[CertificateRecord], admitted: Admitted, key_reuse: str) -> None:
@@ -133,18 +150,17 @@ def _check_key_owner(known: Sequence[CertificateRecord], admitted: Admitted, key
 
 
 def _stored(
-    known: Sequence[CertificateRecord], admitted: Admitted, authority: Authority, now: int
+    known: Sequence[CertificateRecord], admitted: Admitted, authority: Authority, profile: Profile, now: int
 ) -> CertificateRecord | None:
     """The same device, key, authority, profile and enrollment generation gets its certificate back while it serves."""
     generation = admitted.attested.enrollment.generation
-    profile = profile_name(PROFILE)
     for record in known:
         same = (
             record.registration_id == admitted.registration_id
             and record.device_id == admitted.device_id
             and record.authority == authority.name
             and record.authority_version == authority.version
-            and record.profile == profile
+            and record.profile == profile.label
             and record.enrollment_generation == generation
         )
         if same and record.reusable(now):
@@ -152,19 +168,22 @@ def _stored(
     return None
 
 
-def profile_name(profile: Profile) -> str:
-    return f"{profile.name}/{profile.version}"
-
-
 async def sign(allocated: Allocated, wanted: Wanted, operation_id: str, now: int) -> Issued:
     """Have an in-process authority sign. Raises UpstreamRejected or UpstreamUnavailable when it does not."""
     order = Order(
-        operation_id, allocated.registration_id, allocated.device_id, wanted.request, PROFILE, since=now
+        operation_id,
+        allocated.registration_id,
+        allocated.device_id,
+        wanted.request,
+        wanted.profile,
+        since=now,
+        group=group_of(allocated.attested.enrollment),
     )
     match await wanted.authority.order(order):
         case Delivered(issued):
             signer = (wanted.authority.name, wanted.authority.version)
-            return certified(allocated, signer, wanted.request, issued, operation_id, now)
+            label = wanted.profile.label
+            return certified(allocated, signer, wanted.request, label, issued, operation_id, now)
         case Deferred(reason, retry_after_s):
             raise UpstreamUnavailable(reason, rule="ca-unavailable", retry_after_s=retry_after_s)
         case Rejected(reason, rule):
@@ -179,6 +198,7 @@ def certified(
     allocated: Allocated,
     signer: tuple[AuthorityName, str],
     request: SigningRequest,
+    profile: str,
     issued: IssuedChain,
     operation_id: str,
     now: int,
@@ -187,13 +207,13 @@ def certified(
 ) -> Issued:
     """The receipt for a certificate that was signed just now; not `fresh` when it is on record already.
 
-    `signer` is the authority's name and version.
+    `signer` is the authority's name and version, `profile` the label of what it signed under.
     """
     record = CertificateRecord(
         issued=issued,
         authority=signer[0],
         authority_version=signer[1],
-        profile=profile_name(PROFILE),
+        profile=profile,
         registration_id=allocated.registration_id,
         device_id=allocated.device_id,
         enrollment_generation=allocated.attested.enrollment.generation,

@@ -39,9 +39,9 @@ async def asked(means: Means, intent: Intent) -> OrderAnswer:
     if means.now() >= intent.operation.deadline_at:
         return Deferred("the deadline has passed", 0)
     if authority.in_process:
-        return await authority.order(intent.order())
+        return await authority.order(await intent.order())
     await intent.save(submitted=True, attempt=intent.operation.attempt + 1)
-    return await answer_to(intent, authority.order(intent.order()))
+    return await answer_to(intent, authority.order(await intent.order()))
 
 
 async def act_on(means: Means, intent: Intent, answer: OrderAnswer) -> int | None:
@@ -99,7 +99,8 @@ async def _receipt(means: Means, intent: Intent, allocated: Allocated, issued: I
     operation = intent.operation
     fresh = await means.store.certificate(issued.sha256) is None
     signer = (intent.authority_name, operation.authority_version)
-    return certified(allocated, signer, intent.request, issued, operation.id, means.now(), fresh=fresh)
+    label = operation.profile
+    return certified(allocated, signer, intent.request, label, issued, operation.id, means.now(), fresh=fresh)
 
 
 async def _on_record(means: Means, intent: Intent, receipt: Issued, issued: IssuedChain) -> None:

@@ -1,4 +1,4 @@
-"""What the store keeps of trust: bundles that devices are told, uploaded CA certificates, and which enrollments name them.
+"""What the store keeps of trust: bundles that devices are told, uploaded CA certificates, certificate profiles, and which enrollments name them.
 
 Rows to values and back, the statements of their changes, and the reading half of the store for them. All of it is
 settings: read once, and then remembered until one of them is changed.
@@ -10,10 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from accredit.domain import changes as c
 from accredit.domain.ca_certificate import CaCertificate, Purpose, VerificationCode
+from accredit.domain.certificate_profile import CertificateProfile
+from accredit.domain.credential import Profile
 from accredit.domain.enrollment import Enrollment
-from accredit.domain.ids import CaCertificateName, TrustBundleName
+from accredit.domain.ids import CaCertificateName, CertificateProfileName, TrustBundleName
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import Page
 from accredit.policy.chains import subject_sha256
@@ -23,9 +27,13 @@ from accredit.stores.caches import Cache
 from accredit.stores.rows import Row, chain, packed
 from accredit.stores.steps import Step, UnitOfWork, holds, saved
 
-Named = TrustBundleName | CaCertificateName
+Named = TrustBundleName | CaCertificateName | CertificateProfileName
 
-_NAMING = {TrustBundleName: sql.NAME_TRUST_BUNDLE, CaCertificateName: sql.NAME_CA_CERTIFICATE}
+_NAMING = {
+    TrustBundleName: sql.NAME_TRUST_BUNDLE,
+    CaCertificateName: sql.NAME_CA_CERTIFICATE,
+    CertificateProfileName: sql.NAME_CERTIFICATE_PROFILE,
+}
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 
 
@@ -59,6 +67,25 @@ def _delete_trust_bundle(change: c.DeleteTrustBundle, unit: UnitOfWork, _: Seque
     unit.steps.append((sql.DELETE_TRUST_BUNDLE, (name.key, change.etag, name.noun, name.key), 1, change))
 
 
+def _save_certificate_profile(
+    change: c.SaveCertificateProfile, unit: UnitOfWork, _: Sequence[c.Change]
+) -> None:
+    unit.touches_settings = True
+    insert, update = sql.INSERT_CERTIFICATE_PROFILE, sql.UPDATE_CERTIFICATE_PROFILE
+    values = _certificate_profile_values(change.record)
+    unit.steps.append(saved(insert, update, values, change.replaces, change))
+
+
+def _delete_certificate_profile(
+    change: c.DeleteCertificateProfile, unit: UnitOfWork, _: Sequence[c.Change]
+) -> None:
+    unit.touches_settings = True
+    name = change.name
+    unit.steps.append(
+        (sql.DELETE_CERTIFICATE_PROFILE, (name.key, change.etag, name.noun, name.key), 1, change)
+    )
+
+
 def _save_ca_certificate(change: c.SaveCaCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
     unit.touches_settings = True
     values = _ca_certificate_values(change.certificate)
@@ -80,6 +107,8 @@ def _assert_ca_certificate(change: c.AssertCaCertificate, unit: UnitOfWork, _: S
 MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
     c.SaveTrustBundle: _save_trust_bundle,
     c.DeleteTrustBundle: _delete_trust_bundle,
+    c.SaveCertificateProfile: _save_certificate_profile,
+    c.DeleteCertificateProfile: _delete_certificate_profile,
     c.SaveCaCertificate: _save_ca_certificate,
     c.DeleteCaCertificate: _delete_ca_certificate,
     c.AssertCaCertificate: _assert_ca_certificate,
@@ -117,6 +146,18 @@ class TrustReads(ABC):
         limit = paging.bounded(limit)
         found = self._rows(sql.TRUST_BUNDLES, (paging.after_key(cursor, "trust-bundles"), limit + 1))
         return paging.page(found, limit, _trust_bundle, lambda row: row[0].lower(), "trust-bundles")
+
+    async def certificate_profile(self, name: CertificateProfileName) -> CertificateProfile | None:
+        def stored() -> CertificateProfile | None:
+            row = self._row(sql.CERTIFICATE_PROFILE, (name.key,))
+            return None if row is None else _certificate_profile(row)
+
+        return self._cache.remembered((CertificateProfile, name.key), stored)
+
+    async def certificate_profiles(self, cursor: str | None, limit: int) -> Page[CertificateProfile]:
+        limit, listing = paging.bounded(limit), "certificate-profiles"
+        found = self._rows(sql.CERTIFICATE_PROFILES, (paging.after_key(cursor, listing), limit + 1))
+        return paging.page(found, limit, _certificate_profile, lambda row: row[0].lower(), listing)
 
     async def ca_certificate(self, name: CaCertificateName) -> CaCertificate | None:
         def stored() -> CaCertificate | None:
@@ -159,6 +200,17 @@ def _trust_bundle_values(bundle: TrustBundle) -> tuple[Any, ...]:
 def _trust_bundle(row: Row) -> TrustBundle:
     (text, certificates, *rest) = row
     return TrustBundle(TrustBundleName(text, text.lower()), chain(certificates), *rest)
+
+
+def _certificate_profile_values(record: CertificateProfile) -> tuple[Any, ...]:
+    document = msgspec.json.encode(record.profile).decode()
+    return (record.name.text, document, record.etag, record.created_at, record.updated_at, record.name.key)
+
+
+def _certificate_profile(row: Row) -> CertificateProfile:
+    (text, document, *rest) = row
+    profile = msgspec.json.decode(document, type=Profile)
+    return CertificateProfile(CertificateProfileName(text, text.lower()), profile, *rest)
 
 
 def _ca_certificate_values(certificate: CaCertificate) -> tuple[Any, ...]:

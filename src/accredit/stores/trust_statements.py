@@ -1,4 +1,4 @@
-"""The SQL texts about what enrollments name: trust bundles and uploaded CA certificates. As `statements.py`."""
+"""The SQL texts about what enrollments name: trust bundles, certificate profiles, uploaded CA certificates. As `statements.py`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ SELECT ?, ?, ?, bundle_key FROM trust_bundles WHERE bundle_key = ?"""
 NAME_CA_CERTIFICATE = """
 INSERT INTO enrollment_names (enrollment_kind, enrollment_key, member, named_key)
 SELECT ?, ?, ?, name_key FROM ca_certificates WHERE name_key = ?"""
+NAME_CERTIFICATE_PROFILE = """
+INSERT INTO enrollment_names (enrollment_kind, enrollment_key, member, named_key)
+SELECT ?, ?, ?, profile_key FROM certificate_profiles WHERE profile_key = ?"""
 ENROLLMENTS_NAMING = "SELECT COUNT(*) FROM enrollment_names WHERE member = ? AND named_key = ?"
 
 TRUST_BUNDLE = """
@@ -24,6 +27,21 @@ UPDATE trust_bundles SET bundle = ?, certificates = ?, etag = ?, created_at = ?,
 WHERE bundle_key = ? AND etag = ?"""
 DELETE_TRUST_BUNDLE = """
 DELETE FROM trust_bundles WHERE bundle_key = ? AND etag = ?
+  AND NOT EXISTS (SELECT 1 FROM enrollment_names WHERE member = ? AND named_key = ?)"""
+
+CERTIFICATE_PROFILE = """
+SELECT profile, document, etag, created_at, updated_at FROM certificate_profiles WHERE profile_key = ?"""
+CERTIFICATE_PROFILES = """
+SELECT profile, document, etag, created_at, updated_at
+FROM certificate_profiles WHERE profile_key > ? ORDER BY profile_key LIMIT ?"""
+INSERT_CERTIFICATE_PROFILE = """
+INSERT INTO certificate_profiles (profile, document, etag, created_at, updated_at, profile_key)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+UPDATE_CERTIFICATE_PROFILE = """
+UPDATE certificate_profiles SET profile = ?, document = ?, etag = ?, created_at = ?, updated_at = ?
+WHERE profile_key = ? AND etag = ?"""
+DELETE_CERTIFICATE_PROFILE = """
+DELETE FROM certificate_profiles WHERE profile_key = ? AND etag = ?
   AND NOT EXISTS (SELECT 1 FROM enrollment_names WHERE member = ? AND named_key = ?)"""
 
 CA_CERTIFICATE = """

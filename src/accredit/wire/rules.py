@@ -138,6 +138,8 @@ _TABLE = {
     "csr-twice": Rule(Malformed, "More than one CSR was sent in one call."),
     "csr-version": Rule(Malformed, "The CSR is of an unknown version."),
     "id-too-long-for-certificate": Rule(Malformed, "A registration id of more than 64 characters cannot be a common name."),
+    "certificate-profile-key": Rule(Malformed, "The certificate profile does not take keys of this kind."),
+    "certificate-profile-names": Rule(Malformed, "The certificate profile's templates do not fit the names of this device.", also=(UpstreamRejected,)),
     "key-of-another-device": Rule(Malformed, "The key of the CSR belongs to another device."),
     "key-revoked": Rule(Refused, "The key of the CSR was revoked."),
     # Assignment.
@@ -255,6 +257,9 @@ _TABLE = {
     "signing-not-a-ca": Rule(Malformed, "A group's signing certificate is not the certificate of a CA."),
     "trust-bundle-empty": Rule(Malformed, "A trust bundle holds no certificate."),
     "trust-bundle-in-use": Rule(Conflict, "The trust bundle is named by enrollments."),
+    "certificate-profile": Rule(Malformed, "A member of the certificate profile is not of its form."),
+    "certificate-profile-in-use": Rule(Conflict, "Enrollments name the certificate profile, so it can't be deleted."),
+    "certificate-profile-unknown": Rule(NotFound, "There is no certificate profile of this name.", also=(Malformed,)),
     "trust-bundle-unknown": Rule(NotFound, "There is no trust bundle of this name.", also=(Malformed,)),
     "quota": Rule(Malformed, "The quota of the group is not of its form, or stands on an individual enrollment."),
     "trace-unknown": Rule(NotFound, "No decision trace of this tracking id is kept here."),

@@ -16,7 +16,14 @@ from accredit.domain import allocation as stated
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, ReprovisionPolicy
 from accredit.domain.errors import Malformed
 from accredit.domain.id_pattern import id_pattern
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.ids import (
+    AuthorityName,
+    CertificateProfileName,
+    DeviceId,
+    GroupId,
+    RegistrationId,
+    TrustBundleName,
+)
 from accredit.domain.registration import Registration
 from accredit.domain.secret import Secret
 from accredit.wire.instants import iso
@@ -40,6 +47,9 @@ from accredit.wire.service_api.quotas import QuotaDocument, quota_settings
 from accredit.wire.service_api.registrations import registration_document
 
 MAX_HUBS = 50
+
+_PROFILE = "certificateProfileName"
+"""A member of `clientCertificateIssuancePolicy`, kept beside it."""
 
 _RESERVED_IDS = frozenset({"query"})
 
@@ -80,7 +90,8 @@ class _Reprovision(msgspec.Struct, rename="camel"):
 
 
 class _Issuance(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    certificate_authority_name: str
+    certificate_authority_name: str | None = None
+    certificate_profile_name: str | None = None
 
 
 class EnrollmentDocument(msgspec.Struct, rename="camel"):
@@ -163,6 +174,7 @@ def enrollment_document(
         "iotHubs": list(enrollment.hubs) if enrollment.hubs and not from_host_name else None,
         "clientCertificateIssuancePolicy": _issuance(enrollment),
         **settings,
+        _PROFILE: None,
     }
     return {member: value for member, value in members.items() if value is not None}
 
@@ -171,7 +183,9 @@ def _issuance(enrollment: Enrollment) -> dict[str, str] | None:
     # Who names a policy alone is shown a policy alone: what was not sent could not be sent back with another name.
     if enrollment.authority is None or "credentialPolicyName" in enrollment.settings:
         return None
-    return {"certificateAuthorityName": enrollment.authority.text}
+    shown = {"certificateAuthorityName": enrollment.authority.text}
+    profile = enrollment.profile
+    return shown if profile is None else {**shown, _PROFILE: profile.text}
 
 
 def _check_id(document: EnrollmentDocument, name: RegistrationId | GroupId) -> None:
@@ -185,7 +199,12 @@ def _check_id(document: EnrollmentDocument, name: RegistrationId | GroupId) -> N
 def _authority(document: EnrollmentDocument) -> AuthorityName | None:
     """Azure: a credential policy is a resource that leads to a CA; here its name is the authority's own."""
     issuance, policy = document.client_certificate_issuance_policy, document.credential_policy_name
-    named = AuthorityName.parse(issuance.certificate_authority_name) if issuance else None
+    text = issuance.certificate_authority_name if issuance else None
+    named = None if text is None else AuthorityName.parse(text)
+    if issuance is not None and named is None and not policy:
+        raise Malformed(
+            "clientCertificateIssuancePolicy lacks certificateAuthorityName.", rule="document-invalid"
+        )
     if not policy:
         return named
     if named not in (None, AuthorityName.parse(policy)):
@@ -234,8 +253,11 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
     issuance, policy = document.client_certificate_issuance_policy, document.credential_policy_name
     echoed = {
         "credentialPolicyName": policy or None,
-        "clientCertificateIssuancePolicy": (
-            {"certificateAuthorityName": issuance.certificate_authority_name} if issuance and policy else None
+        "clientCertificateIssuancePolicy": _echoed(issuance) if issuance and policy else None,
+        _PROFILE: (
+            CertificateProfileName.parse(issuance.certificate_profile_name).text
+            if issuance and issuance.certificate_profile_name
+            else None
         ),
         "iotHubHostName": host_name.lower() if host_name and host_name.lower() in hubs else None,
         "optionalDeviceInformation": (
@@ -252,6 +274,14 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
         document.quota, allowed_only=document.allowed_registration_ids_only, individual=individual
     )
     return {member: value for member, value in echoed.items() if value is not None} | quota
+
+
+def _echoed(issuance: _Issuance) -> dict[str, str]:
+    members = {
+        "certificateAuthorityName": issuance.certificate_authority_name,
+        _PROFILE: issuance.certificate_profile_name,
+    }
+    return {member: value for member, value in members.items() if value}
 
 
 def _id_pattern(text: str | None) -> str | None:

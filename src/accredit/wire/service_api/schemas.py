@@ -159,6 +159,25 @@ class TrustBundleShown(msgspec.Struct, rename="camel"):
     etag: str
 
 
+class CertificateProfileShown(msgspec.Struct, rename="camel"):
+    """A certificate profile; `validityDays`, or `validitySeconds` where that is no whole number of days."""
+
+    name: str
+    version: str
+    allowed_keys: list[str]
+    subject: dict[str, str]
+    subject_alternative_names: list[dict[str, str]]
+    extended_key_usages: list[str]
+    certificate_policies: list[str]
+    authority_information_access: bool
+    crl_distribution_points: bool
+    etag: str
+    created_date_time_utc: str
+    last_updated_date_time_utc: str
+    validity_days: int | msgspec.UnsetType = msgspec.UNSET
+    validity_seconds: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class CaCertificateShown(msgspec.Struct, rename="camel"):
     """An uploaded CA certificate, as PEM. Not verified, it proves nothing."""
 
