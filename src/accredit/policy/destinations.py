@@ -23,6 +23,8 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,252})")
 _URL = re.compile(r"[\x21-\x7e]+")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is given out as public addresses (RFC 4291, 2.4): beside it stand forms that carry an IPv4 address."""
 
 
 class BadDestination(ValueError):
@@ -109,7 +111,8 @@ class EgressRules:
             return "to be reached by plain http, which a webhook can't be"
         if address.is_multicast or address in _THIS_NETWORK:
             return "an address that names no single host"
-        if not address.is_global and not any(entry.covers(host, port, address) for entry in self._listed):
+        public = address.is_global and (address.version == 4 or address in _GLOBAL_UNICAST)
+        if not public and not any(entry.covers(host, port, address) for entry in self._listed):
             return "no public address, and ACCREDIT_EGRESS_ALLOW does not list it"
         return None
 
