@@ -193,7 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Age at which the embedded hub deletes telemetry, in seconds."),
     Setting("telemetry_max_bytes", _whole(1_048_576, 1 << 50), 1 << 30,
             "Size above which the embedded hub deletes the oldest telemetry, in bytes."),
-    Setting("max_connections", _whole(1, 1_000_000), 25_000, "Connections held at once over all ports."),
+    Setting("max_connections", _whole(1, 1_000_000), 25_000, "Connections held at once over all ports but the public one, which has up to 1000 of its own."),
     Setting("source_connections", _whole(0, 1_000_000), 10_000,
             "Connections that one source address may hold; a whole factory may stand behind one; 0 is no limit."),
     Setting("source_connections_per_second", _whole(0, 1_000_000), 2_000,

@@ -9,8 +9,12 @@ from accredit.fronts import public
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling
 from accredit.fronts.plain import PlainListener
+from accredit.fronts.sources import Sources
 from accredit.interfaces import Clock, Entropy, Store
 from accredit.observe import log
+
+MAX_CONNECTIONS = 1_000
+SOURCE_CONNECTIONS = MAX_CONNECTIONS // 4
 
 
 def public_listener(
@@ -21,7 +25,10 @@ def public_listener(
         return ()
     statuses = Statuses(store, clock, config.public_address)
     front = https_front(public.routes(statuses), clock, entropy, websockets={})
-    return (PlainListener("public", sockets.public, front.connection, Ceiling(config.max_connections)),)
+    # A ceiling of its own, so that who reads CRLs takes no place of a device; and nobody takes all of it.
+    sources = Sources(clock, SOURCE_CONNECTIONS, config.source_connections_per_second)
+    ceiling = Ceiling(min(MAX_CONNECTIONS, config.max_connections), sources)
+    return (PlainListener("public", sockets.public, front.connection, ceiling),)
 
 
 def tell_address(config: Config) -> None:

@@ -61,9 +61,12 @@ class _Connection(asyncio.Protocol):
     def __init__(self, listener: PlainListener) -> None:
         self._listener = listener
         self._front: asyncio.Protocol | None = None
+        self.source = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         below = cast("asyncio.Transport", transport)
+        address = below.get_extra_info("peername")
+        self.source = address[0] if address else ""
         if not self._listener.enter(self):
             below.abort()
             return
@@ -125,7 +128,7 @@ class PlainListener:
             self._servers.append(made)
 
     def enter(self, connection: _Connection) -> bool:
-        if not self._ceiling.enter():
+        if not self._ceiling.enter(connection.source):
             return False
         self._open.add(connection)
         return True
@@ -133,7 +136,7 @@ class PlainListener:
     def leave(self, connection: _Connection) -> None:
         if connection in self._open:
             self._open.discard(connection)
-            self._ceiling.leave()
+            self._ceiling.leave(connection.source)
 
     async def drain(self, _deadline_s: float) -> None:
         """Stop accepting, and let what has begun to arrive be answered; nothing here takes long."""

@@ -15,6 +15,7 @@ from accredit.fronts import public
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling, bind
 from accredit.fronts.plain import PlainListener
+from accredit.fronts.sources import Sources
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 
@@ -38,11 +39,11 @@ class Statuses:
 
 @asynccontextmanager
 async def served(
-    statuses: Statuses, ceiling: int = 10
+    statuses: Statuses, ceiling: int = 10, sources: Sources | None = None
 ) -> AsyncIterator[tuple[PlainListener, httpx.AsyncClient]]:
     front = https_front(public.routes(statuses), HandClock(), CountedEntropy(), websockets={})
     listener = PlainListener(
-        "public", bind(["127.0.0.1"], 0, "--public-port"), front.connection, Ceiling(ceiling)
+        "public", bind(["127.0.0.1"], 0, "--public-port"), front.connection, Ceiling(ceiling, sources)
     )
     await listener.start()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", trust_env=False) as client:
@@ -102,3 +103,14 @@ async def test_the_ceiling_holds_here_too() -> None:
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_one_address_may_not_have_all_of_it() -> None:
+    sources = Sources(HandClock(), 1, 0)
+    async with served(Statuses(), sources=sources) as (listener, client):
+        assert (await client.get(f"/issuers/{KEY}.cer")).status_code == 200
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        assert sources.refused == 1
