@@ -16,6 +16,7 @@ import pytest
 from accredit.domain.errors import Throttled, Unauthenticated
 from accredit.domain.evidence import PresentedChain, SasToken, TpmEndorsement
 from accredit.domain.registration import Challenged
+from accredit.fronts.amqp_dps import MAX_LINKS
 from accredit.wire import amqp_message as m
 from accredit.wire import amqp_sasl as sasl
 from accredit.wire import amqp_tpm, sas, tpm
@@ -449,6 +450,40 @@ class TestTpm:
         assert await script.hears_sasl() == sasl.Outcome(sasl.AUTH)
         await script.is_closed()
         assert len(scene.provisioning.unreads) == 1
+
+
+class TestManyLinks:
+    async def test_a_connection_may_have_few(self, scene: AmqpScene) -> None:
+        """Each may hold the beginning of a message, and a login proves nothing yet."""
+        script = scene.script()
+        await script.begins()
+        for handle in range(MAX_LINKS):
+            script.says(attach(handle, SENDER, ADDRESS))
+            await script.hears("attach")
+        script.says(attach(MAX_LINKS, SENDER, ADDRESS))
+        await script.hears("attach")
+        assert (await script.hears("detach")).error[0] == "amqp:resource-limit-exceeded"
+        script.says(detach(0))
+        await script.hears("detach")
+        script.says(attach(0, SENDER, ADDRESS, name="another"))
+        await script.hears("attach")
+
+    async def test_the_answer_comes_on_the_newest(self, scene: AmqpScene) -> None:
+        """A link that is replaced, and then ended, takes no answer with it."""
+        scene.answers(assigned())
+        script = scene.script()
+        await script.begins()
+        said = {API: "2019-03-31"}
+        for handle in range(2):
+            script.says(attach(handle, RECEIVER, ADDRESS, properties=said), flow(handle, 9))
+            await script.hears("attach")
+        script.says(detach(0))
+        await script.hears("detach")
+        script.says(attach(2, SENDER, ADDRESS, properties=said))
+        await script.hears("attach")
+        script.says(transfer(2, 0, request("iotdps-register", b"{}")))
+        told, _ = await answered(script)
+        assert told["status"] == "assigned"
 
 
 class TestAnswers:

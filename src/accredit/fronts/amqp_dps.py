@@ -11,6 +11,7 @@ Azure: C# AmqpClientConnection.cs, Node amqp.js, C prov_transport_amqp_common.c,
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -18,7 +19,17 @@ from accredit.domain.errors import AccreditError, Malformed, Refused, Throttled,
 from accredit.domain.evidence import TpmEndorsement
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Challenged, Ended, Request
-from accredit.fronts.amqp_links import FORCED, STOPS, AmqpControl, Delivery, Failure, Link, failure, of_wire
+from accredit.fronts.amqp_links import (
+    FORCED,
+    LIMIT_EXCEEDED,
+    STOPS,
+    AmqpControl,
+    Delivery,
+    Failure,
+    Link,
+    failure,
+    of_wire,
+)
 from accredit.fronts.mqtt_dps import MAX_ID_CHARS
 from accredit.fronts.mqtt_dps import Provisions as ProvisionsMqtt
 from accredit.interfaces import Clock, Entropy
@@ -30,6 +41,9 @@ from accredit.wire.pem import IssuerPems
 
 CREDIT = 4
 """How many questions of one connection may be unanswered."""
+
+MAX_LINKS = 8
+"""Of one connection, where two do: each may hold the beginning of a message, and a login proves nothing yet."""
 
 MAX_MESSAGE_BYTES = dps.MAX_BODY_BYTES + 16 * 1024
 """The body, and what is said of it."""
@@ -95,6 +109,7 @@ class AmqpDpsConversation:
         self._registration_id: RegistrationId | None = None
         self._api_version: str | None = None
         self._answers: Link | None = None
+        self._links = 0
         self._unanswered = 0
         self._draining = False
 
@@ -103,6 +118,9 @@ class AmqpDpsConversation:
         return self._unanswered > 0
 
     def attach(self, link: Link, address: Registration) -> None:
+        if self._links >= MAX_LINKS:
+            link.refuse(Failure(LIMIT_EXCEEDED, f"more than {MAX_LINKS} links to a registration"))
+            return
         try:
             registration_id = self._checked(address)
         except AccreditError as refusal:
@@ -113,10 +131,17 @@ class AmqpDpsConversation:
         version = link.properties.get(API_VERSION)
         if isinstance(version, str):
             self._api_version = str(version)
+        self._links += 1
+        detached = partial(self._detached, link)
         if link.incoming:
-            link.admit(received=self._received, credit=CREDIT, max_message_bytes=MAX_MESSAGE_BYTES)
+            link.admit(
+                received=self._received,
+                detached=detached,
+                credit=CREDIT,
+                max_message_bytes=MAX_MESSAGE_BYTES,
+            )
         else:
-            link.admit(detached=self._unheard)
+            link.admit(detached=detached)
             self._answers = link
 
     def _checked(self, address: Registration) -> RegistrationId:
@@ -133,8 +158,10 @@ class AmqpDpsConversation:
             raise Refused("One connection serves one registration.", rule="amqp-one-registration")
         return registration_id
 
-    def _unheard(self) -> None:
-        self._answers = None
+    def _detached(self, link: Link) -> None:
+        self._links -= 1
+        if self._answers is link:
+            self._answers = None
 
     def closed(self) -> None:
         self._answers = None
