@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
 from accredit.domain.evidence import SasToken
 from accredit.domain.ids import DeviceId
-from accredit.fronts.amqp_links import AmqpControl, Delivery, Link
+from accredit.fronts.amqp_links import LIMIT_EXCEEDED, AmqpControl, Delivery, Failure, Link
 from accredit.fronts.eager import start
 from accredit.interfaces import StoreUnavailable
 from accredit.observe import log
@@ -27,30 +27,47 @@ from accredit.wire.amqp_types import AmqpError
 CREDIT = 8
 MAX_REQUEST_BYTES = 16 * 1024
 
+MAX_LINKS = 32
+"""Of one connection: each may hold the beginning of a message for somebody who has proven nothing yet."""
+
 _DEVICE = re.compile(r"(?:[a-z]+://)?[^/]+/devices/([^/]+)(?:/.*)?", re.IGNORECASE)
 
 Grant = Callable[[DeviceId, SasToken], Awaitable[None]]
 """Judge a token that names this device, and keep it; raises AccreditError or StoreUnavailable."""
 
+Charged = Callable[[AccreditError, str], AccreditError]
+"""Count a failure of this source address; what the device is told."""
+
 
 class TokenNode:
     """One connection's `$cbs`."""
 
-    def __init__(self, control: AmqpControl, grant: Grant) -> None:
+    def __init__(self, control: AmqpControl, grant: Grant, charged: Charged) -> None:
         self._control = control
         self._grant = grant
+        self._charged = charged
         self._answers: dict[int, Link] = {}
+        self._links = 0
 
     def attach(self, link: Link) -> None:
+        if self._links >= MAX_LINKS:
+            link.refuse(Failure(LIMIT_EXCEEDED, f"more than {MAX_LINKS} links to $cbs"))
+            return
+        self._links += 1
+        detached = partial(self._detached, link)
         if link.incoming:
             received = partial(self._received, link.session)
-            link.admit(received=received, credit=CREDIT, max_message_bytes=MAX_REQUEST_BYTES)
+            link.admit(
+                received=received, detached=detached, credit=CREDIT, max_message_bytes=MAX_REQUEST_BYTES
+            )
         else:
             self._answers[link.session] = link
-            link.admit(detached=partial(self._unheard, link.session))
+            link.admit(detached=detached)
 
-    def _unheard(self, session: int) -> None:
-        self._answers.pop(session, None)
+    def _detached(self, link: Link) -> None:
+        self._links -= 1
+        if self._answers.get(link.session) is link:
+            del self._answers[link.session]
 
     def _received(self, session: int, delivery: Delivery) -> None:
         start(self._handle(session, delivery))
@@ -72,7 +89,8 @@ class TokenNode:
                 evidence=refusal.evidence or refusal.message,
                 source=self._control.peer.source,
             )
-            code, description = refusals.on_the_wire(refusal).http, refusal.message
+            told = self._charged(refusal, self._control.peer.source)
+            code, description = refusals.on_the_wire(told).http, told.message
         except StoreUnavailable as error:
             log.warning("hub-connect-postponed", evidence=str(error), source=self._control.peer.source)
             code, description = 503, "The hub can't tell now."

@@ -56,6 +56,15 @@ class AmqpHub:
 
     async def login(self, user: HubUser, password: str, peer: Peer) -> Admission:
         """SASL PLAIN; raises AccreditError or StoreUnavailable."""
+        try:
+            return await self._proven(user, password, peer)
+        except AccreditError as refusal:
+            told = self.devices.charged(refusal, peer.source)
+            if told is refusal:
+                raise
+            raise told from refusal
+
+    async def _proven(self, user: HubUser, password: str, peer: Peer) -> Admission:
         if user.service:
             shown = "service clients over AMQP are not part of this hub yet"
             raise Unauthenticated("Unauthorized", rule="hub-user-name", evidence=shown)
@@ -75,7 +84,7 @@ class AmqpHubConversation:
     def __init__(self, hub: HubConversations, control: AmqpControl) -> None:
         self._hub = hub
         self._control = control
-        self._cbs = TokenNode(control, self._grant)
+        self._cbs = TokenNode(control, self._grant, hub.charged)
         self._tokens: dict[DeviceId, SasToken] = {}
         self._devices: dict[DeviceId, AmqpDevice] = {}
         # Java attaches two links of a device at once: the second must find the first one's session.
@@ -165,7 +174,7 @@ class AmqpHubConversation:
             clientId=address.device_id[:_SHOWN_CHARS],
             source=self._control.peer.source,
         )
-        link.refuse(failure(refusal))
+        link.refuse(failure(self._hub.charged(refusal, self._control.peer.source)))
 
     async def _enter(self, device_id: DeviceId) -> AmqpDevice:
         """The device's session at the hub; raises AccreditError or StoreUnavailable."""

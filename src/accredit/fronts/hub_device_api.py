@@ -83,7 +83,8 @@ class _HubDeviceAPI:
             await self._take(http)
         except AccreditError as refusal:
             self._log(refusal, http, tracking_id)
-            return self._refused(refusals.on_the_wire(refusal), refusal.message, tracking_id)
+            told = self._hub.charged(refusal, http.client.host if http.client else "")
+            return self._refused(refusals.on_the_wire(told), told.message, tracking_id)
         except StoreUnavailable as error:
             log.warning("hub-connect-postponed", evidence=str(error), trackingId=tracking_id)
             late = UpstreamUnavailable(

@@ -91,13 +91,18 @@ class HubConversations:
                 clientId=connect.client_id[:_SHOWN_CHARS],
                 source=link.source,
             )
-            if self.counts is not None and isinstance(error, Unauthenticated | Malformed):
-                error = self.counts.failed(error, link.source)
+            error = self.charged(error, link.source)
             disagrees = error.rule == "hub-client-id"
             return IDENTIFIER_REJECTED if disagrees else refusals.on_the_wire(error).connack
         except StoreUnavailable as error:
             log.warning("hub-connect-postponed", evidence=str(error), source=link.source)
             return refusals.SERVER_UNAVAILABLE
+
+    def charged(self, refusal: AccreditError, source: str) -> AccreditError:
+        """Count a proof that failed, on whatever wire it came; return what the device is told."""
+        if self.counts is None or not isinstance(refusal, Unauthenticated | Malformed):
+            return refusal
+        return self.counts.failed(refusal, source)
 
     async def close(self) -> None:
         """Cut who is still connected; return when all that was taken from devices is stored."""

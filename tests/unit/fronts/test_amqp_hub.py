@@ -16,12 +16,15 @@ from structlog.testing import capture_logs
 
 from accredit.domain.access import Right
 from accredit.domain.ids import DeviceId
+from accredit.fronts.amqp_cbs import MAX_LINKS
 from accredit.fronts.amqp_device import CREDIT, MAX_DELIVERY_BYTES
 from accredit.fronts.mqtt_hub import STOPS
 from accredit.hub.sessions import TAKEN_OVER
+from accredit.provisioning.limits import Limits, Terms
 from accredit.wire import amqp_message as m
 from accredit.wire import amqp_sasl as sasl
 from accredit.wire import amqp_types as t
+from accredit.wire.amqp_sasl import SASL_HEADER
 from support.amqp_scenes import AmqpScene, amqp_scene
 from support.amqp_script import (
     ACCEPTED,
@@ -223,6 +226,67 @@ class TestTokens:
         await script.hears("attach")
         script.says(detach(1))
         await script.hears("detach")
+
+
+class TestFailures:
+    """A failed proof is charged to its source here as over MQTT."""
+
+    @pytest.fixture
+    def once(self, scene: AmqpScene) -> None:
+        """The source may fail once a minute."""
+        scene.devices.counts = Limits(scene.world.clock, Terms(failed_proofs_per_minute=1))
+
+    @pytest.mark.usefixtures("once")
+    async def test_tokens_that_fail_too_often(self, scene: AmqpScene) -> None:
+        script = scene.script()
+        await script.begins()
+        await opens_cbs(script)
+        bad = put_token(scene.world.token(f"{HOST}/devices/lamp-2"), t.string("1"))
+        codes = []
+        for number in range(2):
+            script.says(transfer(0, number, bad))
+            codes.append((await answer(script)).application["status-code"])
+            script.says(settled(number))
+        assert codes == [401, 429]
+        script.says(transfer(0, 2, put_token(scene.world.token(), t.string("2"))))
+        assert (await answer(script)).application["status-code"] == 200, "a right proof is evaluated"
+
+    @pytest.mark.usefixtures("once")
+    async def test_links_that_fail_too_often(self, scene: AmqpScene) -> None:
+        script = scene.script()
+        await script.begins()
+        conditions = []
+        for handle in range(2):
+            script.says(attach(handle, SENDER, EVENTS))
+            conditions.append((await refused(script))[0])
+        assert conditions == ["amqp:unauthorized-access", "com.microsoft:device-container-throttled"]
+
+    @pytest.mark.usefixtures("once")
+    async def test_logins_that_fail_too_often(self, scene: AmqpScene) -> None:
+        outcomes = []
+        for _ in range(2):
+            script = scene.script()
+            script.says(SASL_HEADER, sasl.Init("PLAIN", sasl.plain("lamp-1@sas.hub", "nonsense")))
+            await script.hears_header(SASL_HEADER)
+            await script.hears_sasl()
+            outcomes.append(await script.hears_sasl())
+        assert outcomes == [sasl.Outcome(sasl.AUTH), sasl.Outcome(sasl.SYS_TEMP)]
+
+    async def test_links_for_tokens_have_an_end(self, scene: AmqpScene) -> None:
+        """Each may hold the beginning of a message, and nobody has proven anything."""
+        script = scene.script()
+        await script.begins()
+        for handle in range(MAX_LINKS):
+            script.says(attach(handle, SENDER, "$cbs"))
+            await script.hears("attach")
+        script.says(attach(MAX_LINKS, SENDER, "$cbs"))
+        assert (await refused(script))[0] == "amqp:resource-limit-exceeded"
+        script.says(detach(0))
+        await script.hears("detach")
+        script.says(attach(0, SENDER, "$cbs", name="another"))
+        await script.hears("attach")
+        await script.hears("flow")
+        await script.is_silent()
 
 
 class TestOtherProofs:

@@ -19,6 +19,7 @@ from accredit.hub.appending import InFlight
 from accredit.hub.messages import MAX_MESSAGE_BYTES
 from accredit.hub.sessions import Sessions
 from accredit.hub.telemetry import SqliteTelemetry
+from accredit.provisioning.limits import Limits, Terms
 from support.counted_entropy import CountedEntropy
 from support.hub_world import HOST, HubWorld, hub_world
 
@@ -42,6 +43,7 @@ class Api:
     world: HubWorld
     telemetry: SqliteTelemetry
     in_flight: InFlight
+    hub: HubConversations
     shown: Shown
     client: httpx.AsyncClient
 
@@ -77,7 +79,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     shown = Shown(application(hub_device_api.routes(hub, entropy), world.clock, entropy))
     transport = httpx.ASGITransport(shown)
     async with httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}") as client:
-        yield Api(world, telemetry, in_flight, shown, client)
+        yield Api(world, telemetry, in_flight, hub, shown, client)
     await telemetry.close()
     await world.store.close()
 
@@ -215,3 +217,13 @@ class TestRefusals:
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     async def test_another_method(self, api: Api, method: str) -> None:
         assert (await api.client.request(method, PATH)).status_code == 405
+
+
+async def test_proofs_that_fail_too_often_are_slowed(api: Api) -> None:
+    api.hub.counts = Limits(api.world.clock, Terms(failed_proofs_per_minute=1))
+    bad = api.world.token(f"{HOST}/devices/lamp-2")
+    assert refused(await api.post(token=bad)) == (401, 401002)
+    slowed = await api.post(token=bad)
+    assert refused(slowed) == (429, 429001)
+    assert int(slowed.headers["retry-after"]) > 0
+    assert (await api.post()).status_code == 204, "a right proof is evaluated"
