@@ -188,6 +188,10 @@ class Store(Protocol):
         """The operations that the device asked for over its hub, in whatever state, while they are kept: the newest 8."""
         ...
 
+    async def newest_operation(self, registration_id: RegistrationId) -> Operation | None:
+        """The one that was begun last, whatever became of it."""
+        ...
+
     async def open_operations(self) -> Sequence[Operation]: ...
 
     async def unsettled_operations(self) -> Sequence[Operation]:

@@ -660,6 +660,15 @@ class TestOperations:
         assert list(await store.open_operations()) == []
         assert await store.operation("o2") is None
 
+    async def test_the_newest_of_a_registration(self, store):
+        assert await store.newest_operation(PUMP) is None
+        first, other = some.operation("o2"), some.operation("o0", "another")
+        await store.commit([c.OpenOperation(first), c.OpenOperation(other)])
+        assert await store.newest_operation(PUMP) == first
+        # Begun in the same second, and named before it.
+        await store.commit([c.OpenOperation(some.operation("o1"), supersedes="o2")])
+        assert (await store.newest_operation(PUMP)).id == "o1"
+
     async def test_the_fence_keeps_out_who_lost_the_lease(self, store):
         intent = some.operation("o1")
         await store.commit([c.OpenOperation(intent)])

@@ -48,6 +48,8 @@ class Request:
     as raw JSON, None when absent or null. `source` is the peer's address, `tracking_id` names the call in answers
     and logs. `request_id` is what the device calls a renewal over its hub. `named` is the id of the enrollment that the call names, as it spells it; None where its wire names none.
     `repeats`: the device learns of the end by the same call again, and has no question for an operation.
+    `bindings` are what a CSR may be linked to its TLS connection by (`policy/pop_linking.py`), None where a wire has no such thing.
+    `keeps_names`: the certificate that is asked for is the same as the one that proves the call, but for its key and life.
     """
 
     registration_id: RegistrationId
@@ -60,6 +62,8 @@ class Request:
     request_id: str | None = None
     named: str | None = None
     repeats: bool = False
+    bindings: tuple[bytes, ...] | None = None
+    keeps_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
 """Enrollment over Secure Transport (RFC 7030) on port 443: cacerts, csrattrs, simpleenroll, simplereenroll.
 
 The label of an address names the device's enrollment: its registration id, or its group's id. `/{label}/.well-known/est`
-means the same, for clients that can only put something before what they append. What a proof is worth is judged behind `Enrolls`;
+means the same, for clients that can only put something before what they append; an enrollment without a label is for a device
+that is registered, or shows a certificate: some forget the label when they ask again. What a proof is worth is judged behind `Enrolls`;
 refusals are plain text with the status that `wire/refusals.py` has for EST. A CA that is slow is told by 202, and the
 same call again gets the outcome.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from starlette.requests import ClientDisconnect
@@ -18,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
-from accredit.domain.evidence import Evidence, Password, PresentedChain
+from accredit.domain.evidence import Evidence, HeldCertificate, Password, PresentedChain
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Request, Status
 from accredit.interfaces import Entropy
@@ -50,6 +52,7 @@ class TellsChains(Protocol):
 
 
 Call = Callable[[HTTPRequest, str], Awaitable[Response]]
+Shown = Callable[[HTTPRequest], tuple[RegistrationId, Evidence]]
 
 
 def routes(provisioning: Enrolls, chains: TellsChains, entropy: Entropy) -> list[Route]:
@@ -59,8 +62,14 @@ def routes(provisioning: Enrolls, chains: TellsChains, entropy: Entropy) -> list
         ("GET", "cacerts", front.cacerts),
         ("GET", "csrattrs", front.csrattrs),
         ("POST", "simpleenroll", front.enroll),
+        ("POST", "simplereenroll", front.reenroll),
     ]
-    return [
+    bare = [
+        Route(f"{est.WELL_KNOWN}/{operation}", front.endpoint(call), methods=[method])
+        for method, operation, call in calls
+        if method == "POST"
+    ]
+    return bare + [
         Route(path, front.endpoint(call), methods=[method])
         for method, operation, call in calls
         for path in (
@@ -102,8 +111,14 @@ class _Est:
         return _encoded(est.attributes_body(), est.CSR_ATTRS, tracking_id)
 
     async def enroll(self, http: HTTPRequest, tracking_id: str) -> Response:
+        return await self._enrolled(http, tracking_id, _shown)
+
+    async def reenroll(self, http: HTTPRequest, tracking_id: str) -> Response:
+        return await self._enrolled(http, tracking_id, _held)
+
+    async def _enrolled(self, http: HTTPRequest, tracking_id: str, shown: Shown) -> Response:
         try:
-            request = await _read(http, tracking_id)
+            request = await _read(http, tracking_id, shown)
         except AccreditError as refusal:
             claimed = http.path_params.get("label", "")[:MAX_SHOWN_CHARS]
             source = _source(http)
@@ -113,9 +128,9 @@ class _Est:
         return _answered(await self._provisioning.register(request), tracking_id)
 
 
-async def _read(http: HTTPRequest, tracking_id: str) -> Request:
+async def _read(http: HTTPRequest, tracking_id: str, shown: Shown) -> Request:
     # The proof first: who has none is not asked for a body.
-    registration_id, evidence = _shown(http)
+    registration_id, evidence = shown(http)
     csr = est.csr_text(http.headers.get("content-type"), await _body(http))
     return Request(
         registration_id=registration_id,
@@ -125,8 +140,10 @@ async def _read(http: HTTPRequest, tracking_id: str) -> Request:
         api_version=API_VERSION,
         source=_source(http),
         tracking_id=tracking_id,
-        named=_label(http),
+        named=_label(http) if "label" in http.path_params else None,
         repeats=True,
+        bindings=tuple(map(b64encode, _tls(http).get("channel_bindings", tuple)())),
+        keeps_names=True,
     )
 
 
@@ -145,6 +162,19 @@ def _shown(http: HTTPRequest) -> tuple[RegistrationId, Evidence]:
     return claimed_id(shown), shown
 
 
+def _held(http: HTTPRequest) -> tuple[RegistrationId, Evidence]:
+    """The same of a renewal: the certificate that it renews is what proves it (RFC 7030, 3.3.2 and 4.2.2)."""
+    chain = _peer_chain(http)
+    if not chain:
+        raise Unauthenticated(
+            "Unauthorized",
+            rule="nothing-shown",
+            hint="show the certificate to be renewed as the TLS client's",
+            evidence="a renewal without a client certificate",
+        )
+    return claimed_id(PresentedChain(chain)), HeldCertificate(chain[0])
+
+
 def _registration_id(user: str) -> RegistrationId:
     try:
         return RegistrationId.parse(user)
@@ -157,8 +187,12 @@ def _registration_id(user: str) -> RegistrationId:
 
 
 def _peer_chain(http: HTTPRequest) -> tuple[bytes, ...]:
-    tls = http.scope.get("extensions", {}).get("tls", {})
-    return tuple(tls.get("client_cert_chain_der", ()))
+    return tuple(_tls(http).get("client_cert_chain_der", ()))
+
+
+def _tls(http: HTTPRequest) -> dict[str, Any]:
+    found: dict[str, Any] = http.scope.get("extensions", {}).get("tls", {})
+    return found
 
 
 def _source(http: HTTPRequest) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -133,7 +134,9 @@ class HTTPConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         chain = transport.get_extra_info("peer_chain")
-        self._extensions = {"tls": {"client_cert_chain_der": chain}}
+        # The bindings are for few calls, so that they are made when they are asked for.
+        bindings = partial(transport.get_extra_info, "channel_bindings", ())
+        self._extensions = {"tls": {"client_cert_chain_der": chain, "channel_bindings": bindings}}
         self._await(self._limits.head_s)
         self._look_at_the_clock()
 

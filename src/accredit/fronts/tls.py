@@ -357,7 +357,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
             self.close()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`peername` and `sockname` as (host, port); `peer_chain` (DER, leaf first), `sni`, `cipher`, `tls_version`."""
+        """`peername` and `sockname` as (host, port); `peer_chain` (DER, leaf first), `sni`, `cipher`, `tls_version`, `channel_bindings`."""
         match name:
             case "peer_chain":
                 return self._peer_chain
@@ -371,6 +371,8 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
                 return found.decode("ascii", "replace") if found else default
             case "cipher":
                 return (self._tls.get_cipher_name() if self._tls else None) or default
+            case "channel_bindings":
+                return _channel_bindings(self._tls) if self._tls else default
             case "tls_version":
                 return self._tls.get_protocol_version_name() if self._tls else default
             case _:
@@ -384,6 +386,16 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _channel_bindings(tls: SSL.Connection) -> tuple[bytes, ...]:
+    """What only the two ends know of this connection: tls-exporter (RFC 9266), and below TLS 1.3 tls-unique (RFC 5929)."""
+    exported = tls.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
+    if tls.get_protocol_version_name() == "TLSv1.3":
+        return (exported,)
+    # Nothing is ever resumed, so that the client's Finished was the first.
+    finished = tls.get_peer_finished()
+    return (exported, finished) if finished else (exported,)
 
 
 def _peer_chain(tls: SSL.Connection) -> tuple[bytes, ...]:

@@ -22,12 +22,17 @@ async def by_password(
 ) -> tuple[Enrollment, DeviceKeys]:
     """The enrollment that the password proves, and the device's keys; raises Unauthenticated.
 
-    An individual enrollment of the registration id hides every group.
+    An individual enrollment of the registration id hides every group. A call that names none means the one that the
+    registration belongs to: strongSwan forgets the label when it asks again.
     """
-    registration_id, label = request.registration_id, request.named or ""
+    registration_id, label = request.registration_id, request.named
     enrollment = individual
-    if individual is None:
+    if individual is None and label is not None:
         enrollment = await store.enrollment(EnrollmentRef(EnrollmentKind.GROUP, label.lower()))
+    elif individual is None and trail.previous is not None:
+        enrollment = await store.enrollment(trail.previous.enrollment)
+    if label is None:
+        label = "" if enrollment is None else enrollment.id.text
     trail.tried = () if enrollment is None else (enrollment,)
     if enrollment is not None and admission.open_to(registration_id, (enrollment,)):
         keys = passwords.matching_keys(shown.password, enrollment, registration_id, label)

@@ -25,7 +25,7 @@ from accredit.domain.ids import AuthorityName, GroupId
 from accredit.domain.registration import Admitted, Allocated, Issued, Request
 from accredit.interfaces import Authorities, Authority, Deferred, Delivered, Rejected, Store
 from accredit.observe import log
-from accredit.policy import issuance
+from accredit.policy import issuance, pop_linking, renewed_names
 from accredit.policy.profiles import check_device, key_rules
 from accredit.wire import dps
 
@@ -92,6 +92,11 @@ async def settle(
     profile = await profile_of(enrollment, store)
     signing_request = issuance.intake(text, field, key_rules(profile))
     issuance.check_name(signing_request, admitted.registration_id, admitted.device_id)
+    proof = admitted.attested.proof
+    if request.keeps_names and isinstance(proof, ProvenHeld):
+        renewed_names.check_unchanged(signing_request, proof.certificate)
+    if request.bindings is not None:
+        pop_linking.check_linked(signing_request, request.bindings)
     authority = await authorities.get(enrollment.authority)
     if authority is None:
         raise UpstreamUnavailable(

@@ -27,6 +27,7 @@ from accredit.domain.registration import (
     Admitted,
     Allocated,
     Operation,
+    OperationState,
     Registration,
     Request,
     Status,
@@ -42,6 +43,9 @@ from accredit.provisioning.means import LEASE_S, Means
 from accredit.provisioning.releases import Releases
 from accredit.provisioning.tpm import remembered
 from accredit.provisioning.watch import Watch
+
+OUTCOME_TOLD_S = 120
+"""Behind an operation's deadline, for how long who repeats the call hears that it failed: longer than clients pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,10 @@ class Orders:
             if proof := remembered(admitted.attested):
                 await self._store.commit(proof)
             return Placed(open_one.id, admitted.attested)
+        if request.repeats and open_one is None:
+            newest = await self._store.newest_operation(admitted.registration_id)
+            if newest is not None and _tells(newest, operation):
+                return Placed(newest.id, admitted.attested)
         enrollment, previous = admitted.attested.enrollment, admitted.previous
         registration = _assigning(operation, previous, names.etag(self._means.entropy))
         unit: list[Change] = [AssertEnrollment(enrollment.ref, enrollment.etag)]
@@ -172,6 +180,17 @@ def _joins(asked: Operation, open_one: Operation) -> bool:
         and open_one.authority == asked.authority
         and open_one.authority_version == asked.authority_version
         and open_one.profile == asked.profile
+    )
+
+
+def _tells(newest: Operation, asked: Operation) -> bool:
+    """Whether a call that is repeated word for word hears how the last operation failed, instead of starting anew."""
+    return (
+        newest.state is OperationState.FAILED
+        and newest.csr_der == asked.csr_der
+        and newest.enrollment_etag == asked.enrollment_etag
+        and _joins(asked, newest)
+        and asked.created_at < newest.deadline_at + OUTCOME_TOLD_S
     )
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from hashlib import sha256
 from weakref import WeakValueDictionary
 
-from accredit.domain.changes import AssertRoom, SaveHubDevice
+from accredit.domain.changes import AssertRoom, SaveHubDevice, UseCertificate
 from accredit.domain.credential import Certified
 from accredit.domain.errors import UpstreamUnavailable
+from accredit.domain.evidence import ProvenHeld
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Assigned, Registration, Request
 from accredit.interfaces import Stale
@@ -77,6 +79,10 @@ class Registering:
         await self._refusals.let_pass(attested, trail)
         allocated = allocate(admitted, request, linked)
         trail.allocated = None if isinstance(allocated, AskWebhook) else allocated
+        if isinstance(attested.proof, ProvenHeld) and request.request_id is None:
+            # A connection by it, like any at the hub: from here on it is the one that must not be pushed out.
+            shown = sha256(attested.proof.certificate).digest()
+            await means.store.commit([UseCertificate(admitted.device_id, shown, now)])
         settled, csr_field = await settle(
             admitted, request, means.store, means.authorities, now, means.key_reuse
         )

@@ -191,6 +191,10 @@ class SqliteStore(RefusalReads, LogTreeReads, RevocationReads, TrustReads):
     async def renewals(self, registration_id: RegistrationId) -> Sequence[Operation]:
         return [rows.operation(row) for row in self._rows(sql.RENEWALS, (registration_id.key,))]
 
+    async def newest_operation(self, registration_id: RegistrationId) -> Operation | None:
+        row = self._row(sql.NEWEST_OPERATION, (registration_id.key,))
+        return None if row is None else rows.operation(row)
+
     async def open_operations(self) -> Sequence[Operation]:
         return [rows.operation(row) for row in self._rows(sql.OPEN_OPERATIONS, ())]
 

@@ -177,6 +177,14 @@ SELECT
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
   initial_twin, answer, data, held_certificate, request_id
 FROM operations WHERE registration_key = ? AND state = 'open'"""
+NEWEST_OPERATION = """
+SELECT
+  id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
+  authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
+  bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
+  lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
+  initial_twin, answer, data, held_certificate, request_id
+FROM operations WHERE registration_key = ? ORDER BY created_at DESC, rowid DESC LIMIT 1"""
 OPEN_OPERATIONS = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,

@@ -110,6 +110,7 @@ _TABLE = {
     "held-certificate-of-another-enrollment": Rule(Unauthenticated, "The registration that the certificate is of has lost its enrollment, or an individual one hides it."),
     "held-certificate-replaced": Rule(Unauthenticated, "The certificate is revoked, or newer ones have replaced it."),
     "held-certificate-unknown": Rule(Unauthenticated, "The certificate was not issued here to this device."),
+    "renewal-names": Rule(Malformed, "The renewal asks for another subject, or other alternative names, than the certificate has."),
     "renewal-without-csr": Rule(Malformed, "A certificate that was issued here proves a renewal alone, and no CSR was sent."),
     # May this device register?
     "device-not-allowed": Rule(Refused, "The group takes only registration ids of its list, and this one is not on it."),

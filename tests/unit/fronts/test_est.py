@@ -21,7 +21,7 @@ from accredit.domain.errors import (
     Unauthenticated,
     UpstreamUnavailable,
 )
-from accredit.domain.evidence import Attested, DeviceKeys, Password, PresentedChain
+from accredit.domain.evidence import Attested, DeviceKeys, HeldCertificate, Password, PresentedChain
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status
 from accredit.domain.secret import Secret
@@ -181,6 +181,44 @@ class TestEnrolling:
     async def test_a_defect_is_told_without_its_text(self, client, ceremony):
         ceremony.answer = ZeroDivisionError("secret detail")
         assert "secret detail" not in refused(await enroll(client), 500)
+
+
+class TestRenewing:
+    async def test_the_shown_certificate_is_the_proof(self, client, ceremony, chain):
+        chain += [LEAF.der, ROOT.der]
+        for path in (f"{BASE}/simplereenroll", "/line/.well-known/est/simplereenroll"):
+            assert (await enroll(client, path)).status_code == 200
+        for request in ceremony.asked:
+            assert (request.registration_id, request.evidence) == (DEVICE, HeldCertificate(LEAF.der))
+            assert (request.named, request.keeps_names) == ("line", True)
+
+    async def test_a_password_is_none(self, client, ceremony):
+        refused(await enroll(client, f"{BASE}/simplereenroll"), 401)
+        assert ceremony.unreads[0][0] == "nothing-shown"
+
+
+@pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll"])
+async def test_without_a_label_no_enrollment_is_named(client, ceremony, chain, operation):
+    """strongSwan 5.9.8 asks so after a 202."""
+    chain += [LEAF.der]
+    assert (await enroll(client, f"/.well-known/est/{operation}")).status_code == 200
+    assert ceremony.request.named is None
+
+
+async def test_the_bindings_of_the_connection_go_along(ceremony):
+    app = Starlette(routes=front.routes(ceremony, ceremony, CountedEntropy()))
+
+    async def over_tls(scope, receive, send):
+        scope["extensions"] = {
+            "tls": {"client_cert_chain_der": (), "channel_bindings": lambda: (b"one", b"two")}
+        }
+        await app(scope, receive, send)
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(over_tls), base_url="https://est.example"
+    ) as client:
+        await enroll(client)
+    assert ceremony.request.bindings == (base64.b64encode(b"one"), base64.b64encode(b"two"))
 
 
 class TestBadInput:

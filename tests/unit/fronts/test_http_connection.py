@@ -170,7 +170,10 @@ class TestScope:
                 assert await answer(reader) == (200, b"GET /a b 0")
             await closed(writer)
             for scope in it.application.scopes:
-                assert scope["extensions"] == {"tls": {"client_cert_chain_der": (device.der, authority.der)}}
+                tls = scope["extensions"]["tls"]
+                assert tls["client_cert_chain_der"] == (device.der, authority.der)
+                # The connection is gone, and nothing is known of it any more.
+                assert tls["channel_bindings"]() == ()
                 assert scope["scheme"] == "https"
                 assert scope["client"][0] == "127.0.0.1"
                 assert scope["query_string"] == b"x=1"

@@ -30,6 +30,31 @@ from support.tls_service import (
 both_versions = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
 
 
+class TestChannelBindings:
+    """What only the two ends know; that OpenSSL's client knows the same is seen in tests/e2e/test_est.py."""
+
+    @both_versions
+    async def test_each_connection_has_its_own(self, version: ssl.TLSVersion) -> None:
+        fronts = Fronts()
+        seen: list[tuple[bytes, ...]] = []
+        async with serving(fronts) as listener:
+            for number in range(2):
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", listener.port, ssl=client_context(version), server_hostname="localhost"
+                )
+                writer.write(b"ping")
+                await reader.readexactly(4)
+                transport = fronts.made[number].transport
+                seen.append(transport.get_extra_info("channel_bindings"))
+                if version is TLS12:
+                    assert writer.get_extra_info("ssl_object").get_channel_binding("tls-unique") in seen[-1]
+                writer.close()
+                await writer.wait_closed()
+                assert transport.get_extra_info("channel_bindings", "gone") == "gone"
+        assert set(seen[0]).isdisjoint(seen[1])
+        assert all(len(each) >= 32 or len(each) == 12 for each in (*seen[0], *seen[1]))
+
+
 class TestClientCertificate:
     """Asked for, never demanded, never judged: what was sent is what is shown, leaf first."""
 

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from dataclasses import replace
 
 import pytest
 
-from accredit.domain.errors import Unauthenticated
-from accredit.domain.evidence import NothingShown, Password, PresentedChain
-from accredit.domain.registration import Ended, Status
+from accredit.domain.device import BindingState
+from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
+from accredit.domain.errors import Malformed, Unauthenticated
+from accredit.domain.evidence import HeldCertificate, NothingShown, Password, PresentedChain
+from accredit.domain.registration import Assigning, Ended, Status
 from accredit.domain.secret import Secret
 from accredit.policy import passwords
 from accredit.policy.symmetric_keys import derive
-from support import pki
+from accredit.provisioning.orders import OUTCOME_TOLD_S
+from support import pki, signing_requests
 from support.provisioning_world import OUTSIDE, keys, leaf_certificates, signing_certificates
-from support.scripted_ca import delivers
+from support.scripted_ca import delivers, rejects
 
 ROOT = pki.root("Root")
 OTHER_ROOT = pki.root("Other Root")
 
 
+@functools.cache
+def csr(name, which):
+    """The same one, word for word, whenever it is asked for."""
+    return signing_requests.pem(signing_requests.csr(name, signing_requests.key("P-256", which)))
+
+
 async def enroll(world, name="dev-1", *, label, evidence=None, key=b"p" * 32, which=None):
     """One call of a device, as a wire makes it that names the enrollment and has no polls."""
     device = world.device(name)
-    shown = evidence or Password(Secret(passwords.made_with(Secret(key), label).encode()))
-    request = device.request(("pkcs10", device.csr(which)), evidence=shown)
+    shown = evidence or Password(Secret(passwords.made_with(Secret(key), label or name).encode()))
+    request = device.request(("pkcs10", csr(name, which or 0)), evidence=shown)
     return await world.provisioning.register(replace(request, named=label, repeats=True))
 
 
@@ -112,13 +123,97 @@ async def test_a_disabled_enrollment_is_told_at_once(world):
     assert answer.status is Status.DISABLED
 
 
-async def test_an_outside_authority_is_told_by_the_same_call_again(world):
-    world.patience_s = 0
-    world.open()
-    world.ca.will(delivers)
-    await world.individual(authority=OUTSIDE)
-    first = await enroll(world, label="dev-1")
-    await world.orders.settled(first.operation_id, 60)
-    again = await enroll(world, label="dev-1")
-    assert again.certified is not None
-    assert len(world.ca.ledger) == 1
+class TestRepeats:
+    """Over this wire the same call is sent again until it has its outcome."""
+
+    @pytest.fixture
+    async def slow(self, world):
+        world.patience_s = 0
+        world.open()
+        await world.individual(authority=OUTSIDE)
+        return world
+
+    async def test_a_certificate(self, slow):
+        slow.ca.will(delivers)
+        first = await enroll(slow, label="dev-1")
+        await slow.orders.settled(first.operation_id, 60)
+        again = await enroll(slow, label="dev-1")
+        assert again.certified is not None
+        assert len(slow.ca.ledger) == 1
+
+    async def test_without_the_label(self, slow):
+        """The registration's enrollment is meant."""
+        slow.ca.will(delivers)
+        first = await enroll(slow, label="dev-1")
+        await slow.orders.settled(first.operation_id, 60)
+        assert (await enroll(slow, label=None)).certified is not None
+
+    async def failed(self, world):
+        world.ca.will(rejects)
+        first = await enroll(world, label="dev-1")
+        await world.orders.settled(first.operation_id, 60)
+        again = await enroll(world, label="dev-1")
+        assert isinstance(again, Ended)
+        assert again.operation_id == first.operation_id
+        return again
+
+    async def test_a_failure_is_told_and_nothing_ordered_again(self, slow):
+        await self.failed(slow)
+        assert isinstance(await enroll(slow, label="dev-1"), Ended)
+        assert len(slow.ca.orders) == 1
+
+    async def test_another_csr_begins_anew(self, slow):
+        await self.failed(slow)
+        slow.ca.will(delivers)
+        assert isinstance(await enroll(slow, label="dev-1", which=1), Assigning)
+
+    async def test_so_does_the_same_one_later(self, slow):
+        await self.failed(slow)
+        slow.clock.advance(slow.means.ca_retry_s + OUTCOME_TOLD_S)
+        slow.ca.will(delivers)
+        assert isinstance(await enroll(slow, label="dev-1"), Assigning)
+
+    async def test_and_for_an_enrollment_that_was_mended(self, slow):
+        await self.failed(slow)
+        await slow.change(await slow.disk.enrollment(EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1")))
+        slow.ca.will(delivers)
+        assert isinstance(await enroll(slow, label="dev-1"), Assigning)
+
+
+class TestWithoutALabel:
+    async def test_a_groups_device_that_is_registered(self, world):
+        await world.group("Line")
+        key = derive(Secret(b"p" * 32), "dev-1").reveal()
+        shown = Password(Secret(passwords.made_with(Secret(key), "Line").encode()))
+        assert await rule_of(enroll(world, label=None, evidence=shown)) == "password"
+        await enroll(world, label="Line", evidence=shown)
+        assert (await enroll(world, label=None, evidence=shown)).certified is not None
+
+
+class TestRenewals:
+    """By the certificate that the device holds, under the label of its enrollment."""
+
+    async def held(self, world):
+        await world.individual()
+        answer = await enroll(world, label="dev-1")
+        return HeldCertificate(answer.certified.record.issued.leaf)
+
+    async def test_showing_it_uses_it(self, world):
+        """However many answers are lost, what the device holds is not pushed out."""
+        held = await self.held(world)
+        for which in range(1, 5):
+            assert (await enroll(world, label="dev-1", evidence=held, which=which)).certified.fresh
+        states = await world.states()
+        assert states[hashlib.sha256(held.certificate).digest()] is BindingState.ACTIVE
+
+    async def test_under_another_label(self, world):
+        held = await self.held(world)
+        assert await rule_of(enroll(world, label="line", evidence=held, which=1)) == "enrollment-named"
+
+    async def test_another_subject(self, world):
+        held = await self.held(world)
+        device = world.device()
+        request = device.request(("pkcs10", device.csr(1, name="DEV-1")), evidence=held)
+        with pytest.raises(Malformed) as refused:
+            await world.provisioning.register(replace(request, named="dev-1", repeats=True, keeps_names=True))
+        assert refused.value.rule == "renewal-names"
