@@ -88,7 +88,10 @@ class DataFolder:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a service answers: for `info` and for the command line's own calls. A port of 0 is not open."""
+    """Where a service answers: for `info` and for the command line's own calls. A port of 0 is not open.
+
+    `address` is where HTTPS is reached on this machine, which need not be what the host name means here, if anything.
+    """
 
     host: str
     https: int
@@ -96,3 +99,4 @@ class Running:
     pid: int
     amqp: int = 0
     public: int = 0
+    address: str = ""

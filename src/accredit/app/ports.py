@@ -48,6 +48,12 @@ def bound(config: Config, listening: Bind = bind, *, amqp: bool = False) -> Sock
     return sockets
 
 
+def own_address(bound_to: Sequence[str]) -> str:
+    """An address at which this machine itself reaches what is bound so."""
+    first = (bound_to or LOOPBACK)[0]
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104 - read, not bound
+
+
 def _https(config: Config, hosts: Sequence[str], listening: Bind) -> list[socket]:
     """An implicit 443 that needs a missing privilege becomes 8443; an explicit one never does."""
     try:

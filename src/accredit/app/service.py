@@ -26,7 +26,7 @@ from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import ID_SCOPE, found
 from accredit.app.fronts import amqp_engine, device_fronts, listeners
 from accredit.app.hubs import HubsElsewhere, LeadsHere
-from accredit.app.ports import Sockets, bound
+from accredit.app.ports import Sockets, bound, own_address
 from accredit.app.public_port import public_listener, tell_address
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
@@ -226,7 +226,8 @@ def _announced(
     """Tell clients, by the folder, and the log where the service answers."""
     ports = {listener.name: listener.port for listener in listening}
     amqp, public = ports.get("amqp", 0), ports.get("public", 0)
-    running = Running(config.hub_name, ports["https"], ports["mqtt"], os.getpid(), amqp, public)
+    address = own_address(config.bind)
+    running = Running(config.hub_name, ports["https"], ports["mqtt"], os.getpid(), amqp, public, address)
     tell_address(config)
     folder.write_running(running)
     log.info(

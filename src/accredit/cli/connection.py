@@ -28,13 +28,25 @@ PAGE_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """`host` is signed for, `url` is spoken to, `trust` is the PEM file that TLS must chain to (None: the system's)."""
+    """`host` is signed for, `url` is spoken to, `trust` is the PEM file that TLS must chain to (None: the system's).
+
+    `address` is where the host of `url` is, where its name need not be looked up.
+    """
 
     host: str
     url: str
     policy: str
     key: Secret
     trust: Path | None
+    address: str = ""
+
+    @property
+    def reached_at(self) -> str:
+        """The URL with the address in the place of the name."""
+        if not self.address:
+            return self.url
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return self.url.replace(f"//{self.host}", f"//{address}", 1)
 
     @classmethod
     def parse(cls, text: str, trust: Path | None) -> Connection:
@@ -77,7 +89,10 @@ class ServiceClient:
         import httpx  # noqa: PLC0415 - a tenth of a second that `serve` does not need
 
         self._http = httpx.Client(
-            base_url=connection.url, verify=context, trust_env=False, timeout=httpx.Timeout(60, connect=5)
+            base_url=connection.reached_at,
+            verify=context,
+            trust_env=False,
+            timeout=httpx.Timeout(60, connect=5),
         )
         self.close = weakref.finalize(self, self._http.close)
 
@@ -103,7 +118,12 @@ class ServiceClient:
                 path,
                 params={"api-version": API_VERSION, **(query or {})},
                 json=body,
-                headers={**(headers or {}), "authorization": token},
+                headers={
+                    **(headers or {}),
+                    "host": connection.url.removeprefix("https://"),
+                    "authorization": token,
+                },
+                extensions={"sni_hostname": connection.host} if connection.address else None,
             )
         except httpx.ConnectError as error:
             raise Problem(

@@ -67,7 +67,14 @@ def client(
         raise Problem(str(error)) from None
     url = f"https://{here.service_endpoint}"
     return ServiceClient(
-        Connection(here.running.host, url, policy.name, policy.primary, here.folder.trust_root)
+        Connection(
+            here.running.host,
+            url,
+            policy.name,
+            policy.primary,
+            here.folder.trust_root,
+            here.running.address,
+        )
     )
 
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from accredit.app.ports import HTTPS_FALLBACK_PORT, bound
+from accredit.app.ports import HTTPS_FALLBACK_PORT, bound, own_address
 from accredit.config import load
 from accredit.fronts.listener import PortBusy, PortForbidden, bind
 
@@ -127,3 +127,16 @@ def test_on_this_machine(configured):
     finally:
         for each in sockets:
             each.close()
+
+
+@pytest.mark.parametrize(
+    ("bound_to", "address"),
+    [
+        ((), "127.0.0.1"),
+        (("192.0.2.1", "::1"), "192.0.2.1"),
+        (("0.0.0.0",), "127.0.0.1"),  # noqa: S104 - read, not bound
+        (("::", "0.0.0.0"), "::1"),  # noqa: S104 - read, not bound
+    ],
+)
+def test_where_this_machine_reaches_it(bound_to, address):
+    assert own_address(bound_to) == address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accredit.cli.connection import Connection, resource
+from accredit.cli.connection import Connection, ServiceClient, resource
 from accredit.cli.problem import Problem
+from accredit.domain.access import Realm
+from accredit.domain.secret import Secret
 from support.command import command
 from support.running_service import RunningService
 
@@ -75,6 +78,32 @@ def test_a_local_service_that_has_stopped(service: RunningService, tmp_path: Pat
         pass
     told = command("ca", "list", "--data-dir", str(stopped.data)).sentence
     assert "accredit serve" in told
+
+
+def test_a_local_service_whose_name_leads_nowhere_here(tmp_path: Path) -> None:
+    """As where the name is for the network, and this machine does not know it, or is behind the router that does."""
+    name = "fleet.invalid"
+    with RunningService(tmp_path, arguments=["--host", name]) as service:
+        policy = service.state.owner(Realm.PROVISIONING)
+        url = f"https://{name}:{service.https_port}"
+        elsewhere = Connection(name, url, policy.name, policy.primary, service.trust_root, service.host)
+        answer = ServiceClient(elsewhere).call("GET", "/certificateAuthorities/builtin")
+        assert answer.json()["certificateAuthorityType"] == "BuiltIn"
+        with pytest.raises(Problem, match="No service answers"):
+            ServiceClient(replace(elsewhere, address="")).call("GET", "/certificateAuthorities/builtin")
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "reached_at"),
+    [
+        ("https://fleet.example", "192.0.2.1", "https://192.0.2.1"),
+        ("https://fleet.example:8443", "::1", "https://[::1]:8443"),
+        ("https://fleet.example:8443", "", "https://fleet.example:8443"),
+    ],
+)
+def test_where_a_connection_goes(url: str, address: str, reached_at: str) -> None:
+    connection = Connection("fleet.example", url, "a", Secret(b"k"), None, address)
+    assert connection.reached_at == reached_at
 
 
 @given(st.text())
