@@ -68,6 +68,7 @@ ELSEWHERE = {
     "stores/trust.py": "tests/contract/test_store.py",
     "stores/trust_statements.py": "tests/unit/stores/test_statements.py",
     "stores/refusal_statements.py": "tests/unit/stores/test_statements.py",
+    "domain/renewal.py": "values without behaviour; tests/unit/wire/test_credentials.py",
     "domain/release.py": "values without behaviour; tests/contract holds the store against them",
     "domain/quota.py": "values and their accessor; tests/unit/provisioning/test_refusals.py",
     "domain/tree_head.py": "tests/unit/provisioning/test_sequencer.py",

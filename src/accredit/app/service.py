@@ -43,6 +43,7 @@ from accredit.fronts import (
     openapi,
     service_api,
 )
+from accredit.fronts.hub_credentials import CredentialService
 from accredit.fronts.listener import Listener
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.fronts.plain import PlainListener
@@ -58,6 +59,7 @@ from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.questions import Provisioning
 from accredit.provisioning.refusals import Refusals
+from accredit.provisioning.renew import Renewals
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
@@ -164,6 +166,7 @@ async def _serving(
         telemetry,
         clock,
         counts=refusals.limits,
+        credentials=CredentialService(Renewals(means, background.orders, refusals), clock, entropy),
     )
     parts.push_async_callback(devices.close)
     administrators = administration(

@@ -21,6 +21,7 @@ class Asked(StrEnum):
     STATUS = "operation status"
     LOOKUP = "state lookup"
     ORDER = "certificate order"
+    RENEWAL = "renewal"
     UNREAD = "unread"
 
 

@@ -1,6 +1,6 @@
 """Devices of the embedded hub over MQTT: who may connect, and device-to-cloud messages.
 
-Twins, direct methods and cloud-to-device messages are not part of this hub yet: a subscription to them is refused in
+Renewal of certificates is `hub_credentials.py`'s. Twins, direct methods and cloud-to-device messages are not part of this hub yet: a subscription to them is refused in
 the SUBACK, a publish to them closes the connection, and a log line says so. Modules are refused at CONNECT. The
 connection itself is `mqtt.py`'s; whether a credential is good is judged in `hub/identities.py`.
 
@@ -18,10 +18,11 @@ from accredit.domain.device import Telemetry
 from accredit.domain.errors import AccreditError, Malformed, Refused, Unauthenticated
 from accredit.domain.evidence import SasToken
 from accredit.domain.ids import DeviceId
+from accredit.fronts.hub_credentials import Credentials, CredentialService
 from accredit.fronts.mqtt import MqttLink
 from accredit.hub import messages
 from accredit.hub.appending import Appending, InFlight
-from accredit.hub.identities import Admission, Identities
+from accredit.hub.identities import Admission, AuthMethod, Identities
 from accredit.hub.sessions import Session, Sessions
 from accredit.interfaces import Clock, StoreUnavailable, TelemetryLog
 from accredit.observe import log
@@ -34,7 +35,6 @@ ENDED = "the credential that the connection was opened with has ended"
 _NOT_YET = {
     "$iothub/twin/": "twins are not part of this hub yet",
     "$iothub/methods/": "direct methods are not part of this hub yet",
-    "$iothub/credentials/": "certificate renewal over the hub is not part of it yet",
     "/messages/devicebound/": "cloud-to-device messages are not part of this hub yet",
     "/modules/": "modules are not part of this hub yet",
     "/inputs/": "modules are not part of this hub yet",
@@ -71,8 +71,11 @@ class HubConversations:
         clock: Clock,
         in_flight: InFlight | None = None,
         counts: CountsFailures | None = None,
+        credentials: CredentialService | None = None,
     ) -> None:
+        """Without `credentials` certificates can't be renewed over the hub."""
         self.counts = counts
+        self.credentials = credentials
         self.identities = identities
         self.sessions = sessions
         self.telemetry = telemetry
@@ -107,6 +110,8 @@ class HubConversations:
     async def close(self) -> None:
         """Cut who is still connected; return when all that was taken from devices is stored."""
         self.sessions.cut_all(STOPS)
+        if self.credentials is not None:
+            await self.credentials.close()
         await self.in_flight.drained()
 
     async def _opened(self, connect: mqtt.Connect, link: MqttLink) -> HubConversation:
@@ -167,11 +172,18 @@ class HubConversation:
         self._session = session
         self._will = will
         self._draining = False
+        self._credentials: Credentials | None = None
+        if hub.credentials is not None:
+            issued = admission.method is AuthMethod.ISSUED_CERTIFICATE
+            leaf = link.peer_chain[0] if issued else None
+            self._credentials = Credentials(hub.credentials, link, admission.device_id, leaf)
         self._appending = Appending(hub.telemetry, hub.in_flight, link.close)
         self._timer = self._look_again()
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
-        """Refused, whatever the filter is: this hub sends nothing to devices yet."""
+        """Granted for what is answered about credentials; else refused, since this hub sends nothing more yet."""
+        if self._credentials is not None and topic_filter == topics.CREDENTIAL_RESPONSES:
+            return self._credentials.subscribe(qos)
         log.info(
             "hub-subscribe-refused",
             deviceId=self._admission.device_id.text,
@@ -182,7 +194,9 @@ class HubConversation:
         return mqtt.FAILURE
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Nothing was granted, so nothing ends."""
+        """Of what was not granted nothing ends."""
+        if self._credentials is not None and topic_filter == topics.CREDENTIAL_RESPONSES:
+            self._credentials.unsubscribe()
 
     def publish(self, packet: mqtt.Publish) -> None:
         """A message of the device's own is stored, then acknowledged; anything else ends the connection."""
@@ -190,6 +204,9 @@ class HubConversation:
             return
         extra = messages.RETAIN_PROPERTIES if packet.retain else {}
         try:
+            if self._credentials is not None and packet.topic.startswith(topics.CREDENTIALS):
+                self._credentials.publish(packet)
+                return
             message = _message(packet, self._admission, self._hub.clock.now(), extra)
         except mqtt.ProtocolViolation as violation:
             self._link.close(violation.reason)
@@ -203,6 +220,8 @@ class HubConversation:
 
     def closed(self, graceful: bool) -> None:  # noqa: FBT001 - the one fact of the call
         self._timer.cancel()
+        if self._credentials is not None:
+            self._credentials.closed()
         self._hub.sessions.end(self._session)
         # A connection that the service itself ends because it stops is no lost device.
         if self._will is not None and not graceful and not self._draining:

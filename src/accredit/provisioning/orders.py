@@ -164,7 +164,8 @@ def _joins(asked: Operation, open_one: Operation) -> bool:
     One without a CSR joins any: what the device asked for earlier is still under way.
     """
     same_device = (
-        open_one.enrollment == asked.enrollment
+        open_one.request_id == asked.request_id
+        and open_one.enrollment == asked.enrollment
         and open_one.enrollment_generation == asked.enrollment_generation
     )
     if asked.csr_field is None:

@@ -79,7 +79,9 @@ class Refusals:
         self._log(request.registration_id.text, request.source, request.tracking_id, refusal)
         trace = explained(request, asked, refusal, trail, self._means.now())
         attested = trail.attested
-        lasting = asked is Asked.REGISTER and not isinstance(refusal, Throttled | UpstreamUnavailable)
+        lasting = asked in (Asked.REGISTER, Asked.RENEWAL) and not isinstance(
+            refusal, Throttled | UpstreamUnavailable
+        )
         if (
             attested is not None
             and lasting

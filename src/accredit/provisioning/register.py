@@ -86,7 +86,8 @@ class Registering:
         settled, csr_field = await settle(
             admitted, request, means.store, means.authorities, now, means.key_reuse
         )
-        if isinstance(allocated, AskWebhook) or not at_once(allocated, settled, linked):
+        asked_over_hub = request.request_id is not None
+        if isinstance(allocated, AskWebhook) or asked_over_hub or not at_once(allocated, settled, linked):
             return await self._orders.place(admitted, allocated, settled, csr_field, request)
         operation_id = names.operation_id(means.entropy)
         if isinstance(settled, Wanted):

@@ -159,6 +159,8 @@ _TABLE = {
     "hub-unavailable": Rule(UpstreamUnavailable, "The linked hub cannot be reached now, or asks to come back later."),
     "hub-refused": Rule(UpstreamRejected, "The linked hub does not accept this service.", 400209),
     "hub-timeout": Rule(UpstreamRejected, "The linked hub did not answer in time."),
+    "renewal-needs-certificate": Rule(Refused, "A renewal was asked for over a connection that no issued certificate has opened."),
+    "renewal-request": Rule(Malformed, "The request for a renewal, or its id, is not of its form."),
     "renewal-not-assigned": Rule(Refused, "A renewal was asked for by a device that is assigned to no hub, or by another id than before."),
     "no-hub": Rule(Refused, "No hub is linked that the enrollment allows.", 400208),
     "operation-superseded": Rule(Conflict, "A newer request of the device took the operation's place."),

@@ -134,6 +134,40 @@ def _parameters(query: str) -> dict[str, str]:
     return parameters
 
 
+# Renewal of certificates over a hub.
+
+CREDENTIAL_RESPONSES = "$iothub/credentials/res/#"
+"""What a device of a hub subscribes to for the answers."""
+
+CREDENTIALS = "$iothub/credentials/"
+_ISSUE = f"{CREDENTIALS}POST/issueCertificate/?"
+_CREDENTIAL_RESPONSE = re.compile(r"\$iothub/credentials/res/([0-9]{3})/\?\$rid=([^&]*)")
+
+
+def parse_credential_request(topic: str) -> str:
+    """The request's name. Raises ProtocolViolation for any other topic, and for one without a name to answer to."""
+    if not topic.startswith(_ISSUE):
+        raise ProtocolViolation("a topic that asks for nothing about credentials")
+    return _rid(_parameters(topic[len(_ISSUE) :]))
+
+
+def format_credential_request(rid: str) -> str:
+    return f"{_ISSUE}$rid={_tame(rid)}"
+
+
+def parse_credential_response(topic: str) -> Response:
+    """Raises ProtocolViolation for any other topic."""
+    found = _CREDENTIAL_RESPONSE.fullmatch(topic)
+    if found is None:
+        raise ProtocolViolation("a topic that is no response about credentials")
+    return Response(int(found[1]), found[2])
+
+
+def format_credential_response(response: Response) -> str:
+    """Nothing follows `$rid`: the Java and C# SDKs take all that does for a part of it."""
+    return f"{CREDENTIALS}res/{response.status}/?$rid={_tame(response.rid)}"
+
+
 # Device-to-cloud messages.
 
 

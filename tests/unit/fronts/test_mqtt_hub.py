@@ -270,10 +270,6 @@ class TestPublishElsewhere:
             ("$iothub/twin/GET/?$rid=1", "twins are not part of this hub yet"),
             ("$iothub/twin/PATCH/properties/reported/?$rid=1", "twins are not part of this hub yet"),
             ("$iothub/methods/res/200/?$rid=1", "direct methods are not part of this hub yet"),
-            (
-                "$iothub/credentials/POST/issueCertificate/?$rid=1",
-                "certificate renewal over the hub is not part of it yet",
-            ),
             ("devices/lamp-2/messages/events/", "a message in another device's name"),
             ("devices/Lamp-1/messages/events/", "a message in another device's name"),
             ("devices/lamp-1/modules/m/messages/events/", "modules are not part of this hub yet"),
@@ -307,7 +303,6 @@ class TestSubscribe:
             ("$iothub/twin/res/#", "twins are not part of this hub yet"),
             ("$iothub/twin/PATCH/properties/desired/#", "twins are not part of this hub yet"),
             ("$iothub/methods/POST/#", "direct methods are not part of this hub yet"),
-            ("$iothub/credentials/res/#", "certificate renewal over the hub is not part of it yet"),
             ("devices/lamp-1/modules/m/#", "modules are not part of this hub yet"),
             ("#", "not a topic filter of an IoT hub"),
         ],

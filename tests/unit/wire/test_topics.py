@@ -315,3 +315,37 @@ class TestHubUserNames:
     ) -> None:
         name = HubUserName(host, device_id, module_id, parameters)
         assert topics.parse_hub_user_name(topics.format_hub_user_name(name)) == name
+
+
+class TestCredentials:
+    """Renewal over a hub."""
+
+    @given(rid=st.text("abcXYZ0123456789-", min_size=1, max_size=36), status=st.integers(100, 999))
+    def test_requests_and_responses_read_back(self, rid: str, status: int) -> None:
+        assert topics.parse_credential_request(topics.format_credential_request(rid)) == rid
+        response = topics.Response(status, rid)
+        assert topics.parse_credential_response(topics.format_credential_response(response)) == response
+
+    def test_nothing_follows_the_rid(self) -> None:
+        topic = topics.format_credential_response(topics.Response(202, "1234"))
+        assert topic == "$iothub/credentials/res/202/?$rid=1234"
+
+    @pytest.mark.parametrize(
+        "topic",
+        [
+            "$iothub/credentials/POST/issueCertificate/",
+            "$iothub/credentials/POST/issueCertificate/?",
+            "$iothub/credentials/POST/issueCertificate/?rid=1",
+            "$iothub/credentials/POST/issueCertificate?$rid=1",
+            "$iothub/credentials/GET/issueCertificate/?$rid=1",
+            "$iothub/credentials/POST/revoke/?$rid=1",
+            "$iothub/credentials/POST/issueCertificate/?$rid=" + "a" * 257,
+        ],
+    )
+    def test_what_asks_for_nothing(self, topic: str) -> None:
+        with pytest.raises(ProtocolViolation):
+            topics.parse_credential_request(topic)
+
+    def test_what_answers_nothing(self) -> None:
+        with pytest.raises(ProtocolViolation):
+            topics.parse_credential_response("$iothub/twin/res/200/?$rid=1")
