@@ -137,26 +137,42 @@ class DigiCertOneServer(FakeHTTP):
                 return fault
         return None
 
+    def read_order(self, body: bytes) -> tuple[str, str, x509.CertificateSigningRequest]:
+        """Profile, common name and CSR; raises what Python raises of a document that is not one."""
+        told = json.loads(body)
+        attributes = told["certificate_profile_attributes"]
+        name = next(item["value"] for item in attributes if item["id"] == "subject.common_name")
+        device = next(
+            item["value"] for item in told["device_attributes"] if item["id"] == "DEVICE_IDENTIFIER"
+        )
+        if device != name:
+            raise ValueError("DEVICE_IDENTIFIER")
+        return told.get("enrollment_profile_id"), name, x509.load_pem_x509_csr(told["csr"].encode())
+
+    def awaiting(self, entry: dict[str, object]) -> Answer:
+        """The answer to an order that is not signed yet."""
+        return document(200, {"certificate_request_id": entry["requestId"], "status": "PENDING_APPROVAL"})
+
+    def enrolled(self, entry: dict[str, object], leaf: x509.Certificate, blocks: list[str]) -> Answer:
+        """The answer to an order that is signed; the blocks are the PEM of leaf and chain, as a fault left them."""
+        return document(200, {
+            "certificate_request_id": entry["requestId"], "status": "AUTO_APPROVED", "result": "SUCCESS",
+            "certificate_id": entry["certificateId"], "pem": "".join(blocks),
+        })  # fmt: skip
+
     def _enroll(self, call: Call, fault: str | None) -> Answer:
         try:
-            told = json.loads(call.body)
-            csr = x509.load_pem_x509_csr(told["csr"].encode())
-            attributes = told["certificate_profile_attributes"]
-            name = next(item["value"] for item in attributes if item["id"] == "subject.common_name")
-            device = next(
-                item["value"] for item in told["device_attributes"] if item["id"] == "DEVICE_IDENTIFIER"
-            )
+            profile, name, csr = self.read_order(call.body)
         except (ValueError, KeyError, StopIteration, AttributeError):
             return error(400, "invalid_input", "The enrollment document can't be read.")
-        if told.get("enrollment_profile_id") not in self.profiles:
+        if profile not in self.profiles:
             return error(403, "access_denied", "The profile is not yours.")
-        if not csr.is_signature_valid or device != name:
+        if not csr.is_signature_valid:
             return error(400, "invalid_input", "The CSR's signature is not valid.")
-        request_id = str(uuid.uuid4())
-        entry = {"profile": told["enrollment_profile_id"], "requestId": request_id, "fault": fault}
+        entry = {"profile": profile, "requestId": str(uuid.uuid4()), "fault": fault}
         if fault == "pending":
             self._pending.append((entry, {"name": name, "csr": csr}, self.pending_lists))
-            return document(200, {"certificate_request_id": request_id, "status": "PENDING_APPROVAL"})
+            return self.awaiting(entry)
         leaf, chain = self._sign(entry, name, csr, fault)
         return self._delivery(entry, fault, leaf, chain)
 
@@ -216,10 +232,7 @@ class DigiCertOneServer(FakeHTTP):
                 ]
             case "unreadable":
                 blocks = [blocks[0].replace("A", "B")]
-        answer = document(200, {
-            "certificate_request_id": entry["requestId"], "status": "AUTO_APPROVED", "result": "SUCCESS",
-            "certificate_id": entry["certificateId"], "pem": "".join(blocks),
-        })  # fmt: skip
+        answer = self.enrolled(entry, leaf, blocks)
         match fault:
             case "error-500" | "error-502" | "error-504" | "error-507":
                 return error(int(fault[-3:]), "internal_error", "Something went wrong.")
@@ -237,7 +250,8 @@ class DigiCertOneServer(FakeHTTP):
                 return document(200, {"status": "AUTO_APPROVED"})
         return answer
 
-    def _list(self, query: dict[str, str]) -> Answer:
+    def _approve(self) -> None:
+        """Sign what has waited for long enough; called by whatever asks."""
         kept = []
         for entry, wanted, lists in self._pending:
             if lists > 0:
@@ -245,6 +259,9 @@ class DigiCertOneServer(FakeHTTP):
             else:
                 self._sign(entry, wanted["name"], wanted["csr"], None)
         self._pending = kept
+
+    def _list(self, query: dict[str, str]) -> Answer:
+        self._approve()
         rows = [
             {name: value for name, value in record.items() if name != "_profile"}
             for record in self._records

@@ -16,7 +16,8 @@ from functools import cache
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.authorities import aws_private_ca, intake
+from accredit.authorities import aws_private_ca, ejbca, intake
+from accredit.authorities.digicert import certcentral, mpki
 from accredit.authorities.digicert import documents as digicert
 from accredit.domain.access import Realm
 from accredit.domain.ca_certificate import VerificationCode
@@ -281,6 +282,11 @@ def _answer(text: str) -> None:
     intake.certificates(text)
 
 
+def _ejbca_enrolled() -> bytes:
+    leaf, *above = (base64.b64encode(der).decode() for der in _chain())
+    return json.dumps({"certificate": leaf, "certificate_chain": above}).encode()
+
+
 _ENROLLMENT = (
     '{"registrationId":"dev","attestation":{"type":"symmetricKey"},"provisioningStatus":"enabled",'
     '"initialTwin":{"tags":{"a":1},"properties":{"desired":{"b":2}}},"iotHubs":["localhost"]}'
@@ -443,6 +449,32 @@ TARGETS: dict[str, Target] = {
             '{"CertificateAuthority":{"Status":"ACTIVE","CertificateAuthorityConfiguration":{"SigningAlgorithm":"S"}}}',
             '{"Certificate":"x","CertificateChain":null,"CertificateArn":"arn:a","__type":"a#B","message":"m","Message":"n"}',
         ),
+    ),
+    "ejbca-enrolled": Target(
+        lambda data: ejbca.read(data, ejbca.Enrolled).ders(),
+        lambda: (_ejbca_enrolled(),),
+        (AccreditError, ejbca.Garbled),
+    ),
+    "ejbca-found": Target(
+        lambda data: ejbca.read(data, ejbca.Found),
+        _said('{"certificates":[{"certificate":"MAA="}],"more_results":false}'),
+        (ejbca.Garbled,),
+    ),
+    "ejbca-problem": Target(ejbca.problem, _said('{"error_code":400,"error_message":"no"}')),
+    "mpki-search": Target(
+        lambda data: digicert.read(data, mpki.Search),
+        _said('{"items":[{"certificate":"x","serial_number":"1","status":"issued"}],"total":1}'),
+        (digicert.Garbled,),
+    ),
+    "certcentral-ordered": Target(
+        lambda data: digicert.read(data, certcentral.Ordered),
+        _said('{"id":1,"certificate_id":2,"certificate_chain":[{"subject_common_name":"x","pem":"y"}]}'),
+        (digicert.Garbled,),
+    ),
+    "certcentral-orders": Target(
+        lambda data: digicert.read(data, certcentral.Orders),
+        _said('{"orders":[{"id":1,"status":"issued","certificate":{"id":2,"common_name":"x"}}]}'),
+        (digicert.Garbled,),
     ),
     "digicert-enrolled": Target(
         digicert.enrolled,

@@ -36,13 +36,17 @@ def answering(status: int, body: bytes, *headers: tuple[str, str]) -> Reply:
 
 
 @functools.cache
-def _server_context() -> ssl.SSLContext:
+def server_context(client_anchors: str = "") -> ssl.SSLContext:
+    """A server's, which wants a client certificate where anchors for that are given."""
     identity = server_identity()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with NamedTemporaryFile("w", suffix=".pem") as file:
         file.write(identity.secret().reveal().decode())
         file.flush()
         context.load_cert_chain(file.name)
+    if client_anchors:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=client_anchors)
     return context
 
 
@@ -75,7 +79,7 @@ async def serving_tls(reply: Reply) -> AsyncIterator[tuple[int, list[Heard]]]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=_server_context())
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context())
     try:
         yield server.sockets[0].getsockname()[1], heard
     finally:

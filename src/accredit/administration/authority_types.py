@@ -89,6 +89,17 @@ def address(value: Value, member: str) -> str:
     return url
 
 
+def one_of(*names: str) -> Check:
+    """One of these texts."""
+
+    def check(value: Value, member: str) -> Value:
+        if value not in names:
+            raise Malformed(f"{member} is not one of {', '.join(names)}.", rule="authority-member")
+        return value
+
+    return check
+
+
 def pem_text(value: Value, member: str) -> str:
     """Text of several lines that is not looked into here: a key, which its connector loads."""
     if not isinstance(value, str) or not value.isascii() or len(value) > MAX_PEM_CHARS:
@@ -103,7 +114,13 @@ _EVERY_OUTSIDE: Mapping[str, Check] = {"trustAnchors": certificates, "maxValidit
 TYPES: Mapping[str, AuthorityType] = {
     "BuiltIn": AuthorityType(founded=True),
     "DigiCertCertificateAuthority": AuthorityType(
-        settings={"profileName": text, "baseUrl": address, **_EVERY_OUTSIDE},
+        settings={
+            "flavour": one_of("one", "mpki", "certcentral"),
+            "profileName": text,
+            "organizationId": text,
+            "baseUrl": address,
+            **_EVERY_OUTSIDE,
+        },
         secrets={"apiKey": credential},
         required=frozenset({"profileName", "apiKey"}),
     ),
@@ -124,6 +141,27 @@ TYPES: Mapping[str, AuthorityType] = {
         secrets={"token": credential, "secretId": credential},
         required=frozenset({"url", "role"}),
         either=(frozenset({"token"}), frozenset({"roleId", "secretId"})),
+    ),
+    "Ejbca": AuthorityType(
+        settings={
+            "url": address,
+            "certificateProfile": text,
+            "endEntityProfile": text,
+            "certificateAuthority": text,
+            "clientCertificate": certificates,
+            **_EVERY_OUTSIDE,
+        },
+        secrets={"clientKey": pem_text},
+        required=frozenset(
+            {
+                "url",
+                "certificateProfile",
+                "endEntityProfile",
+                "certificateAuthority",
+                "clientCertificate",
+                "clientKey",
+            }
+        ),
     ),
     "AwsPrivateCa": AuthorityType(
         settings={

@@ -26,14 +26,21 @@ CONNECTORS: Mapping[str, str] = {
     "DigiCertCertificateAuthority": "accredit.authorities.digicert.one:DigiCertOne",
     "Cfssl": "accredit.authorities.cfssl:Cfssl",
     "Vault": "accredit.authorities.vault:Vault",
+    "Ejbca": "accredit.authorities.ejbca:Ejbca",
     "AwsPrivateCa": "accredit.authorities.aws_private_ca:AwsPrivateCa",
     "StepCa": "accredit.authorities.step_ca:StepCa",
 }
 
+FLAVOURS: Mapping[tuple[str, str], str] = {
+    ("DigiCertCertificateAuthority", "mpki"): "accredit.authorities.digicert.mpki:DigiCertMpki",
+    ("DigiCertCertificateAuthority", "certcentral"): "accredit.authorities.digicert.certcentral:CertCentral",
+}
+"""Where one type stands for several APIs: what is behind its `flavour`, but for the first one's."""
 
-def connector(kind: str) -> Any:
-    """The class behind a `certificateAuthorityType`."""
-    module, name = CONNECTORS[kind].split(":")
+
+def connector(kind: str, flavour: str = "") -> Any:
+    """The class behind a `certificateAuthorityType` and its `flavour`."""
+    module, name = FLAVOURS.get((kind, flavour), CONNECTORS[kind]).split(":")
     return getattr(import_module(module), name)
 
 
@@ -75,7 +82,7 @@ class ConfiguredAuthorities:
 
         Raises UpstreamUnavailable, UpstreamRejected or Malformed.
         """
-        kind = connector(record.type)
+        kind = connector(record.type, record.settings.get("flavour", ""))
         if record.type == BUILT_IN:
             return Standing(can=abilities(kind))
         pool = self._pool(record)
@@ -87,7 +94,7 @@ class ConfiguredAuthorities:
             await pool.close()
 
     def _make(self, record: AuthorityRecord) -> Authority:
-        kind = connector(record.type)
+        kind = connector(record.type, record.settings.get("flavour", ""))
         if record.type == BUILT_IN:
             ours: Authority = kind(record, self._entropy, self._clock, self._config.public_address)
             return ours

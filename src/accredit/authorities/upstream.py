@@ -25,6 +25,8 @@ ORDER_DEADLINE_S = 30.0
 CONNECT_DEADLINE_S = 5.0
 MAX_REFERENCE_CHARS = 200
 MAX_SAID_CHARS = 200
+MAX_CLOCK_LAG_S = 3600
+"""A certificate that is found is ours only when it is not older than the intent, minus this: CAs backdate."""
 
 _UNAVAILABLE = frozenset({429, 503})
 _TIMED_OUT = 408
@@ -182,6 +184,21 @@ class Upstream:
         except UpstreamRejected as error:
             return Rejected(error.message, error.rule, stray(order, found, name))
         return Delivered(issued)
+
+    def match(
+        self, order: Order, found: Sequence[bytes], reference: str | None = None
+    ) -> Delivered | Rejected | None:
+        """The same for what a look-up found, its leaf first; None when that is of another key, another name, or too old."""
+        try:
+            leaf = intake.parsed(found[0])
+        except (UpstreamRejected, IndexError):
+            return None
+        ours = (
+            intake.spki_of(leaf) == order.request.spki_der
+            and (intake.common_name(leaf) or "").lower() == order.registration_id.key
+            and leaf.not_valid_before_utc.timestamp() >= order.since - MAX_CLOCK_LAG_S
+        )
+        return self.delivered(order, found, reference) if ours else None
 
     def unreadable(self, error: UpstreamRejected | str) -> Unknown:
         """The CA took the order, but what it answered can't be read."""

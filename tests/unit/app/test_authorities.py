@@ -6,8 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from accredit.app.authorities import CONNECTORS, ConfiguredAuthorities, abilities, connector, found_built_in
+from accredit.app.authorities import (
+    CONNECTORS,
+    FLAVOURS,
+    ConfiguredAuthorities,
+    abilities,
+    connector,
+    found_built_in,
+)
 from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.digicert.mpki import DigiCertMpki
 from accredit.authorities.digicert.one import DigiCertOne
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import DeleteAuthority, SaveAuthority
@@ -53,6 +61,20 @@ def test_every_connector_loads_and_takes_orders(kind):
     made = connector(kind)
     assert callable(made.order)
     assert isinstance(made.in_process, bool)
+
+
+@pytest.mark.parametrize(("kind", "flavour"), FLAVOURS)
+def test_every_flavour_loads_and_is_another_connector(kind, flavour):
+    made = connector(kind, flavour)
+    assert callable(made.order)
+    assert made is not connector(kind)
+    assert {"lookUp", "revoke"} <= set(abilities(made))
+
+
+async def test_a_flavour_is_chosen_by_its_record(authorities, store):
+    mpki = replace(DIGICERT, settings={"profileName": "p", "flavour": "mpki"})
+    await store.commit([SaveAuthority(mpki, None)])
+    assert isinstance(await authorities.get(NAME), DigiCertMpki)
 
 
 async def test_one_that_is_not_there(authorities):

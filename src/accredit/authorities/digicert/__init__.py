@@ -1,1 +1,4 @@
-"""DigiCert: one file a dialect. `one.py` speaks DigiCert ONE's IoT Trust Manager, `documents.py` is its JSON."""
+"""DigiCert: one file a dialect, by a record's `flavour`.
+
+`one.py` speaks IoT Trust Manager, `mpki.py` Trust Lifecycle Manager, `certcentral.py` CertCentral; `documents.py` is JSON.
+"""

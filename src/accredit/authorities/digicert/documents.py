@@ -1,19 +1,24 @@
-"""DigiCert ONE IoT Trust Manager's JSON documents: what is sent, and a strict, bounded reading of what comes back.
+"""DigiCert ONE IoT Trust Manager's JSON documents, sent and read strictly; and what all of DigiCert's APIs have in common.
 
-Pure: bytes and values. It does not decide what an answer means for an order; `one.py` does.
+Pure: bytes and values. It does not decide what an answer means for an order; `one.py` and its siblings do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.domain.credential import Order, RevocationReason
+from accredit.domain.authority import AuthorityRecord
+from accredit.domain.credential import IssuedChain, Order, RevocationReason
+from accredit.domain.errors import Malformed
+from accredit.domain.secret import Secret
 
 MAX_HANDLE_CHARS = 200
+
+Document = TypeVar("Document")
 
 REASONS = {
     RevocationReason.UNSPECIFIED: "unspecified",
@@ -99,20 +104,22 @@ def enrollment(order: Order, profile: str) -> bytes:
     return msgspec.json.encode(document)
 
 
-def enrolled(body: bytes) -> Enrolled:
+def read(body: bytes, kind: type[Document], called: str = "the document that was asked for") -> Document:
     """Raises Garbled."""
     try:
-        return msgspec.json.decode(body, type=Enrolled)
+        return msgspec.json.decode(body, type=kind)
     except (ValueError, RecursionError):
-        raise Garbled("the answer is not an enrollment document") from None
+        raise Garbled(f"the answer is not {called}") from None
+
+
+def enrolled(body: bytes) -> Enrolled:
+    """Raises Garbled."""
+    return read(body, Enrolled, "an enrollment document")
 
 
 def listing(body: bytes) -> Listing:
     """Raises Garbled."""
-    try:
-        return msgspec.json.decode(body, type=Listing)
-    except (ValueError, RecursionError):
-        raise Garbled("the answer is not a list of certificates") from None
+    return read(body, Listing, "a list of certificates")
 
 
 def problem(body: bytes) -> Problem:
@@ -123,3 +130,16 @@ def problem(body: bytes) -> Problem:
         return Problem("", "")
     first = document.error or next(iter(document.errors or ()), _Problem())
     return Problem(first.code or "", first.message or "")
+
+
+def serial_hex(certificate: IssuedChain) -> str:
+    """The serial number as DigiCert writes it: whole octets."""
+    return certificate.serial.to_bytes((certificate.serial.bit_length() + 7) // 8, "big").hex().upper()
+
+
+def profile_and_key(record: AuthorityRecord) -> tuple[str, Secret]:
+    """What every DigiCert authority has; raises Malformed."""
+    profile, key = record.settings.get("profileName"), record.secrets.get("apiKey")
+    if not isinstance(profile, str) or not profile or key is None:
+        raise Malformed(f"Authority {record.name} needs profileName and apiKey.", rule="ca-settings")
+    return profile, key

@@ -21,7 +21,7 @@ from accredit.authorities.digicert import documents
 from accredit.authorities.upstream import Surroundings, Upstream
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import IssuedChain, Order, RevocationReason
-from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
+from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
 from accredit.domain.secret import Secret
 from accredit.egress import HTTPAnswer
 from accredit.interfaces import Delivered, OrderAnswer, Pending, Rejected, Standing, Unknown
@@ -31,8 +31,6 @@ TYPE = "DigiCertCertificateAuthority"
 PENDING_RETRY_S = 10
 PAGE_SIZE = 50
 MAX_PAGES = 20
-MAX_CLOCK_LAG_S = 3600
-"""A certificate found in the list is ours only when it is not older than the intent, minus this: CAs backdate."""
 
 _ENDED = frozenset({"REJECTED", "DENIED", "FAILED", "CANCELLED", "CANCELED"})
 _DUPLICATE = "duplicate_error"
@@ -53,7 +51,7 @@ class DigiCertOne:
         """Raises Malformed where the record is not one of a DigiCert authority."""
         self.name = record.name
         self.version = record.version
-        self._profile, self._key = _settings(record)
+        self._profile, self._key = documents.profile_and_key(record)
         self._ca = Upstream(record, surroundings, called="DigiCert ONE")
         base_url = record.settings.get("baseUrl") or surroundings.digicert_url
         self._url = base_url.rstrip("/") + "/iot/api/v1/certificate"
@@ -201,18 +199,11 @@ class DigiCertOne:
         return f"{self._url}/?{urlencode(query)}"
 
     def _match(self, order: Order, record: documents.Listed) -> Delivered | Rejected | None:
-        """None when the record is not this order's: another key, another name, or too old."""
         try:
-            leaf = intake.parsed(intake.certificates(record.body or "")[0])
-            found = intake.certificates(record.bundle)
+            leaf, *_ = intake.certificates(record.body or "")
+            return self._ca.match(order, (leaf, *intake.certificates(record.bundle)), record.id)
         except UpstreamRejected:
             return None
-        ours = (
-            intake.spki_of(leaf) == order.request.spki_der
-            and (intake.common_name(leaf) or "").lower() == order.registration_id.key
-            and leaf.not_valid_before_utc.timestamp() >= order.since - MAX_CLOCK_LAG_S
-        )
-        return self._ca.delivered(order, found, record.id) if ours else None
 
     def _unavailable(self, order: Order | None, message: str) -> UpstreamUnavailable:
         wait_s = PENDING_RETRY_S if order is None else self._ca.wait_s(order, None)
@@ -220,11 +211,3 @@ class DigiCertOne:
 
     def _headers(self) -> dict[str, str | Secret]:
         return {"x-api-key": self._key, "Accept": "application/json"}
-
-
-def _settings(record: AuthorityRecord) -> tuple[str, Secret]:
-    """Profile and key of a record; raises Malformed."""
-    profile, key = record.settings.get("profileName"), record.secrets.get("apiKey")
-    if not isinstance(profile, str) or not profile or key is None:
-        raise Malformed(f"Authority {record.name} needs profileName and apiKey.", rule="ca-settings")
-    return profile, key
