@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.policy.der import subject_public_key_info
+from accredit.domain.der import subject_public_key_info
 from support import signing_requests
 from support.device_key import DeviceKey
 from support.enrolling import issuing, symmetric_individual

@@ -14,8 +14,8 @@ from cryptography.x509.oid import NameOID
 
 from accredit.ca.der import element
 from accredit.domain.credential import Order, Profile, SigningRequest
+from accredit.domain.der import subject_public_key_info
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
-from accredit.policy.der import subject_public_key_info
 from accredit.policy.issuance import intake
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from accredit.domain.der import check_serial
 from accredit.domain.errors import UpstreamRejected
-from accredit.policy.der import serial_number
 
 MAX_CERTIFICATES = 10
 MAX_ANSWER_BYTES = 262_144
@@ -43,9 +43,7 @@ def certificates(answer: bytes | str) -> tuple[bytes, ...]:
 def parsed(der: bytes) -> x509.Certificate:
     """One certificate whose fields can all be read; raises UpstreamRejected."""
     try:
-        # Judged before the parser, which warns of a bad serial number and goes on.
-        if int.from_bytes(serial_number(der), "big", signed=True) <= 0:
-            raise ValueError("a serial number that is not positive")  # noqa: TRY301 - one way out for all
+        check_serial(der)
         certificate = x509.load_der_x509_certificate(der)
         # Much of a certificate is parsed only when it is asked for; what can't be read is refused here, once.
         _ = certificate.subject, certificate.issuer, certificate.extensions

@@ -17,7 +17,7 @@ from cryptography.x509 import ocsp
 
 from accredit.ca.hierarchy import Issuer
 from accredit.domain.credential import RevocationReason, Revoked
-from accredit.policy.der import key_bits
+from accredit.domain.der import key_bits
 
 LIFE_S = 86_400
 BACKDATE_S = 300

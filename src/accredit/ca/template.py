@@ -20,8 +20,8 @@ from accredit.ca.hierarchy import Issuer, serial_number
 from accredit.ca.leaf_names import LeafNames
 from accredit.ca.points import SHARDS, Points, shard_of
 from accredit.domain.credential import DEFAULT_PROFILE, IssuedChain, Order, Profile
+from accredit.domain.der import key_bits
 from accredit.interfaces import Entropy
-from accredit.policy.der import key_bits
 
 _VERSION_3 = bytes.fromhex("a003020102")
 _ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")

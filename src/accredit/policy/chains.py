@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import MD5, SHA1
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from accredit.domain.ca_certificate import CaCertificate
+from accredit.domain.der import check_serial
 from accredit.domain.enrollment import Enrollment, LeafCertificates
 from accredit.domain.errors import Malformed, Unauthenticated
 from accredit.domain.evidence import PresentedChain, ProvenChain
@@ -336,6 +337,7 @@ def _check_key(issuer: _Certificate) -> None:
 
 def _read_one(der: bytes) -> _Certificate:
     try:
+        check_serial(der)
         parsed = x509.load_der_x509_certificate(der)
         extensions = parsed.extensions
         return _Certificate(

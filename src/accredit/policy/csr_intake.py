@@ -17,9 +17,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from accredit.domain import der as der_elements
 from accredit.domain.credential import SigningRequest
 from accredit.domain.errors import Malformed
-from accredit.policy import der as der_elements
 from accredit.policy.public_keys import DEFAULT_RULES, KeyRules, accepted
 
 MAX_TEXT_CHARS = 16 * 1024

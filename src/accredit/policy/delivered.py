@@ -16,10 +16,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from accredit.domain import der as der_elements
 from accredit.domain.credential import IssuedChain, Order
 from accredit.domain.errors import UpstreamRejected
 from accredit.domain.ids import RegistrationId
-from accredit.policy import der as der_elements
 from accredit.policy.issuer_path import CLOCK_LEEWAY_S, extension_value, life, path_above
 
 MAX_CERTIFICATES = 16

@@ -16,11 +16,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from accredit.domain.credential import SigningRequest
+from accredit.domain.der import content, subject
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import MAX_COMMON_NAME_CHARS, DeviceId, RegistrationId
 from accredit.policy.csr_intake import intake
 from accredit.policy.delivered import check_delivered
-from accredit.policy.der import content, subject
 
 __all__ = ["check_delivered", "check_name", "check_name_length", "device_urn", "intake"]
 

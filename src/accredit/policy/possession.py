@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import MD5, SHA1
 from cryptography.x509.oid import NameOID
 
 from accredit.domain.ca_certificate import CaCertificate
+from accredit.domain.der import check_serial
 from accredit.domain.errors import Malformed
 
 CODE_LIFE_S = 7 * 86_400
@@ -45,6 +46,7 @@ def check_possession(uploaded: CaCertificate, shown: bytes, now: float) -> None:
         )
     issuer = x509.load_der_x509_certificate(uploaded.certificate)
     try:
+        check_serial(shown)
         certificate = x509.load_der_x509_certificate(shown)
         names = [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         begins, ends = (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.ca import der
-from accredit.policy.der import content
+from accredit.domain.der import content
 
 
 @given(st.integers(0, 255), st.lists(st.binary(max_size=300), max_size=4))

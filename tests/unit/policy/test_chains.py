@@ -279,6 +279,22 @@ class TestGroupRefused:
         leaf = ca.issue("dev-1")
         assert rule_of([pki.with_sha1(leaf)], group(ca)) == "chain-weak"
 
+    def test_a_digest_that_nobody_knows(self, top):
+        """ecdsa-with-SHA256 but for the last arc of its number, which is given to nothing."""
+        known, unknown = bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d04037f")
+        leaf = top.issue("dev-1").der
+        assert leaf.count(known) == 2
+        assert rule_of([leaf.replace(known, unknown)], group(top)) == "chain-malformed"
+
+    @pytest.mark.parametrize("serial", [b"\x00\x00", b"\x80\x00", b"\xff\xff"])
+    def test_a_serial_number_that_is_not_positive(self, middle, device, serial):
+        """RFC 5280, 4.1.2.2; whoever of the chain has it."""
+        for one, place in ((device, 0), (middle, 1)):
+            number = b"\x02\x02" + one.certificate.serial_number.to_bytes(2, "big")
+            sent = list(device.chain)
+            sent[place] = one.der.replace(number, b"\x02\x02" + serial, 1)
+            assert rule_of(sent, group(middle)) == "chain-malformed"
+
     def test_length(self, top, device):
         assert rule_of([device.der] * 11, group(top)) == "chain-too-long"
         assert rule_of([], group(top)) == "nothing-shown"
@@ -337,6 +353,14 @@ class TestIndividual:
         assert refusal.value.rule == "thumbprint"
         assert hashlib.sha256(again.der).hexdigest().upper() in refusal.value.evidence
         assert hashlib.sha256(device.der).hexdigest().upper() in refusal.value.evidence
+
+    def test_by_thumbprint_alone(self, middle, device):
+        """What is enrolled may be at hand as its SHA-256 only."""
+        chain = self.read(device)
+        chains.check_thumbprint(chain, ["0" * 64, chains.thumbprint(device.der)])
+        with pytest.raises(Unauthenticated) as refused:
+            chains.check_thumbprint(chain, ["0" * 64])
+        assert refused.value.rule == "thumbprint"
 
     def test_its_issuer_is_not_it(self, middle, device):
         with pytest.raises(Unauthenticated):

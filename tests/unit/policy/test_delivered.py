@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.ca.der import element
+from accredit.domain.der import content
 from accredit.domain.errors import UpstreamRejected
 from accredit.policy.delivered import (
     MAX_CERTIFICATE_BYTES,
@@ -20,7 +21,6 @@ from accredit.policy.delivered import (
     check_delivered,
     stray,
 )
-from accredit.policy.der import content
 from accredit.policy.issuer_path import CLOCK_LEEWAY_S
 from support.outside_ca import CA, DAY_S, NOW, OutsideCA, der, name
 from support.signing_requests import key, order

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.ca.der import element
+from accredit.domain.der import content
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.policy import csr_intake, delivered
-from accredit.policy.der import content
 from accredit.policy.issuance import check_delivered, check_name, device_urn, intake
 from support.signing_requests import csr, key, pem, signed, signed_again
 

@@ -88,3 +88,10 @@ def test_signed_with_an_outdated_digest() -> None:
 @given(st.binary(max_size=300))
 def test_only_malformed_leaves(shown: bytes) -> None:
     assert rule_of(shown) == "verification-certificate"
+
+
+@pytest.mark.parametrize("serial", [b"\x00\x00", b"\xff\xff"])
+def test_a_serial_number_that_is_not_positive(serial: bytes) -> None:
+    shown = PLANT.issue(CODE)
+    number = b"\x02\x02" + shown.certificate.serial_number.to_bytes(2, "big")
+    assert rule_of(shown.der.replace(number, b"\x02\x02" + serial, 1)) == "verification-certificate"

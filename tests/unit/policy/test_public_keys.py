@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from accredit.domain.der import subject_public_key_info
 from accredit.domain.errors import Malformed
-from accredit.policy.der import subject_public_key_info
 from accredit.policy.public_keys import DEFAULT_RULES, KeyRules, accepted, rsa_weakness
 from support.signing_requests import csr, key, with_other_key
 

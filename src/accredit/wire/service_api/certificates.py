@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from accredit.domain.der import check_serial
 from accredit.domain.errors import Malformed
 
 MAX_CERTIFICATE_CHARS = 16 * 1024
@@ -23,6 +24,11 @@ MAX_BUNDLE_CHARS = 64 * 1024
 
 _COLUMNS = 64
 _SECONDS = "%Y-%m-%dT%H:%M:%SZ"
+
+_BEGIN = re.compile("-----BEGIN (?:X509 )?CERTIFICATE-----")
+_BLOCK = re.compile(
+    "-----BEGIN (?P<label>(?:X509 )?CERTIFICATE)-----(?P<base64>[A-Za-z0-9+/=\\s]*)-----END (?P=label)-----"
+)
 
 _UNREADABLE = (
     ValueError,
@@ -63,7 +69,7 @@ def certificate_ders(text: str, member: str) -> list[bytes]:
     if len(text) > MAX_BUNDLE_CHARS:
         raise Malformed(f"{member} is longer than {MAX_BUNDLE_CHARS} characters.", rule="certificate-size")
     try:
-        return [_readable(one) for one in x509.load_pem_x509_certificates(text.encode())]
+        return _blocks(text)
     except _UNREADABLE:
         raise Malformed(f"{member} is not PEM text of certificates.", rule="certificate-unreadable") from None
 
@@ -116,17 +122,23 @@ def instant(at: int) -> str:
 
 
 def _all_of(text: str) -> list[bytes]:
-    if "-----BEGIN" in text:
-        return [_readable(one) for one in x509.load_pem_x509_certificates(text.encode())]
+    return _blocks(text) if "-----BEGIN" in text else [_readable(text)]
+
+
+def _blocks(text: str) -> list[bytes]:
+    """The DER of every block of a PEM text; blocks of other things are passed over."""
+    found = [_readable(block["base64"]) for block in _BLOCK.finditer(text)]
+    if not found or len(found) != len(_BEGIN.findall(text)):
+        raise ValueError
+    return found
+
+
+def _readable(text: str) -> bytes:
     try:
         der = base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as refused:
         raise ValueError from refused
-    return [_readable(x509.load_der_x509_certificate(der))]
-
-
-def _readable(certificate: x509.Certificate) -> bytes:
-    der = certificate.public_bytes(Encoding.DER)
+    check_serial(der)
     certificate_info(der)
     is_ca(der)
     return der

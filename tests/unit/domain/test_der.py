@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accredit.policy import der as elements
+from accredit.domain import der as elements
 from support.outside_ca import OutsideCA, der
 from support.signing_requests import csr, key
 
@@ -79,3 +79,21 @@ def test_what_is_no_whole_sequence_is_refused(data):
 
 
 ROOT = OutsideCA.root()
+
+
+@pytest.mark.parametrize("serial", ["0200", "020100", "0201ff", "02028000"])
+def test_a_serial_number_that_is_not_positive(serial):
+    with pytest.raises(ValueError, match="not positive"):
+        elements.check_serial(with_serial(bytes.fromhex(serial)))
+
+
+@pytest.mark.parametrize("serial", ["020101", "02017f", "02020080", "0214" + "7f" * 20])
+def test_a_serial_number_that_is_positive(serial):
+    elements.check_serial(with_serial(bytes.fromhex(serial)))
+
+
+def with_serial(integer):
+    """The beginning of a certificate: as much as is looked at."""
+    version = bytes.fromhex("a003020102")
+    inner = bytes([0x30, len(version + integer)]) + version + integer
+    return bytes([0x30, len(inner)]) + inner

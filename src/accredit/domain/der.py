@@ -68,3 +68,9 @@ def serial_number(certificate: bytes) -> bytes:
         _, at = content(certificate, at, VERSION)
     start, end = content(certificate, at, INTEGER)
     return certificate[start:end]
+
+
+def check_serial(certificate: bytes) -> None:
+    """Raises ValueError for a serial number that is not positive (RFC 5280, 4.1.2.2): `cryptography` warns of it and goes on."""
+    if int.from_bytes(serial_number(certificate), "big", signed=True) <= 0:
+        raise ValueError("the serial number is not positive")
