@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from accredit.domain.enrollment import EnrollmentKind
-from accredit.domain.errors import Malformed
 from accredit.interfaces import StoreUnavailable
-from accredit.wire.service_api.bulk import read_bulk
 from support.service_side import ServiceSide, service_side
 
 KINDS = pytest.mark.parametrize("group", [False, True])
@@ -163,28 +157,3 @@ async def test_a_store_that_fails_half_way_fails_what_is_left(side: ServiceSide)
         ("c", 503001),
     ]
     assert await _status(side, "a", False) == "enabled"
-
-
-@given(
-    st.binary(max_size=60)
-    | st.recursive(
-        st.none()
-        | st.booleans()
-        | st.text(max_size=4)
-        | st.sampled_from(["create", "registrationId", "etag"]),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(["mode", "enrollments", "registrationId", "etag", "x"]), inner, max_size=4
-            )
-        ),
-        max_leaves=8,
-    ).map(lambda value: json.dumps(value).encode())
-)
-@settings(deadline=None)
-def test_only_malformed_leaves(body: bytes) -> None:
-    try:
-        sent = read_bulk(body, EnrollmentKind.INDIVIDUAL)
-    except Malformed:
-        return
-    assert len(sent.items) <= 10

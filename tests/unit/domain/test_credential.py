@@ -1,12 +1,13 @@
-"""When the same request gets the same certificate back."""
+"""When the same request gets the same certificate back, and what a revocation's reasons are numbered."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 
-from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
+from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain, RevocationReason
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 
 ISSUED = IssuedChain(
@@ -41,3 +42,10 @@ def test_a_revoked_one_is_never_given_back(status: CertificateStatus) -> None:
 
 def test_the_leaf_is_the_chain_s_first() -> None:
     assert ISSUED.leaf == b"leaf"
+
+
+@pytest.mark.parametrize("reason", RevocationReason)
+def test_reasons_have_their_numbers_in_a_crl(reason: RevocationReason) -> None:
+    """`cryptography` knows the names and numbers of RFC 5280, 5.3.1, by itself."""
+    encoded = x509.CRLReason(x509.ReasonFlags(reason.value)).public_bytes()
+    assert encoded == bytes((0x0A, 1, reason.code))

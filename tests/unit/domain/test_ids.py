@@ -57,3 +57,20 @@ def test_parsing_takes_the_grammar_and_nothing_else(text: str) -> None:
     with pytest.raises(Malformed) as refusal:
         RegistrationId.parse(text)
     assert len(refusal.value.message) < 2_000
+
+
+@pytest.mark.parametrize("text", ["a", "a.", "a+%_#*?!(),=@;$':.", "x" * 128])
+def test_a_hub_takes_more_ids_than_dps_assigns(text: str) -> None:
+    assert DeviceId.parse_at_hub(text) == DeviceId(text)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "a/b", "ä", "a\n", "x" * 129, 'a"', "a\\"])
+def test_a_hub_does_not_take_any(text: str) -> None:
+    with pytest.raises(Malformed) as refusal:
+        DeviceId.parse_at_hub(text)
+    assert refusal.value.rule == "id-grammar"
+
+
+@given(good)
+def test_every_id_that_dps_assigns_is_a_hubs(text: str) -> None:
+    assert DeviceId.parse_at_hub(text) == DeviceId.parse(text)

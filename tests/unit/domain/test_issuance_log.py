@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.domain.ids import AuthorityName
-from accredit.domain.issuance_log import LeafKind, certificate_leaf, leaf_hash, unknown_leaf
+from accredit.domain.issuance_log import (
+    LeafKind,
+    certificate_leaf,
+    leaf_hash,
+    revocation_leaf,
+    unknown_leaf,
+)
 
 instants = st.integers(min_value=0, max_value=1 << 40)
 
@@ -40,3 +46,11 @@ def test_every_part_of_a_leaf_counts() -> None:
 def test_an_unknown_leaf_names_the_request() -> None:
     leaf = unknown_leaf(AuthorityName.parse("myca1"), b"digest", 7)
     assert (leaf.kind, leaf.sha256, leaf.logged_at) == (LeafKind.UNKNOWN, b"digest", 7)
+
+
+def test_a_revocation_leaf_names_the_certificate_and_is_not_its_leaf() -> None:
+    authority = AuthorityName.parse("myca1")
+    leaf = revocation_leaf(authority, b"digest", 7)
+    assert (leaf.kind, leaf.sha256, leaf.logged_at) == (LeafKind.REVOCATION, b"digest", 7)
+    assert leaf.leaf_hash == leaf_hash(LeafKind.REVOCATION, "myca1", 7, b"digest")
+    assert leaf.leaf_hash != unknown_leaf(authority, b"digest", 7).leaf_hash

@@ -103,3 +103,12 @@ def test_an_authorization_identity_is_passed_over() -> None:
 def test_what_is_not_plain_is_refused(response: bytes) -> None:
     with pytest.raises(AmqpError):
         sasl.parse_plain(response)
+
+
+def test_what_is_held_back_can_be_bounded() -> None:
+    decoder = sasl.Decoder()
+    whole = sasl.encode(sasl.Response(b"r"))
+    assert list(decoder.feed(whole + whole[:5])) == [sasl.Response(b"r")]
+    assert decoder.held_bytes == 5
+    assert list(decoder.feed(whole[5:])) == [sasl.Response(b"r")]
+    assert decoder.held_bytes == 0

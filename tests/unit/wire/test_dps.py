@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accredit.domain.credential import CertificateRecord, Certified, IssuedChain
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.errors import Malformed
-from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain, ProvenTpm
+from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain, ProvenHeld, ProvenTpm
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
 from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status, Substatus
 from accredit.domain.secret import Secret
@@ -305,8 +305,10 @@ class TestAnswer:
         assert state_of(assigned(group=False))["symmetricKey"] == {}
 
     @pytest.mark.parametrize("group", [True, False])
-    def test_x509(self, device, group):
-        state = state_of(assigned(group=group, proof=ProvenChain(device.chain)))
+    @pytest.mark.parametrize("held", [True, False], ids=["a certificate held", "a chain"])
+    def test_x509(self, device, group, held):
+        proof = ProvenHeld(device.der) if held else ProvenChain(device.chain)
+        state = state_of(assigned(group=group, proof=proof))
         assert "symmetricKey" not in state
         assert state["x509"].get("enrollmentGroupId") == ("Line" if group else None)
         info = state["x509"]["certificateInfo"]

@@ -15,6 +15,7 @@ from accredit.domain.enrollment import (
     EnrollmentRef,
     SigningCertificates,
     SymmetricKeys,
+    TpmKeys,
 )
 from accredit.domain.errors import UpstreamRejected
 from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
@@ -22,11 +23,14 @@ from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.domain.registration import Admitted, Registration, Status
 from accredit.domain.secret import Secret
 from accredit.wire import webhooks
+from accredit.wire.tpm import text_of
 from accredit.wire.webhooks import Allocation, Verdict
 from support import pki, stored_values
+from support.tpm_device import TpmDevice
 
 NOW = 1_800_000_000
 KEYS = SymmetricKeys(Secret(b"p" * 32), Secret(b"s" * 32))
+TPM = TpmDevice()
 DEVICE = RegistrationId.parse("Dev-1")
 LINE = GroupId.parse("Line")
 HOOKS = {
@@ -82,6 +86,12 @@ class TestAllocationRequest:
         assert shown["certificate"] == leaf.pem
         assert shown["info"]["subjectName"] == "CN=dev-1"
         assert shown["info"]["issuerName"] == "CN=Line 3"
+
+    def test_of_a_device_with_a_tpm(self):
+        """Its public keys: what the enrollment has, not what the device sent."""
+        by = admitted(DEVICE, TpmKeys(TPM.endorsement))
+        said = json.loads(webhooks.allocation_request(by, OPERATION, []))
+        assert said["deviceRuntimeContext"]["tpm"] == {"endorsementKey": text_of(TPM.endorsement)}
 
     def test_no_key_and_no_other_webhook_is_told(self):
         allocation = webhooks.allocation_request(admitted(), OPERATION, [])

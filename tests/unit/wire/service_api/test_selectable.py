@@ -198,3 +198,10 @@ def test_the_one_value_that_is_wanted() -> None:
     assert wanted("status = 'assigned' OR enrollmentGroupId = 'G'") is None
     assert wanted("enrollmentGroupId = null") is None
     assert wanted("NOT enrollmentGroupId = 'G'") is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "everything"), [(Keys(), True), (Keys(low="a"), False), (Keys(high="a"), False)]
+)
+def test_only_without_an_end_it_is_everything(keys: Keys, everything: bool) -> None:
+    assert keys.everything is everything

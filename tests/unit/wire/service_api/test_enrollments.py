@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from contextlib import suppress
 from typing import Any
@@ -15,27 +14,21 @@ from hypothesis import strategies as st
 from accredit.domain.enrollment import (
     Enrollment,
     EnrollmentKind,
-    LeafCertificates,
+    EnrollmentRef,
     ReprovisionPolicy,
     SigningCertificates,
     SymmetricKeys,
-    TpmKeys,
 )
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.wire.service_api.attestations import (
-    CertificatesSent,
-    Kept,
     KeysSent,
-    ReferencesSent,
-    attestation_document,
 )
-from accredit.wire.service_api.certificates import certificate_der, certificate_ders, certificate_info, pem
+from accredit.wire.service_api.certificates import certificate_info
 from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.enrollments import EnrollmentSent, enrollment_document, read_enrollment
-from accredit.wire.service_api.tpm import TpmSent
 from accredit.wire.tpm import text_of
 from support import pki
 from support.tpm_device import TpmDevice
@@ -132,37 +125,6 @@ def test_nulls_count_as_absent() -> None:
     assert individual(**nulls) == individual()
 
 
-def test_a_secondary_certificate_is_shown_beside_the_primary() -> None:
-    shown = attestation_document(LeafCertificates(LEAF.der, ROOT.der), keys_shown=False)
-    pair = shown["x509"]["clientCertificates"]
-    assert {place: one["info"]["subjectName"] for place, one in pair.items()} == {
-        "primary": "CN=Dev-1",
-        "secondary": "CN=root",
-    }
-
-
-class TestCaReferences:
-    """`x509.caReferences`, of both kinds: names of uploaded CA certificates."""
-
-    @pytest.mark.parametrize(
-        ("sent", "names"),
-        [
-            ({"primary": "Plant"}, ["Plant"]),
-            ({"primary": "Plant", "secondary": None}, ["Plant"]),
-            ({"primary": "Plant", "secondary": ""}, ["Plant"]),
-            ({"primary": "Plant", "secondary": "Plant-2"}, ["Plant", "Plant-2"]),
-        ],
-    )
-    @pytest.mark.parametrize("read", [individual, group])
-    def test_read_and_shown(self, read: Any, sent: dict[str, Any], names: list[str]) -> None:
-        attestation = read(attestation={"type": "x509", "x509": {"caReferences": sent}}).attestation
-        assert isinstance(attestation, ReferencesSent)
-        assert [name.text for name in attestation.references.names] == names
-        shown = attestation_document(attestation.references, keys_shown=True)
-        places = dict(zip(("primary", "secondary"), names, strict=False))
-        assert shown == {"type": "x509", "x509": {"caReferences": places}}
-
-
 class TestCredentialPolicy:
     """2025-07-01-preview: the policy's name is the authority's."""
 
@@ -207,35 +169,11 @@ def test_a_groups_own_members() -> None:
     )
 
 
-def test_a_tpm() -> None:
-    sent = attested("tpm", tpm={"endorsementKey": EK, "storageRootKey": SRK})
-    assert sent == TpmSent(TPM.endorsement, TPM.storage_root)
-
-
-@pytest.mark.parametrize("member", [{}, {"tpm": None}, {"tpm": {}}, {"tpm": {"endorsementKey": ""}}])
-def test_a_tpm_whose_key_is_to_be_kept(member: dict[str, Any]) -> None:
-    assert attested("tpm", **member) == TpmSent(None, None)
-
-
-def test_a_tpm_is_shown_with_its_keys() -> None:
-    for keys, members in (
-        (TpmKeys(TPM.endorsement), {"endorsementKey": EK}),
-        (TpmKeys(TPM.endorsement, TPM.storage_root), {"endorsementKey": EK, "storageRootKey": SRK}),
-    ):
-        shown = enrollment_document(Enrollment(DEVICE, keys, "g", "e", 1, 1))
-        assert shown["attestation"] == {"type": "tpm", "tpm": members}
-
-
 def test_a_group_has_no_tpm() -> None:
     body = {"enrollmentGroupId": "Line-1", "attestation": {"type": "tpm", "tpm": {"endorsementKey": EK}}}
     with pytest.raises(Malformed) as refused:
         read_enrollment(json.dumps(body).encode(), GROUP)
     assert refused.value.rule == "attestation-type"
-
-
-def attested(kind: str, **members: Any) -> Any:
-    body = {"registrationId": "Dev-1", "attestation": {"type": kind, **members}}
-    return read_enrollment(json.dumps(body).encode(), DEVICE).attestation
 
 
 @pytest.mark.parametrize(
@@ -335,6 +273,11 @@ def test_refusals(members: dict[str, Any], rule: str) -> None:
     assert refused.value.rule == rule
 
 
+def test_what_was_sent_names_its_enrollment() -> None:
+    assert individual().ref == EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1")
+    assert group().ref == EnrollmentRef(EnrollmentKind.GROUP, "line-1")
+
+
 @pytest.mark.parametrize("pattern", ["(", "a{2,1}", "x" * 257, "*"])
 def test_patterns_that_are_none(pattern: str) -> None:
     with pytest.raises(Malformed) as refused:
@@ -356,108 +299,6 @@ def test_keys_of_every_allowed_size(size: int) -> None:
         attestation={**SYMMETRIC, "symmetricKey": {"primaryKey": key(size), "secondaryKey": ""}}
     )
     assert sent.attestation == KeysSent(Secret(b"k" * size), None)
-
-
-class TestCertificates:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            LEAF.pem,
-            LEAF.pem.replace("\n", "\r\n"),
-            "\n" + LEAF.pem + "\n",
-            base64.b64encode(LEAF.der).decode(),
-            base64.encodebytes(LEAF.der).decode(),
-        ],
-        ids=["pem", "crlf", "padded", "one line", "lines"],
-    )
-    def test_forms(self, text: str) -> None:
-        sent = individual(attestation=client_certificates(text))
-        assert sent.attestation == CertificatesSent(LeafCertificates, LEAF.der, None)
-
-    def test_a_groups_signing_certificates(self) -> None:
-        other = pki.root("other")
-        attestation = signing_certificates(ROOT.pem)
-        attestation["x509"]["signingCertificates"]["secondary"] = {"certificate": other.pem}
-        assert group(attestation=attestation).attestation == CertificatesSent(
-            SigningCertificates, ROOT.der, other.der
-        )
-
-    @pytest.mark.parametrize(
-        "secondary", [None, {}, {"certificate": ""}, {"certificate": None, "info": None}]
-    )
-    def test_an_empty_secondary_is_none(self, secondary: Any) -> None:
-        attestation = client_certificates(LEAF.pem)
-        attestation["x509"]["clientCertificates"]["secondary"] = secondary
-        assert individual(attestation=attestation).attestation == CertificatesSent(
-            LeafCertificates, LEAF.der, None
-        )
-
-    def test_info_alone_stands_for_the_stored_one(self) -> None:
-        attestation = client_certificates("")
-        attestation["x509"]["clientCertificates"]["primary"] = {"info": certificate_info(LEAF.der)}
-        digest = hashlib.sha256(LEAF.der).digest()
-        assert individual(attestation=attestation).attestation == CertificatesSent(
-            LeafCertificates, Kept(digest), None
-        )
-
-    @pytest.mark.parametrize(
-        ("text", "rule"),
-        [
-            (LEAF.pem + ROOT.pem, "certificate-count"),
-            ("hello", "certificate-unreadable"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate-unreadable"),
-            (base64.b64encode(LEAF.der[:-1]).decode(), "certificate-unreadable"),
-            (
-                LEAF.pem + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-                "certificate-private-key",
-            ),
-            ("A" * 17_000, "certificate-size"),
-        ],
-    )
-    def test_refusals(self, text: str, rule: str) -> None:
-        with pytest.raises(Malformed) as refused:
-            individual(attestation=client_certificates(text))
-        assert refused.value.rule == rule
-
-    @pytest.mark.parametrize("certificate", [LEAF, ROOT.issue("no basic constraints", basic=False)])
-    def test_a_signing_certificate_is_a_ca(self, certificate: pki.Entity) -> None:
-        with pytest.raises(Malformed) as refused:
-            group(attestation=signing_certificates(certificate.pem))
-        assert refused.value.rule == "signing-not-a-ca"
-
-    def test_a_thumbprint_that_is_none(self) -> None:
-        attestation = client_certificates("")
-        attestation["x509"]["clientCertificates"]["primary"] = {"info": {"sha256Thumbprint": "zz"}}
-        with pytest.raises(Malformed):
-            individual(attestation=attestation)
-
-    def test_info_has_its_eight_members(self) -> None:
-        info = certificate_info(LEAF.der)
-        assert info == {
-            "subjectName": "CN=Dev-1",
-            "sha1Thumbprint": hashlib.sha1(LEAF.der).hexdigest().upper(),
-            "sha256Thumbprint": hashlib.sha256(LEAF.der).hexdigest().upper(),
-            "issuerName": "CN=root",
-            "notBeforeUtc": "2027-01-14T08:00:00Z",
-            "notAfterUtc": "2028-01-15T08:00:00Z",
-            "serialNumber": info["serialNumber"],
-            "version": 3,
-        }
-        assert int(info["serialNumber"], 16) == LEAF.certificate.serial_number
-
-    def test_pem_round_trip(self) -> None:
-        assert pem(LEAF.der) == LEAF.pem
-        assert certificate_ders(LEAF.pem + ROOT.pem, "x") == [LEAF.der, ROOT.der]
-
-    @given(st.binary(max_size=60), st.integers(0, 500))
-    def test_only_malformed_leaves(self, noise: bytes, at: int) -> None:
-        spoiled = LEAF.der[:at] + noise + LEAF.der[at + len(noise) :]
-        for text in (base64.b64encode(spoiled).decode(), pem(spoiled), noise.decode("latin-1")):
-            try:
-                certificate_info(certificate_der(text, "x"))
-                certificate_ders(text, "x")
-            except Malformed:
-                pass
 
 
 def stored(**members: Any) -> Enrollment:
