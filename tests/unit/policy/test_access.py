@@ -158,6 +158,8 @@ def test_the_rights_table_is_the_contracts() -> None:
     }
     assert by_right == {
         Right.SERVICE_CONFIG: {
+            Call.WRITE_CERTIFICATE_PROFILE,
+            Call.DELETE_CERTIFICATE_PROFILE,
             Call.WRITE_AUTHORITY,
             Call.DELETE_AUTHORITY,
             Call.WRITE_LINKED_HUB,
@@ -175,6 +177,8 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.ROTATE_POLICY,
         },
         Right.ENROLLMENT_READ: {
+            Call.READ_CERTIFICATE_PROFILE,
+            Call.LIST_CERTIFICATE_PROFILES,
             Call.READ_LINKED_HUB,
             Call.LIST_LINKED_HUBS,
             Call.READ_ENROLLMENT,
