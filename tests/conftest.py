@@ -6,6 +6,9 @@ Long campaigns run only when asked for: `pytest tests/campaigns --campaign` (`ma
 --campaign-seed=N       another seed than the one in the test
 --campaign-folder=DIR   keep the state there, and go on where the last run with this folder was broken off
 --write-compatibility   write docs/compatibility.md from what passes (`scripts/compatibility`)
+
+`--hypothesis-profile=covering` is for counting which lines run (`tests/house/test_coverage.py`): few examples, always the
+same. What only a rare example reaches is not covered by anything that one could rely on.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("covering", max_examples=10, derandomize=True, deadline=None, database=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 from urllib.parse import quote, unquote
 
 MAX_ADDRESS_CHARS = 2_048
@@ -100,6 +101,8 @@ def format_address(address: Address) -> str:
             return f"/devices/{quote(device_id, safe='')}{module}/{purpose}"
         case Token():
             return CBS
+        case _:
+            assert_never(address)
 
 
 # Users of PLAIN.

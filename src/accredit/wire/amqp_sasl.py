@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from accredit.wire import amqp_types
 from accredit.wire.amqp_types import AmqpError, Reader
@@ -93,6 +94,8 @@ def _fields(frame: Frame) -> tuple[int, *tuple[bytes, ...]]:
             return _RESPONSE, amqp_types.binary(data)
         case Outcome(code):
             return _OUTCOME, amqp_types.ubyte(code)
+        case _:
+            assert_never(frame)
 
 
 class Decoder:

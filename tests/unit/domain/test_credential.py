@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 
-from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain, RevocationReason
+from accredit.domain.credential import (
+    CertificateRecord,
+    CertificateStatus,
+    IssuedChain,
+    Profile,
+    RevocationReason,
+)
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 
 ISSUED = IssuedChain(
@@ -49,3 +55,8 @@ def test_reasons_have_their_numbers_in_a_crl(reason: RevocationReason) -> None:
     """`cryptography` knows the names and numbers of RFC 5280, 5.3.1, by itself."""
     encoded = x509.CRLReason(x509.ReasonFlags(reason.value)).public_bytes()
     assert encoded == bytes((0x0A, 1, reason.code))
+
+
+def test_a_certificate_remembers_the_version_of_its_profile() -> None:
+    assert Profile().label == "device/1"
+    assert {Profile(name, version).label for name in "ab" for version in "12"} == {"a/1", "a/2", "b/1", "b/2"}

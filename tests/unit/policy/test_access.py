@@ -92,6 +92,11 @@ def test_a_long_life_is_refused_only_where_a_limit_is_set() -> None:
     authorize(token(expires_at=NOW + 3600), READER, HOSTS, Right.ENROLLMENT_READ, NOW, max_lifetime_s=3600)
 
 
+@pytest.mark.parametrize("resource", ["localhost/enrollmentGroups", "elsewhere"])
+def test_another_scope(resource: str) -> None:
+    assert rule_of(token(resource), path="/enrollments/dev1") == "sas-scope"
+
+
 def test_a_missing_right() -> None:
     with pytest.raises(Unauthenticated) as refused:
         authorize(token(), READER, HOSTS, Right.ENROLLMENT_WRITE, NOW)

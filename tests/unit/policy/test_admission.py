@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accredit.domain.changes import AssertRoom
 from accredit.domain.enrollment import (
     Enrollment,
     EnrollmentKind,
     EnrollmentRef,
     SymmetricKeys,
 )
-from accredit.domain.errors import Disabled, Unauthenticated
+from accredit.domain.errors import Disabled, Refused, Unauthenticated
 from accredit.domain.evidence import Attested, DeviceKeys
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.domain.registration import Registration, Status
@@ -90,6 +91,40 @@ class TestOwner:
             admission.admit(attested(enrollment(enabled=False)), None)
         assert refused.value.rule == "enrollment-disabled"
         admission.check_owner(attested(enrollment(enabled=False)), None)
+
+    def test_a_revoked_device_stays_out_until_it_is_let_in_again(self):
+        revoked = registration(status=Status.DISABLED)
+        with pytest.raises(Disabled) as refused:
+            admission.admit(attested(enrollment()), revoked)
+        assert refused.value.rule == "device-revoked"
+        assert "device readmit Dev-1" in refused.value.hint
+
+    def test_only_a_revoked_one_does(self):
+        for status in Status:
+            assert admission.is_revoked(registration(status=status)) is (status is Status.DISABLED)
+        assert not admission.is_revoked(None)
+
+
+class TestQuota:
+    def test_a_list_is_for_those_that_it_names(self):
+        by = attested(enrollment(settings={"allowedRegistrationIdsOnly": True}))
+        admission.check_allowed(by, on_list=True)
+        with pytest.raises(Refused) as refused:
+            admission.check_allowed(by, on_list=False)
+        assert refused.value.rule == "device-not-allowed"
+        assert "accredit enroll allow line Dev-1" in refused.value.hint
+
+    @pytest.mark.parametrize(
+        ("previous", "takes_room"),
+        [(None, True), (registration(), False), (registration(("group", "other")), True)],
+    )
+    def test_only_a_device_that_is_new_to_its_group_takes_room(self, previous, takes_room):
+        by = enrollment(settings={"quota": {"maxRegistrations": 3}})
+        found = admission.room(attested(by), previous)
+        assert found == ((AssertRoom(by.ref, 3),) if takes_room else ())
+
+    def test_without_a_quota_there_is_room_for_all(self):
+        assert admission.room(attested(enrollment()), None) == ()
 
 
 class TestIdPattern:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,6 +204,14 @@ class TestRule:
         )
         assert chosen([A, B], proof=ProvenChain((leaf.der, issuer.der)), **rule) == B.name
         assert chosen([A, B], **rule) == A.name
+
+    def test_a_name_s_bit_string_is_no_text(self):
+        """X500UniqueIdentifier (X.520) is a BIT STRING: a rule does not see it, nor is it broken by it."""
+        unique = x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\x00\x01", _ASN1Type.BitString)
+        subject = x509.Name([unique, *pki.name("dev-1")])
+        leaf = pki.root("Line 3").issue(None, subject=subject)
+        rule = ruled({"when": "x509.subject.CN == 'dev-1'", "hub": "b.example"}, {"hub": "a.example"})
+        assert chosen([A, B], proof=ProvenChain((leaf.der,)), **rule) == B.name
 
     def test_enrollment_and_tags(self):
         rule = ruled(

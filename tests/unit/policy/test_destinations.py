@@ -159,7 +159,7 @@ class TestDigiCertURL:
     @pytest.mark.parametrize(
         "url",
         ["ftp://x", "one.digicert.com", "https://", "https://u:p@x", "https://x/?a=1", "https://x/#a", "https://x:0",
-         "https://x:99999", "https://x y", "http://10.0.0.1:80", "https://[::1", "https://x\n", "https://" + "x" * 5000],
+         "https://x:99999", "https://x y", "http://10.0.0.1:80", "https://[::1", "https://a!b", "https://x\n", "https://" + "x" * 5000],
     )  # fmt: skip
     def test_a_bad_url_is_refused_with_the_settings_name(self, url):
         with pytest.raises(BadSetting, match="ACCREDIT_DIGICERT_URL") as caught:

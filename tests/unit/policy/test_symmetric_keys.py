@@ -143,3 +143,25 @@ class TestTerms:
         year = 365 * 86_400
         assert self.check(token(PRIMARY, expires_at=NOW + year)) is False
         assert self.check(token(PRIMARY, expires_at=NOW + year + 1)) is True
+
+
+class TestSpellings:
+    def test_as_typed_and_in_lower_case_each_once(self):
+        assert symmetric_keys.spellings(DEVICE) == ("Dev-1", "dev-1")
+        assert symmetric_keys.spellings(RegistrationId.parse("dev-1")) == ("dev-1",)
+
+
+class TestDeviceKeys:
+    """What a device that proved itself has at its hub: the keys that it could have signed with."""
+
+    def test_its_own(self):
+        assert symmetric_keys.device_keys(KEYS, None) == symmetric_keys.matching_keys(
+            token(PRIMARY), individual(), DEVICE
+        )
+
+    @pytest.mark.parametrize("spelling", ["Dev-1", "dev-1"])
+    def test_those_that_the_group_s_derive_for_its_spelling(self, spelling):
+        shown = token(digest(PRIMARY, spelling.encode()))
+        assert symmetric_keys.device_keys(KEYS, spelling) == symmetric_keys.matching_keys(
+            shown, group(), DEVICE
+        )

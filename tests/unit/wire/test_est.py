@@ -87,6 +87,14 @@ class TestCertificates:
             est.certificates(made.encode())
         assert refused.value.rule in {"ca-answer-empty", "ca-answer-unreadable"}
 
+    def test_a_message_with_an_empty_set_of_certificates(self):
+        """SignedData (RFC 2315, 9.1) whose certificates [0] are there, and none."""
+        signed = "020101 3100 300b 06092a864886f70d010701 a000 3100"
+        message = f"3025 06092a864886f70d010702 a018 3016 {signed}"
+        with pytest.raises(UpstreamRejected) as refused:
+            est.certificates(base64.b64encode(bytes.fromhex(message)))
+        assert refused.value.rule == "ca-answer-empty"
+
     def test_too_many(self):
         many = [ROOT.issue(f"dev-{number}").der for number in range(est.MAX_CERTIFICATES + 1)]
         assert len(est.certificates(est.certificates_body(many[1:]))) == est.MAX_CERTIFICATES
