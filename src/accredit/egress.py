@@ -76,12 +76,13 @@ class ClientIdentity:
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:
-    """A complete answer. `retry_after` is the header as sent."""
+    """A complete answer. `retry_after` is the header as sent; `headers` are all of them, by their names in lower case."""
 
     status: int
     content_type: str
     retry_after: str | None
     body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 async def resolved(host: str, port: int) -> Sequence[str]:
@@ -251,7 +252,8 @@ class Egress:
                 raise AnswerLost(f"the answer is longer than {self._max_answer_bytes} bytes")
             parts.append(part)
         content_type = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-        return HTTPAnswer(response.status, content_type, headers.get(b"retry-after"), b"".join(parts))
+        named = {name.decode("latin-1"): value for name, value in headers.items()}
+        return HTTPAnswer(response.status, content_type, named.get("retry-after"), b"".join(parts), named)
 
 
 def _target(url: str) -> Destination:

@@ -119,6 +119,8 @@ ELSEWHERE = {
     "administration/authority_types.py": "tests/unit/administration/test_authorities.py",
     "authorities/upstream.py": "tests/unit/authorities/digicert/test_one.py, and each connector over it",
     "authorities/cfssl.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
+    "authorities/acme/orders.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
+    "authorities/acme/session.py": "tests/contract/test_outside_authority.py",
     "authorities/step_ca.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
     "authorities/vault.py": "tests/contract/test_authority.py and tests/contract/test_outside_authority.py",
     "authorities/digicert/documents.py": "tests/unit/authorities/digicert/test_one.py",

@@ -6,24 +6,32 @@ must be valid at the hand clock's instant.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.authorities.digicert.one import DigiCertOne
 from accredit.authorities.upstream import Surroundings
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.credential import Order
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import Egress, EgressRules
-from accredit.interfaces import Authority
+from accredit.interfaces import Authority, OrderAnswer, Pending, PollsOrder
 from support import digicert_one as digicert
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.real_authorities import MAKERS, RealCA, RealCAs
+from support.signing_requests import order
 from support.vendor_authorities import VENDORS
+
+PATIENCE_S = 20.0
+AHEAD_S = 5
+"""Real CAs sign by the machine's clock, which goes on while the hand clock stands."""
 
 At = Callable[[RealCAs], AbstractAsyncContextManager["AuthorityAtHand"]]
 
@@ -92,11 +100,30 @@ def real(name: str) -> At:
 
     @asynccontextmanager
     async def at_hand(cas: RealCAs) -> AsyncIterator[AuthorityAtHand]:
-        ca, clock = cas.get(name), HandClock(int(time.time()))
+        ca, clock = cas.get(name), HandClock(int(time.time()) + AHEAD_S)
         async with ca.connected(clock) as authority:
             yield AuthorityAtHand(authority, clock, lambda: ca.refused, ca)
 
     return at_hand
+
+
+def an_order(hand: AuthorityAtHand, registration_id: str, **facts: Any) -> Order:
+    """An order as the authority wants it."""
+    dns_name = registration_id.lower() if hand.real is not None and hand.real.wants_dns_name else None
+    return order(registration_id, since=int(hand.clock.now()), dns_name=dns_name, **facts)
+
+
+async def settled(authority: Authority, ordered: Order, waits: list[int] | None = None) -> OrderAnswer:
+    """What comes of an order: while it is pending the authority is asked again, sooner than it says (`waits`)."""
+    answer = await authority.order(ordered)
+    async with asyncio.timeout(PATIENCE_S):
+        while isinstance(answer, Pending):
+            assert isinstance(authority, PollsOrder)
+            if waits is not None:
+                waits.append(answer.retry_after_s)
+            answer = await authority.poll(ordered, answer.handle)
+            await asyncio.sleep(0.02 if isinstance(answer, Pending) else 0)
+    return answer
 
 
 AUTHORITIES: dict[str, At] = {

@@ -149,6 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "redirect":
             return self._answer(302, {"Location": "https://localhost:1/elsewhere"}, b"")
         status, told, answer = proxy.passed(call)
+        wants_pem = fault in {"half-a-pem", "other-key"}
+        if fault is not None and (status >= 400 or (wants_pem and not _CERTIFICATE.search(answer))):
+            # It said no (a nonce was used up), or it answers in several steps and this one has no certificate.
+            proxy.faults.insert(0, fault)
+            fault = None
         match fault:
             case "drop-after":
                 self.close_connection = True
@@ -164,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "other-key":
                 assert proxy.earlier is not None, "nothing was signed before"
                 answer = proxy.earlier
-        if signs and fault is None:
+        if fault is None and _CERTIFICATE.search(answer):
             proxy.earlier = answer
         return self._answer(status, told, answer)
 

@@ -274,7 +274,7 @@ def vault_by_token(port: int, root_pem: str) -> CAServer:
         settings={"mount": "pki_int", "role": "device"},
         secrets={"token": made["auth"]["client_token"]},
         wrong_secrets={"token": "s.wrong"},
-        revoked=partial(_revoked_at_bao, port),
+        revoked=partial(revoked_at_bao, port),
     )
 
 
@@ -290,10 +290,10 @@ def vault_by_app_role(port: int, root_pem: str) -> CAServer:
         settings={"mount": "pki_int", "role": "device", "roleId": role_id},
         secrets={"secretId": secret_id},
         wrong_secrets={"secretId": "00000000-0000-0000-0000-000000000000"},
-        revoked=partial(_revoked_at_bao, port),
+        revoked=partial(revoked_at_bao, port),
     )
 
 
-def _revoked_at_bao(port: int, issued: IssuedChain, _: Key) -> str | None:
+def revoked_at_bao(port: int, issued: IssuedChain, _: Key) -> str | None:
     octets = issued.serial.to_bytes((issued.serial.bit_length() + 7) // 8, "big").hex(":")
     return "" if bao(port, "GET", f"pki_int/cert/{octets}")["data"]["revocation_time"] else None

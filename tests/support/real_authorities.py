@@ -5,23 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from accredit.app.authorities import connector
+from accredit.authorities.challenges import HeldChallenges
 from accredit.authorities.upstream import Surroundings
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import Egress, EgressRules, tls_context
 from accredit.interfaces import Authority
-from support import ca_servers, step_ca_server
+from support import acme_servers, ca_servers, step_ca_server
 from support.ca_proxy import CAProxy, Signs
 from support.ca_servers import CAServer
 from support.hand_clock import HandClock
 
 DEADLINE_S = 20.0
+
+
+def _finishes(method: str, path: str, _: bytes) -> bool:
+    """ACME: what signs, and what fetches what was signed."""
+    return method == "POST" and any(part in path.lower() for part in ("finalize", "/certz/", "/cert"))
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,16 @@ class RealCA:
     refused: str
     keeps_serials: bool = True
     """Whether it says no to a revocation of what it never issued."""
+    wants_dns_name: bool = False
+    """Whether the CSR must carry the registration id as a DNS name."""
+    directory: str = ""
+    challenges: HeldChallenges = field(default_factory=HeldChallenges)
+
+    def place(self) -> dict[str, str]:
+        """Where the connector finds it."""
+        if self.kind == "Acme":
+            return {"directoryUrl": self.proxy.url + self.directory}
+        return {"url": self.proxy.url}
 
     def record(
         self, *, secrets: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None
@@ -44,7 +60,7 @@ class RealCA:
             name=AuthorityName.parse("outside"),
             type=self.kind,
             settings={
-                "url": self.proxy.url,
+                **self.place(),
                 "trustAnchors": self.server.root_pem + "\n" + CAProxy.trust_pem(),
                 **self.server.settings,
                 **(settings or {}),
@@ -65,7 +81,9 @@ class RealCA:
             EgressRules(("127.0.0.0/8", "::1")), tls=tls_context(record.settings.get("trustAnchors", ""))
         )
         try:
-            yield connector(record.type)(record, Surroundings(egress, clock, deadline_s=DEADLINE_S))
+            yield connector(record.type)(
+                record, Surroundings(egress, clock, deadline_s=DEADLINE_S, challenges=self.challenges)
+            )
         finally:
             await egress.close()
 
@@ -109,6 +127,21 @@ class RealCAs:
             "StepCa", server, lambda _, path, body: path.endswith("/sign"), "refused-1", keeps=False
         )
 
+    def pebble(self) -> RealCA:
+        server = self._running.enter_context(acme_servers.pebble(self._folder / "pebble"))
+        proxy = self._running.enter_context(CAProxy(server.url, _finishes, server.tls_pem))
+        return RealCA("Acme", server, proxy, "refused-1", wants_dns_name=True, directory="/dir")
+
+    def bao_acme(self) -> RealCA:
+        port, root_pem = self.bao()
+        held = HeldChallenges()
+        names = self._running.enter_context(acme_servers.answering(held))
+        proxy = self._running.enter_context(CAProxy(f"http://127.0.0.1:{port}", _finishes))
+        acme_servers.configure_bao(port, proxy.url, names)
+        server = acme_servers.bao_account(port, root_pem)
+        path = "/v1/pki_int/acme/directory"
+        return RealCA("Acme", server, proxy, "refused-1", directory=path, challenges=held)
+
     def bao(self) -> tuple[int, str]:
         if self._bao is None:
             self._bao = self._running.enter_context(ca_servers.openbao(self._folder / "openbao"))
@@ -129,6 +162,8 @@ MAKERS = {
     "Vault": RealCAs.vault_by_token,
     "VaultAppRole": RealCAs.vault_by_app_role,
     "StepCa": RealCAs.step_ca,
+    "AcmePebble": RealCAs.pebble,
+    "AcmeOpenBao": RealCAs.bao_acme,
 }
 
 

@@ -96,8 +96,11 @@ def signed(info: bytes) -> x509.CertificateSigningRequest:
     return x509.load_der_x509_csr(element(0x30, info, ecdsa_with_sha256, element(0x03, b"\x00", signature)))
 
 
-def signing_request(common_name: str | None = "device-1", private: Key | None = None) -> SigningRequest:
-    return intake(pem(csr(common_name, private)), "csr")
+def signing_request(
+    common_name: str | None = "device-1", private: Key | None = None, dns_name: str | None = None
+) -> SigningRequest:
+    names = None if dns_name is None else x509.SubjectAlternativeName([x509.DNSName(dns_name)])
+    return intake(pem(csr(common_name, private, [] if names is None else [(names, False)])), "csr")
 
 
 def order(
@@ -107,12 +110,13 @@ def order(
     profile: Profile = DEVICE,
     since: int = 1_800_000_000,
     group: GroupId | None = None,
+    dns_name: str | None = None,
 ) -> Order:
     return Order(
         operation_id="operation-1",
         registration_id=RegistrationId.parse(registration_id),
         device_id=DeviceId.parse(device_id or registration_id),
-        request=signing_request(registration_id, private),
+        request=signing_request(registration_id, private, dns_name),
         profile=profile,
         since=since,
         group=group,

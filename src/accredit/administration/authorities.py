@@ -106,6 +106,11 @@ class Authorities:
             )
         now = int(self.clock.now())
         settings, secrets = authority_types.read(kind, sent, present)
+        secrets |= {
+            name: Secret(self.entropy.token(size).hex().encode())
+            for name, size in kind.drawn.items()
+            if name not in secrets
+        }
         if kind.founded:
             settings, secrets = self._founded(name, sent.type, present, now)
         record = AuthorityRecord(

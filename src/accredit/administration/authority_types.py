@@ -31,13 +31,14 @@ Check = Callable[[Value, str], Value]
 class AuthorityType:
     """`founded`: what it needs beside its members (a key, a certificate) is made here, once.
 
-    `either`: of these sets of members, one must be whole.
+    `either`: of these sets of members, one must be whole. `drawn`: secrets that nobody sends, of so many random bytes, in hex.
     """
 
     settings: Mapping[str, Check] = field(default_factory=dict)
     secrets: Mapping[str, Check] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     either: tuple[frozenset[str], ...] = ()
+    drawn: Mapping[str, int] = field(default_factory=dict)
     founded: bool = False
 
 
@@ -175,6 +176,18 @@ TYPES: Mapping[str, AuthorityType] = {
         secrets={"secretAccessKey": credential},
         required=frozenset({"arn", "accessKeyId", "secretAccessKey"}),
     ),
+    "Acme": AuthorityType(
+        settings={
+            "directoryUrl": address,
+            "accountEmail": credential,
+            "eabKeyId": credential,
+            "identifier": text,
+            **_EVERY_OUTSIDE,
+        },
+        secrets={"eabHmacKey": credential},
+        required=frozenset({"directoryUrl"}),
+        drawn={"accountKey": 32},
+    ),
     "StepCa": AuthorityType(
         settings={"url": address, "rootFingerprint": text, "provisioner": text, **_EVERY_OUTSIDE},
         secrets={"provisionerKey": pem_text},
@@ -198,7 +211,7 @@ def read(
     members = {name: value for name, value in sent.members.items() if value != ""}
     kept = present.secrets if present is not None else {}
     settings = {name: check(members[name], name) for name, check in kind.settings.items() if name in members}
-    secrets = {name: kept[name] for name in kind.secrets if name in kept}
+    secrets = {name: kept[name] for name in (*kind.secrets, *kind.drawn) if name in kept}
     for name, check in kind.secrets.items():
         if name in members:
             secrets[name] = Secret(str(check(members[name], name)).encode())

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.challenges import HeldChallenges
 from accredit.authorities.upstream import Surroundings
 from accredit.config import Config
 from accredit.domain.authority import AuthorityRecord
@@ -29,6 +30,7 @@ CONNECTORS: Mapping[str, str] = {
     "Ejbca": "accredit.authorities.ejbca:Ejbca",
     "AwsPrivateCa": "accredit.authorities.aws_private_ca:AwsPrivateCa",
     "StepCa": "accredit.authorities.step_ca:StepCa",
+    "Acme": "accredit.authorities.acme.orders:Acme",
 }
 
 FLAVOURS: Mapping[tuple[str, str], str] = {
@@ -66,6 +68,7 @@ class ConfiguredAuthorities:
         self._entropy = entropy
         self._made: dict[AuthorityName, Authority] = {}
         self._pools: dict[AuthorityName, list[Egress]] = {}
+        self.challenges = HeldChallenges()
 
     async def get(self, name: AuthorityName) -> Authority | None:
         record = await self._store.authority(name)
@@ -87,7 +90,7 @@ class ConfiguredAuthorities:
             return Standing(can=abilities(kind))
         pool = self._pool(record)
         try:
-            candidate = kind(record, Surroundings(pool, self._clock, self._config.digicert_url))
+            candidate = kind(record, self._surroundings(pool))
             standing = await candidate.probe() if isinstance(candidate, Probes) else Standing()
             return replace(standing, can=abilities(kind))
         finally:
@@ -101,8 +104,11 @@ class ConfiguredAuthorities:
         # An order may be under way on the pool of the record that is replaced, so that stays open until the end.
         pool = self._pool(record)
         self._pools.setdefault(record.name, []).append(pool)
-        outside: Authority = kind(record, Surroundings(pool, self._clock, self._config.digicert_url))
+        outside: Authority = kind(record, self._surroundings(pool))
         return outside
+
+    def _surroundings(self, pool: Egress) -> Surroundings:
+        return Surroundings(pool, self._clock, self._config.digicert_url, challenges=self.challenges)
 
     def _pool(self, record: AuthorityRecord) -> Egress:
         certificate, key = record.settings.get("clientCertificate"), record.secrets.get("clientKey")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from accredit.app.ports import Sockets
 from accredit.ca.statuses import Statuses
 from accredit.config import Config
@@ -18,13 +20,18 @@ SOURCE_CONNECTIONS = MAX_CONNECTIONS // 4
 
 
 def public_listener(
-    config: Config, sockets: Sockets, store: Store, clock: Clock, entropy: Entropy
+    config: Config,
+    sockets: Sockets,
+    store: Store,
+    clock: Clock,
+    entropy: Entropy,
+    challenge: Callable[[str], str | None],
 ) -> tuple[PlainListener, ...]:
     """What serves the port; nothing where it is off."""
     if not sockets.public or config.public_address is None:
         return ()
     statuses = Statuses(store, clock, config.public_address)
-    front = https_front(public.routes(statuses), clock, entropy, websockets={})
+    front = https_front(public.routes(statuses, challenge), clock, entropy, websockets={})
     # A ceiling of its own, so that who reads CRLs takes no place of a device; and nobody takes all of it.
     sources = Sources(clock, SOURCE_CONNECTIONS, config.source_connections_per_second)
     ceiling = Ceiling(min(MAX_CONNECTIONS, config.max_connections), sources)

@@ -207,7 +207,7 @@ async def _serving(
     fronts = device_fronts(provisioning, devices, clock, entropy, engine)
     listening: list[Listener | PlainListener] = [
         *listeners(config, sockets, identity, routes, fronts, clock, entropy),
-        *public_listener(config, sockets, store, clock, entropy),
+        *public_listener(config, sockets, store, clock, entropy, authorities.challenges.answer),
     ]
     for listener in listening:
         await listener.start()

@@ -8,10 +8,11 @@ here too, the same way for all. Not here: any CA's dialect, storing, retrying, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accredit import __version__
 from accredit.authorities import intake
+from accredit.authorities.challenges import HeldChallenges
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import Order
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
@@ -41,23 +42,27 @@ class Surroundings:
     egress: Egress
     clock: Clock
     digicert_url: str = ""
+    challenges: HeldChallenges = field(default_factory=HeldChallenges)
     deadline_s: float = ORDER_DEADLINE_S
 
 
 class Upstream:
     """One configured CA; `called` is how sentences name it.
 
+    `credentials` are the members to look at where the CA does not let us in, the record's secrets where it is not given.
     Of the record it takes `trustAnchors` (what an answer must chain to) and `maxValidityDays`.
     """
 
-    def __init__(self, record: AuthorityRecord, surroundings: Surroundings, *, called: str) -> None:
+    def __init__(
+        self, record: AuthorityRecord, surroundings: Surroundings, *, called: str, credentials: str = ""
+    ) -> None:
         """Raises Malformed where the record's members can't be used."""
         self.called = called
         self.clock = surroundings.clock
         self.deadline_s = surroundings.deadline_s
         self._egress = surroundings.egress
         self._kept = self._hidden = tuple(record.secrets.values())
-        self._credentials = " and ".join(sorted(record.secrets)) or "credentials"
+        self._credentials = credentials or " and ".join(sorted(record.secrets)) or "credentials"
         days = record.settings.get("maxValidityDays")
         self._max_validity_s = days * 86_400 if days else None
         pem = record.settings.get("trustAnchors")
@@ -122,13 +127,13 @@ class Upstream:
             if isinstance(error, NotSent) and error.refused:
                 raise UpstreamRejected(reason, rule="ca-egress-refused") from None
             raise UpstreamUnavailable(
-                reason, rule="ca-unavailable", retry_after_s=self._pause_s(None)
+                reason, rule="ca-unavailable", retry_after_s=self.pause_s(None)
             ) from None
         if answer.status in _UNAVAILABLE or answer.status >= 500:
             raise UpstreamUnavailable(
                 f"{self.called} answered {answer.status}.",
                 rule="ca-unavailable",
-                retry_after_s=self._pause_s(answer),
+                retry_after_s=self.pause_s(answer),
             )
         return answer
 
@@ -211,7 +216,7 @@ class Upstream:
         jitter = jitter_of(f"{order.operation_id}/{order.attempt}")
         return asked or AUTHORITY_RETRY.wait_s(order.attempt, jitter)
 
-    def _pause_s(self, answer: HTTPAnswer | None) -> int:
+    def pause_s(self, answer: HTTPAnswer | None) -> int:
         asked = retry_after_s(answer.retry_after, self.clock.now()) if answer is not None else None
         return asked or AUTHORITY_RETRY.wait_s(1, 0.0)
 

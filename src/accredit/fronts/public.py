@@ -1,4 +1,4 @@
-"""What is public and plain: CRLs, OCSP and issuer certificates, over HTTP without TLS (RFC 5280, 8; RFC 6960, A.1).
+"""What is public and plain: CRLs, OCSP, issuer certificates, and answers to ACME challenges, over HTTP without TLS (RFC 5280, 8; RFC 6960, A.1).
 
 A relying party can't be asked to trust our TLS before it has checked a certificate, and everything here is signed by
 itself. Nothing else is served on this port; who asks is nobody we know.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -36,19 +37,22 @@ class TellsStatus(Protocol):
     async def ocsp(self, request: bytes) -> bytes: ...
 
 
-def routes(statuses: TellsStatus) -> list[Route]:
-    calls = _PublicCalls(statuses)
+def routes(statuses: TellsStatus, challenge: Callable[[str], str | None]) -> list[Route]:
+    """`challenge` answers a CA's http-01 challenge by its token (RFC 8555, section 8.3), None where there is none."""
+    calls = _PublicCalls(statuses, challenge)
     return [
         Route("/crl/{key}/{shard:int}.crl", calls.crl, methods=["GET"]),
         Route("/issuers/{key}.cer", calls.issuer, methods=["GET"]),
         Route("/ocsp", calls.ocsp_post, methods=["POST"]),
         Route("/ocsp/{request:path}", calls.ocsp_get, methods=["GET"]),
+        Route("/.well-known/acme-challenge/{token}", calls.challenge, methods=["GET"]),
     ]
 
 
 class _PublicCalls:
-    def __init__(self, statuses: TellsStatus) -> None:
+    def __init__(self, statuses: TellsStatus, challenge: Callable[[str], str | None]) -> None:
         self._statuses = statuses
+        self._challenge = challenge
 
     async def crl(self, request: Request) -> Response:
         found = await self._statuses.crl(request.path_params["key"].lower(), request.path_params["shard"])
@@ -56,6 +60,10 @@ class _PublicCalls:
 
     async def issuer(self, request: Request) -> Response:
         return _answer(await self._statuses.issuer(request.path_params["key"].lower()), CERTIFICATE)
+
+    async def challenge(self, request: Request) -> Response:
+        found = self._challenge(request.path_params["token"])
+        return _answer(None if found is None else found.encode("ascii"), "application/octet-stream")
 
     async def ocsp_post(self, request: Request) -> Response:
         body = bytearray()

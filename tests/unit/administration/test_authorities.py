@@ -167,3 +167,38 @@ async def test_how_it_stands_is_shown_with_it(side: ServiceSide) -> None:
 async def test_an_unknown_authority(side: ServiceSide) -> None:
     assert (await side.call("GET", PATH)).status_code == 404
     assert (await side.call("GET", "/certificateAuthorities/a%20b")).status_code == 400
+
+
+ACME = {"certificateAuthorityType": "Acme", "directoryUrl": "https://ca.example.net/dir"}
+VAULT = {"certificateAuthorityType": "Vault", "url": "https://ca.example.net", "role": "device"}
+
+
+async def test_what_is_drawn_is_drawn_once_and_by_nobody_sent(side: ServiceSide) -> None:
+    shown = (await side.put(PATH, **ACME, accountKey="11" * 32)).json()
+    first = (await record(side)).secrets["accountKey"].reveal()
+    await side.put(PATH, etag="*", **ACME, accountEmail="fleet@example.net")
+    again = (await record(side)).secrets["accountKey"].reveal()
+    assert first == again != b"11" * 32
+    assert len(bytes.fromhex(first.decode())) == 32
+    assert "accountKey" not in shown
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ({"token": "t"}, 200),
+        ({"roleId": "r", "secretId": "s"}, 200),
+        ({"token": "t", "roleId": "r"}, 200),
+        ({}, 400),
+        ({"roleId": "r"}, 400),
+        ({"secretId": "s"}, 400),
+    ],
+    ids=str,
+)
+async def test_one_of_several_sets_of_members_must_be_whole(
+    side: ServiceSide, members: dict[str, Any], status: int
+) -> None:
+    answer = await side.put(PATH, **VAULT, **members)
+    assert answer.status_code == status, answer.text
+    if status == 400:
+        assert "token, or roleId and secretId" in answer.text

@@ -41,7 +41,12 @@ class Statuses:
 async def served(
     statuses: Statuses, ceiling: int = 10, sources: Sources | None = None
 ) -> AsyncIterator[tuple[PlainListener, httpx.AsyncClient]]:
-    front = https_front(public.routes(statuses), HandClock(), CountedEntropy(), websockets={})
+    front = https_front(
+        public.routes(statuses, {"token-1": "token-1.thumbprint"}.get),
+        HandClock(),
+        CountedEntropy(),
+        websockets={},
+    )
     listener = PlainListener(
         "public", bind(["127.0.0.1"], 0, "--public-port"), front.connection, Ceiling(ceiling, sources)
     )
@@ -72,6 +77,13 @@ async def test_what_is_there(path: str, status: int, content: bytes | None) -> N
         if content is not None:
             assert answer.content == content
             assert answer.headers["content-type"].startswith("application/pkix")
+
+
+async def test_a_challenge_is_answered_by_its_token() -> None:
+    async with served(Statuses()) as (_, client):
+        answer = await client.get("/.well-known/acme-challenge/token-1")
+        assert (answer.status_code, answer.content) == (200, b"token-1.thumbprint")
+        assert (await client.get("/.well-known/acme-challenge/token-2")).status_code == 404
 
 
 async def test_ocsp_by_post_and_by_get() -> None:
