@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
@@ -502,6 +502,11 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = bytearray()
         self.closed = False
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """An upgrade hands the connection on: what comes from then on is the WebSocket's."""
+        self.protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -534,6 +539,7 @@ TOKENS = [
 
 
 @given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=20), max_size=25))
+@example([TOKENS[0], TOKENS[2], TOKENS[11], TOKENS[4], TOKENS[5]])  # to WebSocket, and on
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_answered_or_waited_on(pieces: list[bytes]) -> None:
     async def feed() -> None:
@@ -545,9 +551,11 @@ def test_any_bytes_are_answered_or_waited_on(pieces: list[bytes]) -> None:
         for piece in pieces:
             if wire.closed:
                 break
-            connection.data_received(piece)
+            reading = wire.protocol or connection
+            assert isinstance(reading, asyncio.Protocol)
+            reading.data_received(piece)
             await asyncio.sleep(0)
-        connection.connection_lost(None)
+        (wire.protocol or connection).connection_lost(None)
         for _ in range(3):
             await asyncio.sleep(0)
         assert all(100 <= status < 600 for status in statuses(bytes(wire.written)))
