@@ -36,7 +36,7 @@ def parse(text: str) -> SasToken:
     if len(text) > MAX_TOKEN_CHARS:
         raise _malformed("is too long")
     if text[: len(_SCHEME)].lower() != _SCHEME:
-        raise _malformed("does not begin with SharedAccessSignature")
+        raise _malformed("does not begin as one")
     fields = _split(text[len(_SCHEME) :].strip())
     resource = fields.get("sr")
     expiry = fields.get("se", "")
