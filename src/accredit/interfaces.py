@@ -13,6 +13,7 @@ from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason, Revoked
+from accredit.domain.custody import Ending, Orphan
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import (
@@ -219,6 +220,14 @@ class Store(Protocol):
     ) -> Page[CertificateRecord]: ...
 
     async def leaves(self, cursor: str | None, limit: int) -> Page[Leaf]: ...
+
+    async def endings(self, first_day: int) -> Sequence[Ending]:
+        """How many certificates end on which day, from `first_day` (days since 1970) on; costs the same for any fleet."""
+        ...
+
+    async def orphans(self, cursor: str | None, limit: int) -> Page[Orphan]:
+        """Signatures that serve nobody."""
+        ...
 
     async def latest_revocation(self) -> int:
         """Grows with each revocation of any authority's certificate."""

@@ -106,6 +106,7 @@ EVENTS: Mapping[str, str] = {
     "source-at-ceiling": "A source address has as many connections as it may have, or opens them too fast.",
     "started": "The service is ready.",
     "store-unavailable": "The database can't commit or be read now.",
+    "stray-certificate": "A CA signed what was not ordered, or more than was: it is refused, and revoked where the CA can be told.",
     "telemetry-bug": "A defect in the telemetry log; messages were not acknowledged.",
     "telemetry-not-swept": "Old telemetry could not be deleted now.",
     "tls-connection-failed": "A TLS connection ended with an error.",

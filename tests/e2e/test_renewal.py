@@ -138,3 +138,41 @@ def test_a_revoked_device_renews_nothing(lamp: Lamp) -> None:
         lamp.service.cli("device", "revoke", lamp.name, "--reason", "keyCompromise")
         assert device.is_closed()
     lamp.connects(lamp.certificate, code=5)
+
+
+def test_the_forecast_and_the_orphans_are_told(lamp: Lamp) -> None:
+    rows = lamp.service.rows("cert", "forecast", "--days", "40", "--json")
+    assert len(rows) == 40
+    assert sum(row["ends"] for row in rows) >= 1
+    assert sum(row["renewals"] for row in rows) >= 1
+    chart = lamp.service.cli("cert", "forecast", "--days", "40").stdout
+    assert "█" in chart
+    assert "▒" in chart
+    orphans = lamp.service.rows("cert", "orphans", "--json")
+    assert lamp.name not in {orphan.get("registrationId") for orphan in orphans}
+    lamp.service.cli("cert", "orphans")
+
+
+def test_another_authority_takes_over_without_a_moment_without_a_certificate(lamp: Lamp) -> None:
+    """The enrollment is changed, the device renews over its hub as ever, and both certificates are good in between."""
+    second = f"{lamp.name}-ca"
+    lamp.service.cli("ca", "add", second, "--type", "BuiltIn")
+    document = lamp.service.client().call("GET", f"/enrollments/{lamp.name}").json()
+    document["clientCertificateIssuancePolicy"] = {"certificateAuthorityName": second}
+    lamp.service.put(f"/enrollments/{lamp.name}", document)
+    lamp.connects(lamp.certificate)
+    key = lamp.new_key("second")
+    with lamp.connected() as device:
+        subscribe(device)
+        ask(device, lamp.csr(key))
+        assert hear(device)[0] == 202
+        status, renewed = hear(device)
+        assert status == 200
+    lamp.connects(lamp.certificate)
+    pem = "".join(
+        x509.load_der_x509_certificate(b64decode(text)).public_bytes(Encoding.PEM).decode()
+        for text in renewed["certificates"]
+    )
+    lamp.connects((key.write(pem), key.file))
+    rows = {row["authority"]: row["status"] for row in lamp.service.certificates(lamp.name)}
+    assert rows == {"builtin": "retired", second: "active"}

@@ -118,6 +118,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("DELETE", "/registrations/{id}"): Example("/registrations/dev-1", 204),
     ("GET", "/certificates"): Example("/certificates", 200),
     ("GET", "/certificates/{serial}"): Example("/certificates/00FF", 404),
+    ("GET", "/certificateForecast"): Example("/certificateForecast", 200),
+    ("GET", "/certificateOrphans"): Example("/certificateOrphans", 200),
     ("GET", "/issuanceLog/leaves"): Example("/issuanceLog/leaves", 200),
     ("GET", "/issuanceLog/head"): Example("/issuanceLog/head", 404),
     ("GET", "/issuanceLog/inclusion"): Example("/issuanceLog/inclusion", 404, query=f"&sha256={'00' * 32}"),

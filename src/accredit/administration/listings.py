@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accredit.domain.credential import CertificateRecord
+from accredit.domain.custody import Ending, Orphan
 from accredit.domain.errors import Conflict, NotFound
 from accredit.domain.ids import AuthorityName, RegistrationId
 from accredit.domain.issuance_log import Leaf
@@ -37,6 +39,13 @@ class Listings:
 
     async def leaves(self, paging: Paging) -> Page[Leaf]:
         return await self.store.leaves(paging.cursor, paging.limit)
+
+    async def orphans(self, paging: Paging) -> Page[Orphan]:
+        """Signatures that serve nobody: answers that were lost, certificates that were not ordered or not needed."""
+        return await self.store.orphans(paging.cursor, paging.limit)
+
+    async def endings(self, first_day: int) -> Sequence[Ending]:
+        return await self.store.endings(first_day)
 
     async def _by_hash(self, sha256: bytes) -> list[CertificateRecord]:
         record = await self.store.certificate(sha256)

@@ -1,4 +1,4 @@
-"""`accredit cert`: what was issued."""
+"""`accredit cert`: what was issued, what comes to its end, and what serves nobody."""
 
 from __future__ import annotations
 
@@ -30,6 +30,46 @@ def listing(
         ("authority", "authority"),
         ("status", "status"),
         ("not after", "notAfter"),
+    )
+    render.listing(rows, columns, as_json=as_json)
+
+
+@app.command()
+def forecast(
+    days: Annotated[int, typer.Option(min=1, max=3_650, help="How many days, from today (UTC).")] = 30,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Show how many certificates come to their renewal, and how many end, on each day to come."""
+    rows = list(client(data_dir, remote, trust).rows("GET", "/certificateForecast", query={"days": days}))
+    if as_json:
+        render.listing(rows, (), as_json=True)
+        return
+    most = max((max(row["renewals"], row["ends"]) for row in rows), default=0)
+    for row in rows:
+        row["chart"] = render.bars(row["renewals"], row["ends"], most)
+    columns = (("day", "day"), ("renewals", "renewals"), ("ends", "ends"), ("▒ renewals  █ ends", "chart"))
+    render.listing(rows, columns, as_json=False)
+
+
+@app.command()
+def orphans(
+    as_json: Json = False,
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """List signatures that serve nobody: lost answers, and certificates that were not ordered or are bound to nothing."""
+    rows = client(data_dir, remote, trust).rows("GET", "/certificateOrphans")
+    columns = (
+        ("kind", "kind"),
+        ("authority", "authority"),
+        ("serial", "serial"),
+        ("registration", "registrationId"),
+        ("since", "loggedAt"),
+        ("what to do", "remedy"),
     )
     render.listing(rows, columns, as_json=as_json)
 

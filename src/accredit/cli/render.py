@@ -52,6 +52,17 @@ def inert(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
+CHART_CHARS = 40
+
+
+def bars(light: int, dark: int, most: int) -> str:
+    """Two bars on one line, the longest of all being `most`; what is not zero is seen."""
+    if not most:
+        return ""
+    drawn = [-(-number * CHART_CHARS // most) for number in (light, dark)]
+    return ("▒" * drawn[0] + " " + "█" * drawn[1]).strip() if any(drawn) else ""
+
+
 def document(value: Any) -> None:
     """One resource, as indented JSON."""
     sys.stdout.write(inert(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")

@@ -22,10 +22,7 @@ from accredit.interfaces import (
     Unknown,
 )
 from accredit.observe import log
-from accredit.provisioning.intent import Intent
-
-BACKDATING_S = 3_600
-"""A certificate found at the CA may be this much older than the intent: CAs backdate."""
+from accredit.provisioning.intent import BACKDATING_S, Intent
 
 T = TypeVar("T")
 
@@ -59,11 +56,11 @@ async def what_became(store: Store, intent: Intent, authority: Authority) -> Ord
 async def _adopted(
     store: Store, intent: Intent, authority: Authority, found: Sequence[IssuedChain]
 ) -> Delivered | None:
-    """The newest that is ours; every other one goes on record."""
+    """The newest that is ours; every other one goes on record, and is revoked: the device gets one certificate."""
     oldest = intent.operation.created_at - BACKDATING_S
     ours = [each for each in found if each.not_before >= oldest and not await _known(store, authority, each)]
     for other in ours[1:]:
-        await intent.keep(other)
+        await intent.keep(other, stray=True)
     return Delivered(ours[0]) if ours else None
 
 

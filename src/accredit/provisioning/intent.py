@@ -12,18 +12,25 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 
-from accredit.domain.changes import AppendLeaf, Change, RecordCertificate, SaveOperation
+from accredit.domain.changes import (
+    AppendLeaf,
+    Change,
+    RecordCertificate,
+    RevokeCertificate,
+    SaveOperation,
+)
 from accredit.domain.credential import (
     DEFAULT_PROFILE,
     STRAY,
     CertificateRecord,
     IssuedChain,
     Order,
+    RevocationReason,
     SigningRequest,
 )
 from accredit.domain.errors import AccreditError
 from accredit.domain.ids import AuthorityName
-from accredit.domain.issuance_log import unknown_leaf
+from accredit.domain.issuance_log import revocation_leaf, unknown_leaf
 from accredit.domain.registration import Admitted, Allocated, Operation, Phase
 from accredit.interfaces import Authority, Stale
 from accredit.observe import log
@@ -38,6 +45,9 @@ from accredit.provisioning.record import entries
 
 _ANY_KEY = KeyRules(ed25519=True)
 """Which keys are taken was decided before the intent was written."""
+
+BACKDATING_S = 3_600
+"""What a CA made for an order may begin this much before its intent: CAs backdate."""
 
 
 class Superseded(Exception):
@@ -169,7 +179,20 @@ class Intent:
             operation_id=operation.id,
             issued_at=self._means.now(),
         )
-        return entries(unbound, shared_key=True)
+        kept: list[Change] = [*entries(unbound, shared_key=True)]
+        if stray and issued.not_before >= operation.created_at - BACKDATING_S:
+            # Made for this order, whatever it is: what is older may be somebody else's that the CA showed us.
+            now, reason = self._means.now(), RevocationReason.SUPERSEDED
+            kept.append(RevokeCertificate(issued.sha256, now, reason, ca_knows=False))
+            kept.append(AppendLeaf(revocation_leaf(self.authority_name, issued.sha256, now)))
+            log.error(
+                "stray-certificate",
+                authority=str(self.authority_name),
+                serial=f"{issued.serial:X}",
+                operationId=operation.id,
+                registrationId=str(operation.registration_id),
+            )
+        return kept
 
     def log(self, outcome: str, **fields: str) -> None:
         operation = self.operation

@@ -31,6 +31,7 @@ from accredit.seal import Sealer
 from accredit.stores import hub_rows, hub_statements, paging, rows, schema, sealed_rows
 from accredit.stores import statements as sql
 from accredit.stores.caches import Cache
+from accredit.stores.custody import CustodyReads
 from accredit.stores.group_commit import GroupCommit
 from accredit.stores.hub_units import naming_patterns
 from accredit.stores.log_tree import LogTreeReads
@@ -46,7 +47,7 @@ _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
 
-class SqliteStore(RefusalReads, LogTreeReads, RevocationReads, TrustReads):
+class SqliteStore(RefusalReads, LogTreeReads, RevocationReads, TrustReads, CustodyReads):
     """Make one with `open`, in the event loop that uses it."""
 
     def __init__(self, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:

@@ -79,3 +79,12 @@ def test_a_resource_is_json_without_control_characters(value: Any) -> None:
         render.document(value)
     assert json.loads(out.getvalue()) == value
     assert all(char.isprintable() or char == "\n" for char in out.getvalue())
+
+
+class TestBars:
+    def test_nothing_is_drawn_for_nothing(self) -> None:
+        assert render.bars(0, 0, 0) == ""
+        assert render.bars(0, 0, 9) == ""
+
+    def test_the_longest_is_as_long_as_may_be_and_the_shortest_is_seen(self) -> None:
+        assert render.bars(1_000_000, 1, 1_000_000) == "▒" * render.CHART_CHARS + " █"

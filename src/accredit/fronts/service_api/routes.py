@@ -47,9 +47,11 @@ from accredit.wire.service_api.schemas import (
     CertificateProfileShown,
     CertificateShown,
     EnrollmentGroupShown,
+    ForecastShown,
     IndividualEnrollmentShown,
     LeafShown,
     LinkedHubShown,
+    OrphanShown,
     PolicyShown,
     RegistrationShown,
     TrustBundleShown,
@@ -297,6 +299,18 @@ def _listings(calls: ListingCalls) -> tuple[Endpoint, ...]:
                 "Show one by its serial number or SHA-256.",
                 answers=CertificateShown, parameters=(authority,),
             ),
+        ),
+        Endpoint(
+            "GET", "/certificateForecast", Call.LIST_CERTIFICATES, calls.forecast,
+            Described(
+                "Tell how many certificates are renewed and end on each day to come.",
+                answers=ForecastShown, rows=True,
+                parameters=(Parameter("days", "query", "How many days, from today; 30 by default."),),
+            ),
+        ),
+        Endpoint(
+            "GET", "/certificateOrphans", Call.LIST_CERTIFICATES, calls.orphans,
+            Described("List the signatures that serve nobody.", answers=OrphanShown, rows=True),
         ),
         Endpoint(
             "GET", "/issuanceLog/leaves", Call.READ_ISSUANCE_LOG, calls.leaves,

@@ -222,6 +222,29 @@ class CertificateShown(msgspec.Struct, rename="camel"):
     revocation_reason: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class ForecastShown(msgspec.Struct, rename="camel"):
+    """One day (UTC): how many certificates that open a hub come to their renewal, and how many end."""
+
+    day: str
+    renewals: int
+    ends: int
+
+
+class OrphanShown(msgspec.Struct, rename="camel"):
+    """A signature that serves nobody; `sha256` is of the certificate, or of the CSR where nothing more is known."""
+
+    kind: str
+    authority: str
+    sha256: str
+    logged_at: str
+    remedy: str
+    serial: str | msgspec.UnsetType = msgspec.UNSET
+    registration_id: str | msgspec.UnsetType = msgspec.UNSET
+    not_after: str | msgspec.UnsetType = msgspec.UNSET
+    revoked_at: str | msgspec.UnsetType = msgspec.UNSET
+    revoked_at_its_ca: bool | msgspec.UnsetType = msgspec.UNSET
+
+
 class LeafShown(msgspec.Struct, rename="camel"):
     """One entry of the issuance log."""
 

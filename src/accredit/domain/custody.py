@@ -1,0 +1,43 @@
+"""What is known of certificates as a whole: which end when, and which signatures serve nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from accredit.domain.ids import AuthorityName
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """So many certificates that open a hub end on `end_day`, and are renewed around `renewal_day` (days since 1970, UTC)."""
+
+    end_day: int
+    renewal_day: int
+    certificates: int
+
+
+class OrphanKind(StrEnum):
+    """Unknown: an answer was lost, and nothing was found. Stray: signed against the order. Unbound: signed as ordered, for nothing."""
+
+    UNKNOWN = "unknown"
+    STRAY = "stray"
+    UNBOUND = "unbound"
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """`sha256` is of the certificate, of the CSR where only that is known; then there is no `serial`.
+
+    `revoked_at` is when it was revoked here, `told_at` when its CA had it revoked.
+    """
+
+    kind: OrphanKind
+    authority: AuthorityName
+    sha256: bytes
+    at: int
+    serial: int | None = None
+    registration_id: str | None = None
+    not_after: int | None = None
+    revoked_at: int | None = None
+    told_at: int | None = None
