@@ -70,12 +70,15 @@ async def test_wrong_credentials_sign_nothing_and_are_named(hand: AuthorityAtHan
         answer = await settled(authority, ordered(hand))
         assert isinstance(answer, Rejected), answer
         assert (answer.rule, answer.stray) == ("ca-credentials", None)
-        with pytest.raises(UpstreamRejected) as refused:
-            await authority.probe()
-    assert refused.value.rule == "ca-credentials"
+        said = answer.reason
+        if ca.probes_credentials:
+            with pytest.raises(UpstreamRejected) as refused:
+                await authority.probe()
+            assert refused.value.rule == "ca-credentials"
+            said += refused.value.message
     for member, value in ca.server.wrong_secrets.items():
         assert member in answer.reason or member == "accountKey", "nobody sends that one"
-        assert value not in answer.reason + refused.value.message
+        assert value not in said
 
 
 async def test_down_and_back(hand: AuthorityAtHand, ca: RealCA) -> None:
@@ -98,7 +101,8 @@ async def test_a_lost_answer_is_unknown_and_found_where_the_ca_can(
     wanted = ordered(hand, f"device-{fault}")
     ca.proxy.faults.append(fault)
     answer = await settled(hand.authority, wanted)
-    if isinstance(hand.authority, PollsOrder):
+    # An EST server has nothing to be asked for before it has answered 202.
+    if isinstance(hand.authority, PollsOrder) and ca.kind != "Est":
         assert isinstance(answer, Delivered), answer
         assert answer.issued.spki_sha256 == wanted.request.spki_sha256
         return

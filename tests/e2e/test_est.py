@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import socket
 import subprocess
 import time
@@ -19,18 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, NameOID
 from OpenSSL import SSL
 
+from accredit.cli.problem import Problem
 from support.device_key import DeviceKey, authority, derived_key
 from support.digicert_process import DigiCertProcess
 from support.enrolling import issuing, symmetric_group, symmetric_individual, x509_group
+from support.est_server import password
 from support.programs import need, run
 from support.raw_device import HubDevice
 from support.running_service import RunningService
-
-
-def password(key: str, label: str) -> str:
-    """As the contract says: base64 of the HMAC under the decoded device key."""
-    digest = hmac.digest(base64.b64decode(key), f"est:{label}".encode(), "sha256")
-    return base64.b64encode(digest).decode()
 
 
 @dataclass
@@ -351,6 +346,51 @@ class TestSlowAuthority:
         # The very same call hears it again, and orders nothing.
         assert est.enrolls(csr).status == 502
         assert digicert.signed(est.label) == []
+
+
+@pytest.fixture(scope="module")
+def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A second service, that may call the first."""
+    folder = tmp_path_factory.mktemp("below")
+    with RunningService(folder, environment={"ACCREDIT_EGRESS_ALLOW": "127.0.0.0/8"}) as running:
+        yield running
+
+
+class TestAsAnAuthority:
+    """One `accredit` orders from another by EST, over TLS and with a PUT that asks it first."""
+
+    def settings(self, above: Est) -> dict[str, str]:
+        user, _, secret = (above.user or "").partition(":")
+        return {
+            "certificateAuthorityType": "Est",
+            "url": above.service.url,
+            "label": above.label,
+            "username": user,
+            "password": secret,
+            "trustAnchors": above.service.trust + above.call("cacerts").pem,
+        }
+
+    def test_a_device_gets_the_other_ones_certificate(
+        self, service: RunningService, below: RunningService, name: str, key: DeviceKey, tmp_path: Path
+    ) -> None:
+        above = by_own_key(service, name, tmp_path)
+        stored = below.put(f"/certificateAuthorities/above-{name}", self.settings(above))
+        assert "password" not in stored
+        device = symmetric_individual(below, name, **issuing(f"above-{name}"))
+        est = Est(below, name, tmp_path, f"{name}:{password(device, name)}")
+        answer = est.outcome(key.csr())
+        assert answer.certificates == above.enrolls(key.csr()).certificates
+        (here,), (there,) = below.certificates(name), service.certificates(name)
+        assert (here["serial"], here["sha256"]) == (there["serial"], there["sha256"])
+        assert est.call("cacerts").certificates == above.call("cacerts").certificates
+
+    def test_a_put_that_reaches_nothing_stores_nothing(
+        self, service: RunningService, below: RunningService, name: str, tmp_path: Path
+    ) -> None:
+        wrong = self.settings(by_own_key(service, name, tmp_path)) | {"label": "nobody"}
+        with pytest.raises(Problem, match="404"):
+            below.put("/certificateAuthorities/wrong", wrong)
+        assert "wrong" not in below.cli("ca", "list").stdout
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -20,6 +20,7 @@ from accredit.interfaces import Authority
 from support import acme_servers, ca_servers, step_ca_server
 from support.ca_proxy import CAProxy, Signs
 from support.ca_servers import CAServer
+from support.est_server import est_server
 from support.hand_clock import HandClock
 
 DEADLINE_S = 20.0
@@ -42,6 +43,8 @@ class RealCA:
     """Whether it says no to a revocation of what it never issued."""
     wants_dns_name: bool = False
     """Whether the CSR must carry the registration id as a DNS name."""
+    probes_credentials: bool = True
+    """Whether it can be asked, without an order, if it takes the credentials."""
     directory: str = ""
     challenges: HeldChallenges = field(default_factory=HeldChallenges)
 
@@ -142,6 +145,10 @@ class RealCAs:
         path = "/v1/pki_int/acme/directory"
         return RealCA("Acme", server, proxy, "refused-1", directory=path, challenges=held)
 
+    def est(self) -> RealCA:
+        server, gateway = self._running.enter_context(est_server(self._folder / "est"))
+        return RealCA("Est", server, gateway, "refused-1", probes_credentials=False)
+
     def bao(self) -> tuple[int, str]:
         if self._bao is None:
             self._bao = self._running.enter_context(ca_servers.openbao(self._folder / "openbao"))
@@ -164,6 +171,7 @@ MAKERS = {
     "StepCa": RealCAs.step_ca,
     "AcmePebble": RealCAs.pebble,
     "AcmeOpenBao": RealCAs.bao_acme,
+    "Est": RealCAs.est,
 }
 
 

@@ -188,6 +188,17 @@ TYPES: Mapping[str, AuthorityType] = {
         required=frozenset({"directoryUrl"}),
         drawn={"accountKey": 32},
     ),
+    "Est": AuthorityType(
+        settings={
+            "url": address,
+            "label": text,
+            "username": text,
+            "clientCertificate": certificates,
+            **_EVERY_OUTSIDE,
+        },
+        secrets={"password": text, "clientKey": pem_text},
+        required=frozenset({"url"}),
+    ),
     "StepCa": AuthorityType(
         settings={"url": address, "rootFingerprint": text, "provisioner": text, **_EVERY_OUTSIDE},
         secrets={"provisionerKey": pem_text},

@@ -29,6 +29,7 @@ CONNECTORS: Mapping[str, str] = {
     "Vault": "accredit.authorities.vault:Vault",
     "Ejbca": "accredit.authorities.ejbca:Ejbca",
     "AwsPrivateCa": "accredit.authorities.aws_private_ca:AwsPrivateCa",
+    "Est": "accredit.authorities.est:Est",
     "StepCa": "accredit.authorities.step_ca:StepCa",
     "Acme": "accredit.authorities.acme.orders:Acme",
 }

@@ -88,8 +88,9 @@ class CaChains:
             return _Known(authority.version, now + FAILURE_KEPT_S, failure)
         record = await self._means.store.authority(authority.name)
         anchors = record.settings.get("trustAnchors") if record is not None else None
-        if anchors:
-            chain = tuple(dict.fromkeys((*chain, *certificate_ders(anchors, "trustAnchors"))))
+        if anchors and not chain:
+            # Among them may be what only the CA's own TLS chains to, so they are told where nothing better is known.
+            chain = tuple(certificate_ders(anchors, "trustAnchors"))
         if not chain:
             unknown = NotFound(
                 "The certificates of the certificate authority are not known here.",
