@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support import ca_servers
 from support.digicert_process import DigiCertProcess
 from support.node_client import FOLDER as NODE
 from support.node_client import needs_node_clients
@@ -41,6 +43,23 @@ def test_a_device_connects_as_the_page_says(
         (clone / "node_modules").symlink_to(NODE / "node_modules")
     with walk(variant) as walker:
         assert walker.page((docs / "how-to" / "connect-a-device.md").read_text()) > 3
+
+
+def test_an_authority_of_ones_own_is_added_as_the_page_says(
+    walk: Callable[..., Any], docs: Path, tmp_path: Path
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "bao").symlink_to(ca_servers.bao_program())
+    with ca_servers.openbao(tmp_path / "openbao") as (port, _):
+        environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "BAO_ADDR": f"http://127.0.0.1:{port}",
+            "BAO_TOKEN": ca_servers.BAO_TOKEN,
+            "HOME": str(tmp_path),
+        }
+        with walk(environment=environment) as walker:
+            assert walker.page((docs / "how-to" / "bring-your-own-ca.md").read_text()) > 8
 
 
 @pytest.fixture
