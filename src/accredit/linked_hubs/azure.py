@@ -167,7 +167,7 @@ class AzureHub:
                 raise UpstreamRejected(
                     reason,
                     rule="hub-egress-refused",
-                    hint="list it in ACCREDIT_EGRESS_ALLOW if it may be connected to",
+                    hint="ACCREDIT_EGRESS_ALLOW may list loopback addresses; others of its kind are never connected to",
                 ) from None
             raise self._not_now(reason, None) from None
         if answer.status in _NOT_NOW or answer.status >= 500:
