@@ -7,7 +7,7 @@ What the answers of webhooks, authorities and hubs mean is not told here, but in
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -38,7 +38,7 @@ from accredit.policy import issuance
 from accredit.policy.public_keys import KeyRules
 from accredit.provisioning.allocate import changed_meanwhile, still_admitted, still_allocated
 from accredit.provisioning.attest import resumed
-from accredit.provisioning.complete import ROUNDS
+from accredit.provisioning.complete import ROUNDS, lasting_refusal
 from accredit.provisioning.issue import group_of, profile_of
 from accredit.provisioning.means import LEASE_S, Means
 from accredit.provisioning.record import entries
@@ -207,3 +207,22 @@ class Intent:
             outcome=outcome,
             **fields,
         )
+
+
+async def until_it_stands(attempt: Callable[[], Awaitable[None]]) -> AccreditError | None:
+    """Make the attempt, again while what it read is changed under it. Returns why that is vain, None once it stands.
+
+    Raises Superseded, and what the attempt raises beside Stale.
+    """
+    for _ in range(ROUNDS):
+        try:
+            await attempt()
+        except Stale as stale:
+            if isinstance(stale.change, SaveOperation):
+                raise Superseded from stale
+            lasting = lasting_refusal(stale.change)
+            if lasting is not None:
+                return lasting
+        else:
+            return None
+    return changed_meanwhile()

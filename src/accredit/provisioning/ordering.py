@@ -10,14 +10,12 @@ from dataclasses import replace
 
 from accredit.domain.changes import SaveOperation
 from accredit.domain.credential import IssuedChain
-from accredit.domain.errors import AccreditError, Refused, UpstreamRejected
+from accredit.domain.errors import Refused, UpstreamRejected
 from accredit.domain.registration import Allocated, Issued, Phase
-from accredit.interfaces import Deferred, Delivered, OrderAnswer, Pending, Rejected, Stale, Unknown
+from accredit.interfaces import Deferred, Delivered, OrderAnswer, Pending, Rejected, Unknown
 from accredit.observe import log
-from accredit.provisioning.allocate import changed_meanwhile
 from accredit.provisioning.ask import answer_to, what_became
-from accredit.provisioning.complete import ROUNDS, lasting_refusal
-from accredit.provisioning.intent import Failure, Intent, Superseded
+from accredit.provisioning.intent import Failure, Intent, until_it_stands
 from accredit.provisioning.issue import certified
 from accredit.provisioning.means import Means
 from accredit.provisioning.place import finish, in_one_unit
@@ -72,27 +70,20 @@ async def act_on(means: Means, intent: Intent, answer: OrderAnswer) -> int | Non
 
 async def _deliver(means: Means, intent: Intent, issued: IssuedChain) -> None:
     """Record, bind and complete in one unit where that can be; else put it on record first, for the phase of binding."""
-    refusal: AccreditError = changed_meanwhile()
-    for _ in range(ROUNDS):
-        try:
-            receipt = await _receipt(means, intent, await intent.allocated(), issued)
-            if await in_one_unit(means, receipt.allocated):
-                await finish(means, intent, receipt)
-            else:
-                await _on_record(means, intent, receipt, issued)
-        except Refused as changed:
-            refusal = changed
-            break
-        except Stale as stale:
-            if isinstance(stale.change, SaveOperation):
-                raise Superseded from stale
-            lasting = lasting_refusal(stale.change)
-            if lasting is not None:
-                refusal = lasting
-                break
+
+    async def attempt() -> None:
+        receipt = await _receipt(means, intent, await intent.allocated(), issued)
+        if await in_one_unit(means, receipt.allocated):
+            await finish(means, intent, receipt)
         else:
-            return
-    raise Failure(refusal, (issued,))
+            await _on_record(means, intent, receipt, issued)
+
+    try:
+        refusal = await until_it_stands(attempt)
+    except Refused as changed:
+        refusal = changed
+    if refusal is not None:
+        raise Failure(refusal, (issued,))
 
 
 async def _receipt(means: Means, intent: Intent, allocated: Allocated, issued: IssuedChain) -> Issued:

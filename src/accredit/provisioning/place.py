@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from accredit.domain.changes import Change, EndSetbacks, ReleaseLater, SaveOperation, SettleOperation
 from accredit.domain.credential import Certified, Credential, Presented
-from accredit.domain.errors import AccreditError, UpstreamRejected, UpstreamUnavailable
+from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
 from accredit.domain.linked_hub import HubKind
 from accredit.domain.registration import (
     Allocated,
@@ -23,13 +23,12 @@ from accredit.domain.registration import (
     Status,
 )
 from accredit.domain.release import Release
-from accredit.interfaces import RemoteHub, Stale
+from accredit.interfaces import RemoteHub
 from accredit.observe import log
 from accredit.provisioning import names
-from accredit.provisioning.allocate import changed_meanwhile
 from accredit.provisioning.bind import bind, cut, device_data, elsewhere, identity, linked_hub
-from accredit.provisioning.complete import ROUNDS, complete, lasting_refusal
-from accredit.provisioning.intent import Failure, Intent, Superseded
+from accredit.provisioning.complete import complete
+from accredit.provisioning.intent import Failure, Intent, until_it_stands
 from accredit.provisioning.issue import unsigned
 from accredit.provisioning.means import Means
 from accredit.provisioning.record import record
@@ -78,20 +77,12 @@ async def _tell(means: Means, intent: Intent, hub: RemoteHub, issued: Issued) ->
 
 
 async def _completed(means: Means, intent: Intent) -> None:
-    refusal: AccreditError = changed_meanwhile()
-    for _ in range(ROUNDS):
-        try:
-            await finish(means, intent, await _receipt(means, intent, await intent.allocated()))
-        except Stale as stale:
-            if isinstance(stale.change, SaveOperation):
-                raise Superseded from stale
-            lasting = lasting_refusal(stale.change)
-            if lasting is not None:
-                refusal = lasting
-                break
-        else:
-            return
-    raise Failure(refusal)
+    async def attempt() -> None:
+        await finish(means, intent, await _receipt(means, intent, await intent.allocated()))
+
+    refusal = await until_it_stands(attempt)
+    if refusal is not None:
+        raise Failure(refusal)
 
 
 async def _receipt(means: Means, intent: Intent, allocated: Allocated) -> Issued:
