@@ -44,6 +44,7 @@ class Api:
     telemetry: SqliteTelemetry
     in_flight: InFlight
     hub: HubConversations
+    telemetry_path: Path
     shown: Shown
     client: httpx.AsyncClient
 
@@ -79,7 +80,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     shown = Shown(application(hub_device_api.routes(hub, entropy), world.clock, entropy))
     transport = httpx.ASGITransport(shown)
     async with httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}") as client:
-        yield Api(world, telemetry, in_flight, hub, shown, client)
+        yield Api(world, telemetry, in_flight, hub, tmp_path / "telemetry.db", shown, client)
     await telemetry.close()
     await world.store.close()
 
@@ -167,6 +168,15 @@ class TestBatch:
     async def test_what_is_no_batch(self, api: Api, body: bytes) -> None:
         assert refused(await api.post(body, content_type=hub_device_api.BATCH)) == (400, 400004)
         assert await api.stored() == []
+
+    async def test_many_are_stored_in_their_order_by_few_commits(self, api: Api) -> None:
+        database = api.telemetry_path.with_name("telemetry.db-wal")
+        before = database.stat().st_size
+        parts = [{"body": str(number), "base64Encoded": False} for number in range(600)]
+        assert (await self.batch(api, *parts)).status_code == 204
+        assert [message.body for message in await api.stored()] == [b"%d" % number for number in range(600)]
+        # A commit of its own writes each message's page anew: a page of 4 KiB a message at least.
+        assert database.stat().st_size - before < 600 * 4_096
 
     async def test_all_or_none_of_a_batch_that_is_too_large(self, api: Api) -> None:
         half = "x" * (MAX_MESSAGE_BYTES // 2 + 1)
