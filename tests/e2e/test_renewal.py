@@ -30,6 +30,7 @@ class Lamp:
         key = DeviceKey(name, folder / "first")
         with DpsDevice(service, name, key=self.secret) as device:
             answer = device.registers(clientCertificateCsr=key.csr())
+        self.renewal = answer.state["certificateRenewal"]
         self.certificate = key.write(answer.state["issuedClientCertificate"]), key.file
 
     def connected(self) -> HubDevice:
@@ -102,6 +103,14 @@ def test_a_certificate_is_renewed_and_takes_over_when_it_is_used(lamp: Lamp) -> 
     lamp.connects((key.write(pem), key.file))
     assert sorted(lamp.statuses()) == ["active", "retired"]
     lamp.connects(lamp.certificate, code=5)
+
+
+def test_the_device_is_told_when_to_come_back(lamp: Lamp) -> None:
+    renewal = lamp.renewal
+    assert renewal["windowOpens"] < renewal["renewAt"] < renewal["windowCloses"]
+    [row] = lamp.service.certificates(lamp.name)
+    assert row["notBefore"] < renewal["windowOpens"]
+    assert renewal["windowCloses"] < row["notAfter"]
 
 
 def test_what_a_lost_connection_missed_comes_with_the_next_subscription(lamp: Lamp) -> None:

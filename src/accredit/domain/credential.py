@@ -99,6 +99,15 @@ class IssuedChain:
         return self.chain[0]
 
 
+@dataclass(frozen=True, slots=True)
+class RenewalWindow:
+    """Unix seconds; `renew_at` lies in the window, which is `opens_at <= instant < closes_at`, or is its one instant."""
+
+    opens_at: int
+    closes_at: int
+    renew_at: int
+
+
 class RevocationReason(StrEnum):
     """CRLReason by its names (RFC 5280, section 5.3.1); `code` is its number."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from accredit.domain.credential import Certified, Credential
+from accredit.domain.credential import Certified, Credential, RenewalWindow
 from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.evidence import Attested, Evidence
@@ -212,7 +212,7 @@ class Issued:
 class Assigned:
     """Answer: done. `certified` when the request carried a CSR; `csr_field` is the field that it came in.
 
-    `trust_bundle` is the one that the enrollment names.
+    `trust_bundle` is the one that the enrollment names, `renewal` when the certificate is best renewed.
     `tpm_activation` is the blob with the hub's key for a device that attested by TPM.
     """
 
@@ -222,6 +222,7 @@ class Assigned:
     csr_field: str | None
     trust_bundle: TrustBundle | None = None
     tpm_activation: bytes | None = None
+    renewal: RenewalWindow | None = None
 
 
 @dataclass(frozen=True, slots=True)

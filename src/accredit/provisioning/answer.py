@@ -17,6 +17,7 @@ from accredit.domain.registration import (
     Status,
 )
 from accredit.interfaces import Store
+from accredit.policy.renewal_window import renewal_window
 from accredit.wire.refusals import on_the_wire
 
 POLL_AFTER_S = 3
@@ -68,7 +69,8 @@ async def assigned(
     """With the trust bundle that the enrollment names, as it is now; an enrollment without one costs no look-up."""
     name = attested.enrollment.trust_bundle
     bundle = None if name is None else await store.trust_bundle(name)
-    return Assigned(registration, attested, certified, csr_field, bundle)
+    renewal = None if certified is None else renewal_window(certified.record.issued)
+    return Assigned(registration, attested, certified, csr_field, bundle, renewal=renewal)
 
 
 def ended(registration: Registration) -> Ended:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from accredit.domain.credential import RenewalWindow
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import Malformed
 from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld, ProvenTpm
@@ -208,6 +209,12 @@ class _X509(msgspec.Struct, rename="camel", omit_defaults=True):
     certificate_info: dict[str, Any] | None = None
 
 
+class _Renewal(msgspec.Struct, rename="camel"):
+    renew_at: str
+    window_opens: str
+    window_closes: str
+
+
 class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     """DeviceRegistrationResult."""
 
@@ -228,6 +235,7 @@ class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     issued_client_certificate: str | None = None
     issued_certificate_chain: list[str] | None = None
     trust_bundle: msgspec.Raw | None = None
+    certificate_renewal: _Renewal | None = None
 
 
 class _OperationStatus(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -309,22 +317,33 @@ def _ended(answer: Ended) -> _State:
 
 
 def _add_certificates(state: _State, answer: Assigned, issuers: IssuerPems) -> None:
-    """Each CSR field has its own form of answer."""
+    """Each CSR field has its own form of answer; beside the certificate stands when to renew it (an extension)."""
     if answer.certified is None:
         return
     chain = answer.certified.record.issued.chain
+    renewal = None if answer.renewal is None else _renewal(answer.renewal)
+    if answer.csr_field != "payload.clientCertificateCsr":
+        state.certificate_renewal = renewal
     match answer.csr_field:
         case "csr":
             state.issued_certificate_chain = [b64encode(der).decode("ascii") for der in chain]
         case "payload.clientCertificateCsr":
             issued = leaf_first(chain, issuers)
-            state.payload = _with_certificate(answer.registration.payload, issued, state.trust_bundle)
+            state.payload = _with_certificate(
+                answer.registration.payload, issued, state.trust_bundle, renewal
+            )
         case _:
             state.issued_client_certificate = leaf_first(chain, issuers)
 
 
-def _with_certificate(payload: bytes | None, chain: str, trust_bundle: msgspec.Raw | None) -> msgspec.Raw:
-    """The payload with the chain, and what to trust, in it. One that is no object moves into a member: the Java SDK takes objects only."""
+def _renewal(window: RenewalWindow) -> _Renewal:
+    return _Renewal(iso(window.renew_at), iso(window.opens_at), iso(window.closes_at))
+
+
+def _with_certificate(
+    payload: bytes | None, chain: str, trust_bundle: msgspec.Raw | None, renewal: _Renewal | None
+) -> msgspec.Raw:
+    """The payload with the chain, when to renew it, and what to trust, in it. One that is no object moves into a member: the Java SDK takes objects only."""
     members: dict[str, Any] = {}
     if payload is not None:
         is_object = payload.lstrip()[:1] == b"{"
@@ -332,6 +351,8 @@ def _with_certificate(payload: bytes | None, chain: str, trust_bundle: msgspec.R
         if not is_object:
             members["payload"] = msgspec.Raw(payload)
     members["issuedClientCertificate"] = chain
+    if renewal is not None:
+        members["certificateRenewal"] = renewal
     if trust_bundle is not None:
         members["trustBundle"] = trust_bundle
     return msgspec.Raw(_ENCODER.encode(members))

@@ -10,7 +10,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accredit.domain.credential import CertificateRecord, Certified, IssuedChain
+from accredit.domain.credential import CertificateRecord, Certified, IssuedChain, RenewalWindow
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef, SymmetricKeys
 from accredit.domain.errors import Malformed
 from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain, ProvenHeld, ProvenTpm
@@ -511,3 +511,30 @@ class TestErrorBody:
             "message": "Unauthorized",
             "timestampUtc": "2019-03-15T19:43:42.5000000Z",
         }
+
+
+class TestRenewal:
+    """When the certificate is best renewed, beside it."""
+
+    WINDOW = RenewalWindow(0, 120, 60)
+    SHOWN = {
+        "renewAt": "1970-01-01T00:01:00.0000000Z",
+        "windowOpens": "1970-01-01T00:00:00.0000000Z",
+        "windowCloses": "1970-01-01T00:02:00.0000000Z",
+    }
+
+    @pytest.mark.parametrize("field", ["clientCertificateCsr", "csr"])
+    def test_in_the_state(self, field):
+        answer = replace(
+            assigned(certified=certified(pki.root("dev-1")), csr_field=field), renewal=self.WINDOW
+        )
+        _, body, _ = dps.answer_body(answer, 1)
+        assert json.loads(body)["registrationState"]["certificateRenewal"] == self.SHOWN
+
+    def test_in_the_payload_where_the_certificate_is_there(self):
+        answer = replace(
+            assigned(certified=certified(pki.root("dev-1")), csr_field=dps.BRIDGED_CSR), renewal=self.WINDOW
+        )
+        state = json.loads(dps.answer_body(answer, 1)[1])["registrationState"]
+        assert state["payload"]["certificateRenewal"] == self.SHOWN
+        assert "certificateRenewal" not in state
