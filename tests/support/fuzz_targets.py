@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,6 +45,7 @@ from accredit.wire import (
     amqp_sasl,
     amqp_tpm,
     bearer,
+    cmp,
     dps,
     est,
     mqtt,
@@ -53,6 +55,7 @@ from accredit.wire import (
     webhooks,
 )
 from accredit.wire.amqp_types import AmqpError
+from accredit.wire.der import BadDer
 from accredit.wire.hub_service import devices as hub_devices
 from accredit.wire.hub_service import twins as hub_twins
 from accredit.wire.service_api import (
@@ -72,7 +75,7 @@ from accredit.wire.service_api import (
     trust_bundles,
 )
 from accredit.wire.service_api.selectable import enrollment_fields
-from support import pki, signing_requests
+from support import cmp_answers, pki, signing_requests
 from support import stored_values as some
 from support.tpm_device import TpmDevice
 
@@ -282,6 +285,28 @@ def _answer(text: str) -> None:
     intake.certificates(text)
 
 
+def _cmp(data: bytes) -> None:
+    """An answer: whether it is protected by the secret, and each of its contents."""
+    message = cmp.parse(data)
+    message.proven(cmp_answers.PASSWORD)
+    for read in (message.response, message.poll_after, message.status):
+        with suppress(BadDer):
+            read()
+
+
+def _cmp_seeds() -> tuple[bytes, ...]:
+    envelope = cmp.Envelope(b"t" * 16, b"n" * 16, b"s" * 16, 1_800_000_000, implicit=True)
+    asked = cmp.parse(cmp.message(cmp.ca_certs(), envelope, cmp_answers.PASSWORD))
+    good = cmp_answers.status(0)
+    bodies = (
+        cmp_answers.cp(good, _chain()[0], capubs=_chain()[1:]),
+        cmp_answers.error(cmp_answers.status(2, "no", (9,))),
+        cmp_answers.rp(good),
+        cmp_answers.poll_rep(9),
+    )
+    return tuple(cmp_answers.answering(body)(asked) for body in bodies)
+
+
 def _ejbca_enrolled() -> bytes:
     leaf, *above = (base64.b64encode(der).decode() for der in _chain())
     return json.dumps({"certificate": leaf, "certificate_chain": above}).encode()
@@ -476,6 +501,7 @@ TARGETS: dict[str, Target] = {
         _said('{"orders":[{"id":1,"status":"issued","certificate":{"id":2,"common_name":"x"}}]}'),
         (digicert.Garbled,),
     ),
+    "cmp": Target(_cmp, _cmp_seeds, (BadDer,)),
     "digicert-enrolled": Target(
         digicert.enrolled,
         _said('{"certificate":"x","serial_number":"1","delivery_format":"pem","status":"issued"}'),

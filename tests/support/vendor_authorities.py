@@ -22,6 +22,7 @@ from accredit.domain.secret import Secret
 from accredit.egress import ClientIdentity, Egress, EgressRules, tls_context
 from accredit.policy.issuance import check_delivered
 from support import moto_server
+from support.cmp_server import REFERENCE, SECRET, CmpServer
 from support.digicert_one import API_KEY, PROFILE, DigiCertOneServer
 from support.hand_clock import HandClock
 from support.https_peer import server_context
@@ -174,6 +175,24 @@ def ejbca_record(server: DigiCertOneServer, **settings: Any) -> AuthorityRecord:
     return record("Ejbca", members, {"clientKey": key_pem})
 
 
+def cmp_record(server: CmpServer, **settings: Any) -> AuthorityRecord:
+    members = {"url": f"{server.url}/pkix", "reference": REFERENCE, "recipient": "CN=Issuing CA", **settings}
+    return record("Cmp", members, {"secret": SECRET})
+
+
+@asynccontextmanager
+async def cmp_server(*_: object) -> AsyncIterator[Vendor]:
+    clock = HandClock()
+    async with CmpServer(now=clock.now) as server:
+
+        def refuse() -> str:
+            server.options = ("-pkistatus", "2", "-failure", "15")
+            return REFUSED
+
+        async with connected(cmp_record(server), clock) as authority:
+            yield Vendor(authority, clock, refuse)
+
+
 FAKES = {
     "DigiCertMpki": Fake(MpkiServer, digicert_record("mpki")),
     "DigiCertCertCentral": Fake(CertCentralServer, certcentral_record),
@@ -182,5 +201,6 @@ FAKES = {
 
 VENDORS: dict[str, Callable[..., AbstractAsyncContextManager[Any]]] = {
     "AwsPrivateCa": aws_private_ca,
+    "Cmp": cmp_server,
     **{name: fake.at_hand for name, fake in FAKES.items()},
 }

@@ -164,6 +164,11 @@ TYPES: Mapping[str, AuthorityType] = {
             }
         ),
     ),
+    "Cmp": AuthorityType(
+        settings={"url": address, "reference": text, "recipient": text, **_EVERY_OUTSIDE},
+        secrets={"secret": credential},
+        required=frozenset({"url", "reference", "secret"}),
+    ),
     "AwsPrivateCa": AuthorityType(
         settings={
             "arn": text,

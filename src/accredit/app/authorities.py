@@ -27,6 +27,7 @@ CONNECTORS: Mapping[str, str] = {
     "DigiCertCertificateAuthority": "accredit.authorities.digicert.one:DigiCertOne",
     "Cfssl": "accredit.authorities.cfssl:Cfssl",
     "Vault": "accredit.authorities.vault:Vault",
+    "Cmp": "accredit.authorities.cmp:Cmp",
     "Ejbca": "accredit.authorities.ejbca:Ejbca",
     "AwsPrivateCa": "accredit.authorities.aws_private_ca:AwsPrivateCa",
     "Est": "accredit.authorities.est:Est",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accredit.domain.secret import Secret
@@ -64,6 +64,7 @@ def test_the_example_of_iams_manual():
     )
 
 
+@settings(deadline=None)  # what botocore does first takes its time
 @given(
     body=st.binary(max_size=64),
     values=st.dictionaries(
