@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.wire.dps import API_VERSIONS
+from accredit.wire.api_versions import API_VERSIONS
 from support import pki
 from support.device_key import DeviceKey
 from support.enrolling import issuing, symmetric_individual

@@ -55,6 +55,7 @@ from accredit.wire import (
     webhooks,
 )
 from accredit.wire.amqp_types import AmqpError
+from accredit.wire.api_versions import check_api_version
 from accredit.wire.der import BadDer
 from accredit.wire.hub_service import devices as hub_devices
 from accredit.wire.hub_service import twins as hub_twins
@@ -380,7 +381,7 @@ TARGETS: dict[str, Target] = {
     ),
     "tpm-public": Target(_tpm_key, lambda: (_TPM.endorsement.marshalled, _TPM.storage_root.marshalled)),
     "tpm-blob": Target(_tpm_blob, lambda: (_tpm_parcel(),)),
-    "api-version": Target(_text(dps.check_api_version), _said("2019-03-31")),
+    "api-version": Target(_text(check_api_version), _said("2019-03-31")),
     "csr-text": Target(_text(_csr), _csr_seeds),
     "csr-der": Target(_csr_der, _csr_der_seeds),
     "client-certificate": Target(_leaf, lambda: (_chain()[0],)),

@@ -37,6 +37,7 @@ from accredit.observe import log
 from accredit.wire import amqp_message, amqp_types, dps, refusals
 from accredit.wire.amqp_addresses import Registration
 from accredit.wire.amqp_types import AmqpError
+from accredit.wire.api_versions import check_api_version
 from accredit.wire.pem import IssuerPems
 
 CREDIT = 4
@@ -235,7 +236,7 @@ class AmqpDpsConversation:
         if operation not in (REGISTER, STATUS) or (operation == STATUS and not isinstance(operation_id, str)):
             shown = f"{OPERATION_TYPE} is {str(operation)[:_SHOWN_CHARS]!r}"
             raise Malformed("The message is no known operation.", rule="amqp-operation", evidence=shown)
-        api_version = dps.check_api_version(self._api_version)
+        api_version = check_api_version(self._api_version)
         document = dps.register_document(message.body if operation == REGISTER else b"")
         evidence = self._control.peer.evidence
         if isinstance(evidence, TpmEndorsement):

@@ -25,6 +25,7 @@ from accredit.domain.tpm import TpmKey
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
 from accredit.wire import dps, refusals, sas
+from accredit.wire.api_versions import check_api_version
 from accredit.wire.dps_challenge import challenge_body
 from accredit.wire.pem import IssuerPems
 
@@ -120,7 +121,7 @@ class _DeviceAPI:
             return self._refused(refusals.INTERNAL, "Internal error", tracking_id)
 
     async def _read(self, http: HTTPRequest, source: str, tracking_id: str) -> Request:
-        api_version = dps.check_api_version(_parameter(http, "api-version"))
+        api_version = check_api_version(_parameter(http, "api-version"))
         if http.path_params["id_scope"] != self._provisioning.id_scope:
             scope = http.path_params["id_scope"][:64]
             raise Unauthenticated(

@@ -21,6 +21,7 @@ from accredit.fronts.mqtt import MqttLink
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
 from accredit.wire import dps, mqtt, refusals, sas, topics
+from accredit.wire.api_versions import check_api_version
 from accredit.wire.mqtt_session import IDENTIFIER_REJECTED
 from accredit.wire.pem import IssuerPems
 
@@ -216,7 +217,7 @@ class DpsConversation:
         self, asked: topics.Register | topics.StatusQuery, payload: bytes, tracking_id: str
     ) -> Request:
         """Azure: a status query's body says nothing, whatever it holds (a space, or the register body once more)."""
-        api_version = dps.check_api_version(self._api_version)
+        api_version = check_api_version(self._api_version)
         document = dps.register_document(payload if isinstance(asked, topics.Register) else b"")
         document.check_without_tpm(self._registration_id)
         if isinstance(self._evidence, Unauthenticated):

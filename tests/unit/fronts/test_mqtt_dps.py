@@ -13,7 +13,8 @@ from accredit.domain.evidence import PresentedChain, SasToken
 from accredit.domain.registration import Answer as Outcome
 from accredit.fronts.mqtt import MqttConnection
 from accredit.fronts.mqtt_dps import MAX_AT_ONCE, DpsConversations
-from accredit.wire import dps, mqtt, sas
+from accredit.wire import mqtt, sas
+from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.mqtt import ConnAck, Connect, PubAck, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
@@ -161,7 +162,7 @@ class TestEvidence:
 
 
 class TestRequests:
-    @pytest.mark.parametrize("version", sorted(dps.API_VERSIONS))
+    @pytest.mark.parametrize("version", sorted(API_VERSIONS))
     async def test_every_known_api_version(self, version: str) -> None:
         scene = Scene(assigned())
         await scene.ready(f"{ID_SCOPE}/registrations/dev-1/api-version={version}")

@@ -18,7 +18,7 @@ from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.fronts.service_api import routes
 from accredit.interfaces import StoreUnavailable
 from accredit.wire import sas
-from accredit.wire.dps import API_VERSIONS
+from accredit.wire.api_versions import API_VERSIONS
 from support.service_side import (
     HOST,
     OWNER,

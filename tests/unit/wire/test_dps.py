@@ -482,27 +482,6 @@ class TestLookup:
         assert json.loads(dps.registration_body(ended()))["status"] == "failed"
 
 
-class TestAPIVersion:
-    @pytest.mark.parametrize("text", sorted(dps.API_VERSIONS))
-    def test_known(self, text):
-        assert dps.check_api_version(text) == text
-
-    @pytest.mark.parametrize(
-        "text", ["2019-03-31", "2021-06-01", "2021-10-01", "2021-11-01-preview", "2025-07-01-preview"]
-    )
-    def test_what_released_clients_send(self, text):
-        assert text in dps.API_VERSIONS
-
-    @pytest.mark.parametrize(
-        "text", [None, "", "2019-03-31 ", "2020-01-01", "2021-11-01-PREVIEW", "x" * 9999]
-    )
-    def test_anything_else(self, text):
-        with pytest.raises(Malformed) as refusal:
-            dps.check_api_version(text)
-        assert refusal.value.rule == "api-version"
-        assert len(refusal.value.evidence) < 100
-
-
 class TestErrorBody:
     def test_error_body(self):
         assert json.loads(dps.error_body(401002, "Unauthorized", "a-guid", 1_552_679_022.5)) == {

@@ -19,7 +19,8 @@ from accredit.domain.errors import AccreditError, Malformed, Unauthenticated, Up
 from accredit.interfaces import Clock, Entropy, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.access import Call
-from accredit.wire.dps import check_api_version, error_body
+from accredit.wire.api_versions import check_api_version
+from accredit.wire.dps import error_body
 from accredit.wire.refusals import INTERNAL, Wire, on_the_wire
 from accredit.wire.service_api.documents import MAX_DOCUMENT_BYTES
 

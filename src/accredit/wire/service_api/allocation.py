@@ -17,7 +17,7 @@ from accredit.domain import allocation as stated
 from accredit.domain.errors import Malformed
 from accredit.domain.rule_language import expression
 from accredit.domain.secret import Secret
-from accredit.wire.dps import API_VERSIONS
+from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.service_api.documents import free_form
 
 ALLOCATION = {"hashed": "hashed", "static": "static", "geolatency": "geoLatency", "custom": "custom"}

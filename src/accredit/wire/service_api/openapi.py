@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from accredit.wire.dps import API_VERSIONS
+from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.service_api.schemas import ErrorShown
 
 Schema = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from accredit.wire.dps import API_VERSIONS
+from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.service_api.openapi import IF_MATCH, PAGING, Described, Operation, Parameter, description
 
 
