@@ -28,6 +28,7 @@ from accredit.domain.ids import (
 from accredit.domain.issuance_log import Leaf, PlacedLeaf
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.domain.merkle import Node
+from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import Issued, Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
@@ -179,6 +180,10 @@ class Store(Protocol):
         self, low: str, high: str, cursor: str | None, limit: int
     ) -> Page[Registration]:
         """By id, of those whose id without regard to case lies from `low` to `high`."""
+        ...
+
+    async def one_time_password(self, registration_id: RegistrationId) -> OneTimePassword | None:
+        """The one that is open for this individual enrollment, or was last."""
         ...
 
     async def operation(self, operation_id: str) -> Operation | None: ...

@@ -83,6 +83,7 @@ EVENTS: Mapping[str, str] = {
     "mqtt-connect-refused": "A CONNECT was refused with this code.",
     "mqtt-conversation-broken": "A defect in an MQTT connection; the trace stands in the line.",
     "mqtt-dps-failed": "A defect while an MQTT request to DPS was answered; the trace stands in the line.",
+    "one-time-password-made": "An operator made a one-time password for a device.",
     "order-failed": "A defect in an operation; the trace stands in the line, and it is tried again.",
     "outside-revocations-failed": "A defect while outside CAs were told of revocations; the trace stands in the line.",
     "policy-deleted": "An operator removed a shared access policy.",

@@ -34,6 +34,7 @@ from accredit.domain.ids import (
 )
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.linked_hub import FIRST_HUB
+from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import DataFate, OperationState, Phase, Status
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
@@ -639,6 +640,26 @@ class TestRegistrations:
         await store.commit([c.SaveRegistration(mine, "r1")])
         assert (await store.registrations(FLEET, None, 9)).rows == []
         assert (await store.registrations(mine.enrollment, None, 9)).rows == [mine]
+
+
+class TestOneTimePasswords:
+    async def test_the_first_use_binds_it(self, store):
+        made = OneTimePassword(PUMP, "g", digest("password"), NOW + 9)
+        assert await store.one_time_password(PUMP) is None
+        await store.commit([c.SaveOneTimePassword(made)])
+        assert await store.one_time_password(PUMP) == made
+        for at in (NOW, NOW + 5):
+            await store.commit([c.UseOneTimePassword(PUMP, made.sha256, digest("csr"), at)])
+        used = replace(made, request_sha256=digest("csr"), first_used_at=NOW)
+        assert await store.one_time_password(PUMP) == used
+        await stale(store, c.UseOneTimePassword(PUMP, made.sha256, digest("other"), NOW))
+        await stale(store, c.UseOneTimePassword(PUMP, digest("wrong"), digest("csr"), NOW))
+
+    async def test_a_new_one_takes_its_place(self, store):
+        for word in ("one", "two"):
+            await store.commit([c.SaveOneTimePassword(OneTimePassword(PUMP, "g", digest(word), NOW))])
+        assert (await store.one_time_password(PUMP)).sha256 == digest("two")
+        await stale(store, c.UseOneTimePassword(PUMP, digest("one"), digest("csr"), NOW))
 
 
 class TestOperations:

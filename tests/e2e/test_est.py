@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,7 @@ from OpenSSL import SSL
 from accredit.cli.problem import Problem
 from support.device_key import DeviceKey, authority, derived_key
 from support.digicert_process import DigiCertProcess
-from support.enrolling import issuing, symmetric_group, symmetric_individual, x509_group
+from support.enrolling import issuing, symmetric_group, symmetric_individual, x509_group, x509_individual
 from support.est_server import password
 from support.programs import need, run
 from support.raw_device import HubDevice
@@ -354,6 +355,64 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("below")
     with RunningService(folder, environment={"ACCREDIT_EGRESS_ALLOW": "127.0.0.0/8"}) as running:
         yield running
+
+
+class TestOneTimePassword:
+    """`accredit enroll otp`: for one CSR of one device, whatever it is enrolled by."""
+
+    @pytest.fixture
+    def est(self, service: RunningService, name: str, tmp_path: Path) -> Est:
+        symmetric_individual(service, name, **issuing())
+        shown = service.cli("enroll", "otp", name).stdout.strip()
+        return Est(service, name, tmp_path, f"{name}:{shown}")
+
+    def test_one_csr_and_its_repeats(self, est: Est, name: str, key: DeviceKey, tmp_path: Path) -> None:
+        csr = key.csr()
+        (leaf,) = est.enrolls(csr).certificates
+        repeated = est.enrolls(csr)
+        assert repeated.certificates == [leaf]
+        replayed = est.enrolls(DeviceKey(name, tmp_path / "other").csr())
+        assert (replayed.status, replayed.headers["www-authenticate"][:5]) == (401, "Basic")
+        with HubDevice(est.service, name, certificate=(key.write(repeated.pem), key.file)) as hub:
+            hub.sends()
+        # Its certificate is in use: the password has done its work.
+        assert est.enrolls(csr).status == 401
+
+    def test_two_csrs_at_once(self, est: Est, name: str, tmp_path: Path) -> None:
+        csrs = [DeviceKey(name, tmp_path / str(number)).csr() for number in range(6)]
+        ways = [Est(est.service, name, tmp_path / str(number), est.user) for number in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda way, csr: way.enrolls(csr).status, ways, csrs))
+        assert sorted(answers) == [200, 401, 401, 401, 401, 401]
+        assert len(est.service.certificates(name)) == 1
+
+    def test_a_newer_one_ends_it(self, est: Est, name: str, key: DeviceKey) -> None:
+        est.service.cli("enroll", "otp", name)
+        assert est.enrolls(key.csr()).status == 401
+
+    def test_for_a_device_with_a_certificate(
+        self, service: RunningService, name: str, key: DeviceKey, tmp_path: Path
+    ) -> None:
+        bootstrap = key.self_signed()
+        x509_individual(service, name, bootstrap.pem, **issuing())
+        shown = service.cli("enroll", "otp", name).stdout.strip()
+        newer = DeviceKey(name, tmp_path / "newer")
+        assert Est(service, name, tmp_path, f"{name}:{shown}").enrolls(newer.csr()).status == 200
+        # The certificate that it was enrolled with opens the hub as before, while the new one is not good yet there.
+        assert service.certificates(name)[0]["status"] == "pending"
+
+    def test_for_nobody(self, service: RunningService, name: str) -> None:
+        unknown = service.cli("enroll", "otp", "nobody-at-all", check=False)
+        assert (unknown.returncode, "no such enrollment" in unknown.stderr) == (1, True)
+        symmetric_individual(service, name)
+        assert "issues no certificates" in service.cli("enroll", "otp", name, check=False).stderr
+
+    def test_only_its_hash_is_kept(self, est: Est) -> None:
+        secret = (est.user or "").partition(":")[2].encode()
+        kept = [
+            path for path in est.service.data.rglob("*") if path.is_file() and secret in path.read_bytes()
+        ]
+        assert (kept, secret.decode() in est.service.log_text()) == ([], False)
 
 
 class TestAsAnAuthority:

@@ -82,6 +82,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/enrollments/{id}/attestationmechanism"): Example(
         "/enrollments/dev-1/attestationmechanism", 200
     ),
+    ("POST", "/enrollments/{id}/oneTimePassword"): Example("/enrollments/dev-1/oneTimePassword", 409),
     ("POST", "/enrollmentGroups"): Example(
         "/enrollmentGroups", 200, {"mode": "delete", "enrollmentGroups": [{"enrollmentGroupId": "line-1"}]}
     ),

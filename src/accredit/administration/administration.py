@@ -13,6 +13,7 @@ from accredit.administration.enrollments import Enrollments
 from accredit.administration.issuance_log import IssuanceLog
 from accredit.administration.linked_hubs import UNASKED, HubSurroundings, LinkedHubs
 from accredit.administration.listings import Listings
+from accredit.administration.one_time_passwords import OneTimePasswords
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
 from accredit.administration.revocation import Effects, Revocation
@@ -35,6 +36,7 @@ class Administration:
     ca_certificates: CaCertificates
     traces: DecisionTraces
     allowed: AllowedRegistrations
+    one_time_passwords: OneTimePasswords
     linked_hubs: LinkedHubs
 
 
@@ -67,5 +69,6 @@ def administration(
         ca_certificates=CaCertificates(store, clock, entropy),
         traces=DecisionTraces(traces if traces is not None else StoredTraces(store)),
         allowed=AllowedRegistrations(store),
+        one_time_passwords=OneTimePasswords(store, clock, entropy),
         linked_hubs=LinkedHubs(store, hubs, clock, entropy, hub_surroundings),
     )

@@ -258,3 +258,16 @@ def derive_key(
         raise Problem(f"Group {group_id} does not attest by symmetric keys.")
     master = Secret(b64decode(keys["primaryKey"]))
     print(b64encode(derive(master, registration_id).reveal()).decode())
+
+
+@app.command("otp")
+def one_time_password(
+    registration_id: Annotated[str, typer.Argument(help="The registration id of an individual enrollment.")],
+    data_dir: DataDir = None,
+    remote: Remote = None,
+    trust: Trust = None,
+) -> None:
+    """Print a password for one EST enrollment of the device, and nothing else. Within a day it is used, or void."""
+    service = client(data_dir, remote, trust)
+    answer = service.call("POST", resource("/enrollments", registration_id, "oneTimePassword")).json()
+    print(answer["oneTimePassword"])

@@ -29,6 +29,7 @@ from accredit.domain.ids import (
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.merkle import Node
+from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
@@ -364,6 +365,23 @@ class SettleOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveOneTimePassword:
+    """Upsert: the enrollment's earlier one ends."""
+
+    password: OneTimePassword
+
+
+@dataclass(frozen=True, slots=True)
+class UseOneTimePassword:
+    """Bind the password with this hash to a request. Stale when it is gone, or bound to another one."""
+
+    registration_id: RegistrationId
+    sha256: bytes
+    request_sha256: bytes
+    used_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SaveTrace:
     """Keep why a proven device was refused: of each registration the newest few."""
 
@@ -448,6 +466,8 @@ Change = (
     | SaveOperation
     | SupersedeOperation
     | SettleOperation
+    | SaveOneTimePassword
+    | UseOneTimePassword
     | SaveTrace
     | SaveSetbacks
     | EndSetbacks

@@ -60,7 +60,7 @@ class HeldCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """The password of a call that names its enrollment (`Request.named`), unjudged: made from the device's key."""
+    """The password of a call that names its enrollment (`Request.named`), unjudged: made from the device's key, or one-time."""
 
     password: Secret
 
@@ -111,9 +111,24 @@ class ProvenHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenOnce:
+    """A one-time password of the individual enrollment: its hash, the request that it is bound to, and when it was shown.
+
+    None of them where an operation goes on that was placed with it: the password has done its work.
+    """
+
+    sha256: bytes = b""
+    request_sha256: bytes = b""
+    used_at: int = 0
+
+
+Proof = DeviceKeys | ProvenChain | ProvenTpm | ProvenHeld | ProvenOnce
+
+
+@dataclass(frozen=True, slots=True)
 class Attested:
     """The receipt: this device proved that it is `registration_id` of `enrollment`. Made in `provisioning/attest.py`."""
 
     registration_id: RegistrationId
     enrollment: Enrollment
-    proof: DeviceKeys | ProvenChain | ProvenTpm | ProvenHeld
+    proof: Proof

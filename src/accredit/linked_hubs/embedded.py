@@ -13,7 +13,8 @@ from typing import Literal
 from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
 from accredit.domain.credential import Certified
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
-from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld, ProvenTpm
+from accredit.domain.enrollment import Enrollment, LeafCertificates, SymmetricKeys
+from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld, ProvenOnce, ProvenTpm
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB, HubKind
 from accredit.domain.registration import Issued
@@ -83,6 +84,8 @@ class EmbeddedHub:
                 pass
             case ProvenChain(chain):
                 thumbprint = hashlib.sha256(chain[0]).digest()
+            case ProvenOnce():
+                keys, thumbprint = _enrolled(allocated.attested.enrollment)
             case ProvenHeld():
                 raise TypeError("a renewal leaves the identity alone")
             case ProvenTpm(hub_secret=secret):
@@ -100,3 +103,14 @@ class EmbeddedHub:
             twin=TwinVersions(updated_at=now),
             hub=self._key,
         )
+
+
+def _enrolled(enrollment: Enrollment) -> tuple[DeviceKeys | None, bytes | None]:
+    """What an individual enrollment itself opens the hub with, where it was proven by something else."""
+    match enrollment.attestation:
+        case SymmetricKeys(primary, secondary):
+            return DeviceKeys(primary, secondary), None
+        case LeafCertificates(primary=certificate):
+            return None, hashlib.sha256(certificate).digest()
+        case _:
+            return None, None

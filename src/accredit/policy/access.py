@@ -48,6 +48,7 @@ class Call(StrEnum):
     QUERY_ENROLLMENTS = "enrollment.query"
     BULK_ENROLLMENTS = "enrollment.bulk"
     REVEAL_ATTESTATION = "enrollment.attestation"
+    MAKE_ONE_TIME_PASSWORD = "enrollment.one-time-password"  # noqa: S105 - the name of a call
     READ_REGISTRATION = "registration.read"
     DELETE_REGISTRATION = "registration.delete"
     MOVE_REGISTRATION = "registration.move"
@@ -106,6 +107,7 @@ NEEDED: Mapping[Call, Right] = {
     Call.QUERY_ENROLLMENTS: Right.ENROLLMENT_READ,
     Call.BULK_ENROLLMENTS: Right.ENROLLMENT_WRITE,
     Call.REVEAL_ATTESTATION: Right.ENROLLMENT_WRITE,
+    Call.MAKE_ONE_TIME_PASSWORD: Right.ENROLLMENT_WRITE,
     Call.READ_REGISTRATION: Right.REGISTRATION_STATUS_READ,
     Call.DELETE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.MOVE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,

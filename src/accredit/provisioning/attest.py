@@ -23,14 +23,14 @@ from accredit.domain.enrollment import (
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import (
     Attested,
-    DeviceKeys,
     HeldCertificate,
     NothingShown,
     Password,
     PresentedChain,
+    Proof,
     ProvenChain,
     ProvenHeld,
-    ProvenTpm,
+    ProvenOnce,
     SasToken,
     TpmEndorsement,
 )
@@ -104,7 +104,7 @@ async def _proven(
                     raise
                 return await _by_held(store, request, held, individual, trail, now, grace_s)
         case Password():
-            enrollment, proof = await by_password(store, request, evidence, individual, trail)
+            enrollment, proof = await by_password(store, request, evidence, individual, trail, now)
             return Attested(request.registration_id, enrollment, proof)
         case NothingShown():
             raise Unauthenticated(
@@ -308,7 +308,7 @@ async def resumed(
 
     Raises Refused when the registration was deleted meanwhile, and what its TPM had proven with it.
     """
-    proof: DeviceKeys | ProvenChain | ProvenTpm | ProvenHeld
+    proof: Proof
     if operation.held_certificate is not None:
         proof = ProvenHeld(operation.held_certificate)
     elif operation.bootstrap_certificate is not None:
@@ -318,7 +318,8 @@ async def resumed(
         if before is None:
             raise changed_meanwhile()
         proof = challenges.proven(operation.registration_id, enrollment.attestation.endorsement, before)
+    elif not isinstance(enrollment.attestation, SymmetricKeys):
+        proof = ProvenOnce()
     else:
-        assert isinstance(enrollment.attestation, SymmetricKeys)
         proof = symmetric_keys.device_keys(enrollment.attestation, operation.key_spelling)
     return Attested(operation.registration_id, enrollment, proof)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from accredit.domain.changes import BindCertificate, Change, ReleaseLater, SettleRelease
 from accredit.domain.credential import Certified
 from accredit.domain.device import Binding, DeviceData, HubIdentity
-from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld, ProvenTpm
+from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld, ProvenOnce, ProvenTpm
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import HubKind
 from accredit.domain.receipts import Bound, Recorded
@@ -118,6 +118,8 @@ def identity(issued: Issued, bindings: Sequence[Binding], data: DeviceData | Non
                 good = [hashlib.sha256(chain[0]).digest()]
             case ProvenHeld(certificate):  # a renewal always brings a certificate
                 good = [hashlib.sha256(certificate).digest()]
+            case ProvenOnce():  # so does a one-time password
+                pass
             case ProvenTpm(hub_secret=secret):
                 keys = tpm_challenge.hub_keys(secret, issued.operation_id)
     return HubIdentity(issued.allocated.device_id, keys, tuple(good[:MOST_THUMBPRINTS]), data)

@@ -13,10 +13,11 @@ from accredit.domain.changes import (
     RecordCertificate,
     SaveHubDevice,
     SaveRegistration,
+    UseOneTimePassword,
 )
 from accredit.domain.credential import Certified
 from accredit.domain.errors import AccreditError, Refused
-from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld
+from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld, ProvenOnce
 from accredit.domain.receipts import Bound
 from accredit.domain.registration import Registration, Status
 from accredit.interfaces import Store
@@ -71,10 +72,14 @@ async def complete(
 
 
 def resting_on(attested: Attested) -> Sequence[Change]:
-    """Asserts the uploaded CA certificates that the proof rests on; most proofs rest on none."""
-    if not isinstance(attested.proof, ProvenChain):
+    """Asserts the uploaded CA certificates that the proof rests on, or uses a one-time password; most proofs rest on nothing."""
+    proof = attested.proof
+    if isinstance(proof, ProvenOnce) and proof.sha256:
+        used = UseOneTimePassword(attested.registration_id, proof.sha256, proof.request_sha256, proof.used_at)
+        return (used,)
+    if not isinstance(proof, ProvenChain):
         return ()
-    return [AssertCaCertificate(name, etag) for name, etag in attested.proof.rests_on]
+    return [AssertCaCertificate(name, etag) for name, etag in proof.rests_on]
 
 
 def lasting_refusal(change: Change) -> AccreditError | None:

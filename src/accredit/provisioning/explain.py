@@ -27,6 +27,7 @@ from accredit.domain.evidence import (
     Password,
     PresentedChain,
     ProvenHeld,
+    ProvenOnce,
     SasToken,
     TpmEndorsement,
 )
@@ -109,8 +110,13 @@ def _steps(request: Request, refusal: AccreditError, trail: Trail) -> Iterator[S
     if attested is None:
         yield from _looked_at(trail)
         return
-    held = isinstance(attested.proof, ProvenHeld)
-    how = "the certificate that it holds" if held else _mechanism(attested.enrollment)
+    match attested.proof:
+        case ProvenHeld():
+            how = "the certificate that it holds"
+        case ProvenOnce():
+            how = "a one-time password"
+        case _:
+            how = _mechanism(attested.enrollment)
     yield Step(_named(attested.enrollment), f"the device proved it by {how}")
     if trail.setbacks is not None:
         failures = trail.setbacks.failures

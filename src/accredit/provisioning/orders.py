@@ -91,7 +91,7 @@ class Orders:
         open_one = await self._store.open_operation(admitted.registration_id)
         operation = intended(self._means, admitted, allocated, settled, csr_field, request)
         if open_one is not None and _joins(operation, open_one):
-            if proof := remembered(admitted.attested):
+            if proof := (*resting_on(admitted.attested), *remembered(admitted.attested)):
                 await self._store.commit(proof)
             return Placed(open_one.id, admitted.attested)
         if request.repeats and open_one is None:

@@ -35,6 +35,7 @@ from accredit.stores.custody import CustodyReads
 from accredit.stores.group_commit import GroupCommit
 from accredit.stores.hub_units import naming_patterns
 from accredit.stores.log_tree import LogTreeReads
+from accredit.stores.one_time_passwords import OneTimePasswordReads
 from accredit.stores.refusals import RefusalReads
 from accredit.stores.revocations import RevocationReads
 from accredit.stores.steps import Step, UnitOfWork
@@ -47,7 +48,9 @@ _FORGOTTEN_AT_ONCE = 500
 _MAX_CHAINS = 1024
 
 
-class SqliteStore(RefusalReads, LogTreeReads, RevocationReads, TrustReads, CustodyReads):
+class SqliteStore(
+    RefusalReads, LogTreeReads, RevocationReads, TrustReads, CustodyReads, OneTimePasswordReads
+):
     """Make one with `open`, in the event loop that uses it."""
 
     def __init__(self, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:

@@ -14,7 +14,7 @@ from accredit.domain.access import Realm
 from accredit.domain.device import MAX_PENDING_CERTIFICATES
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
-from accredit.stores import log_tree, refusals, revocations, rows, sealed_rows, trust
+from accredit.stores import log_tree, one_time_passwords, refusals, revocations, rows, sealed_rows, trust
 from accredit.stores import statements as sql
 from accredit.stores.hub_units import HubUnits
 from accredit.stores.steps import UnitOfWork, absent, found, holds, saved
@@ -53,6 +53,7 @@ class Units:
             **log_tree.MAKERS,
             **trust.MAKERS,
             **revocations.MAKERS,
+            **one_time_passwords.MAKERS,
             **HubUnits(sealer).makers(),
         }
 

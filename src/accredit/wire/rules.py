@@ -220,7 +220,7 @@ _TABLE = {
     "document-too-deep": Rule(Malformed, "A member of the document nests too deep."),
     "ek-certificate-kind": Rule(Malformed, "A certificate in the place of an endorsement key is not that of one."),
     "ek-certificate-untrusted": Rule(Malformed, "An endorsement key's certificate does not lead to a TPM vendor's that was added."),
-    "enrollment-issues-nothing": Rule(NotFound, "The enrollment has no certificate authority."),
+    "enrollment-issues-nothing": Rule(NotFound, "The enrollment has no certificate authority.", also=(Conflict,)),
     "enrollment-unknown": Rule(NotFound, "There is no such enrollment.", 404201),
     "etag": Rule(PreconditionFailed, "The etag in If-Match is not the present one."),
     "exists-already": Rule(Conflict, "It exists already, and no If-Match allows to replace it."),

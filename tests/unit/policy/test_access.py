@@ -201,6 +201,7 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.DELETE_ENROLLMENT,
             Call.BULK_ENROLLMENTS,
             Call.REVEAL_ATTESTATION,
+            Call.MAKE_ONE_TIME_PASSWORD,
             Call.CHANGE_ALLOWED,
         },
         Right.REGISTRATION_STATUS_READ: {

@@ -21,6 +21,7 @@ from accredit.fronts.service_api.gate import Counts, Gate
 from accredit.fronts.service_api.issuance_log import LogCalls
 from accredit.fronts.service_api.linked_hubs import LinkedHubCalls
 from accredit.fronts.service_api.listings import ListingCalls
+from accredit.fronts.service_api.one_time_passwords import OneTimePasswordCalls
 from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.refusals import RefusalCalls, refusal_endpoints
 from accredit.fronts.service_api.registrations import RegistrationCalls
@@ -51,6 +52,7 @@ from accredit.wire.service_api.schemas import (
     IndividualEnrollmentShown,
     LeafShown,
     LinkedHubShown,
+    OneTimePasswordShown,
     OrphanShown,
     PolicyShown,
     RegistrationShown,
@@ -86,6 +88,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_ca_certificates(CaCertificateCalls(administration.ca_certificates)),
         *_enrollments("/enrollments", EnrollmentCalls(administration.enrollments, EnrollmentKind.INDIVIDUAL)),
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
+        *_one_time_passwords(OneTimePasswordCalls(administration.one_time_passwords)),
         *_registrations(RegistrationCalls(administration.registrations)),
         *_revocation(RevocationCalls(administration.revocation)),
         *_listings(ListingCalls(administration.listings, clock)),
@@ -229,6 +232,15 @@ def _enrollments(base: str, calls: EnrollmentCalls) -> tuple[Endpoint, ...]:
         Endpoint(
             "POST", f"{base}/{{id}}/attestationmechanism", Call.REVEAL_ATTESTATION, calls.reveal,
             Described("Show the attestation with its keys.", answers=AttestationShown),
+        ),
+    )  # fmt: skip
+
+
+def _one_time_passwords(calls: OneTimePasswordCalls) -> tuple[Endpoint, ...]:
+    return (
+        Endpoint(
+            "POST", "/enrollments/{id}/oneTimePassword", Call.MAKE_ONE_TIME_PASSWORD, calls.make,
+            Described("Make a password for one EST enrollment of the device.", answers=OneTimePasswordShown),
         ),
     )  # fmt: skip
 

@@ -319,6 +319,14 @@ class TraceShown(msgspec.Struct, rename="camel"):
     hint: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class OneTimePasswordShown(msgspec.Struct, rename="camel"):
+    """Shown once."""
+
+    registration_id: str
+    one_time_password: str
+    expires_date_time_utc: str
+
+
 class AllowedShown(msgspec.Struct, rename="camel"):
     """One registration id that may prove a group."""
 
