@@ -1,16 +1,19 @@
-"""What the connectors of bought CAs make of each fault, lost answer and approval; they are before fakes that sign."""
+"""What the connectors of bought CAs make of each fault, lost answer and approval; before fakes that sign."""
 
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
 from accredit.interfaces import Deferred, Delivered, Pending, PollsOrder, Rejected, Unknown
 from support import digicert_faults as faults
+from support import programs
 from support.hand_clock import HandClock
 from support.signing_requests import key, order
-from support.vendor_authorities import FAKES, connected, record
+from support.vendor_authorities import FAKES, VENDORS, connected, record
 
 NOW = 1_800_000_000
 WRONG = {
@@ -37,6 +40,24 @@ async def server(fake):
 async def ca(fake, server):
     async with connected(fake.record(server), HandClock(NOW), deadline_s=0.5) as authority:
         yield authority
+
+
+@pytest.mark.parametrize("name", VENDORS)
+async def test_openssl_verifies_the_chain(name, tmp_path):
+    async with VENDORS[name]() as hand:
+        answer = await hand.authority.order(order(since=int(hand.clock.now())))
+        assert isinstance(answer, Delivered), answer
+        leaf, *above = (
+            x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in answer.issued.chain
+        )
+        (tmp_path / "leaf.pem").write_bytes(leaf)
+        (tmp_path / "above.pem").write_bytes(b"".join(above))
+        (tmp_path / "root.pem").write_bytes(above[-1])
+        strict = ("verify", "-x509_strict", "-purpose", "sslclient", "-attime", str(int(hand.clock.now())))
+        files = ("-CAfile", "root.pem", "-untrusted", "above.pem", "leaf.pem")
+        assert ": OK" in programs.run(
+            "openssl", *strict, *(str(tmp_path / f) if f.endswith(".pem") else f for f in files)
+        )
 
 
 async def test_probed(ca):

@@ -52,6 +52,11 @@ def text(value: Value, member: str) -> str:
     return value
 
 
+def text_or_number(value: Value, member: str) -> str:
+    """A text that may look like a number, and may be sent as one."""
+    return text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value, member)
+
+
 def credential(value: Value, member: str) -> str:
     """A text that can stand in an HTTP header."""
     if not isinstance(value, str) or not value.isascii() or " " in value:
@@ -118,7 +123,7 @@ TYPES: Mapping[str, AuthorityType] = {
         settings={
             "flavour": one_of("one", "mpki", "certcentral"),
             "profileName": text,
-            "organizationId": text,
+            "organizationId": text_or_number,
             "baseUrl": address,
             **_EVERY_OUTSIDE,
         },
@@ -165,7 +170,7 @@ TYPES: Mapping[str, AuthorityType] = {
         ),
     ),
     "Cmp": AuthorityType(
-        settings={"url": address, "reference": text, "recipient": text, **_EVERY_OUTSIDE},
+        settings={"url": address, "reference": text_or_number, "recipient": text, **_EVERY_OUTSIDE},
         secrets={"secret": credential},
         required=frozenset({"url", "reference", "secret"}),
     ),

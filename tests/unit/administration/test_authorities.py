@@ -104,6 +104,76 @@ async def test_refusals(side: ServiceSide, members: dict[str, Any]) -> None:
     assert (await side.call("GET", PATH)).status_code == 404
 
 
+OTHERS = [
+    (
+        {
+            "certificateAuthorityType": "Cmp",
+            "url": "https://ca.example/cmp",
+            "reference": 4787,
+            "recipient": "CN=A",
+        },
+        {"secret": "s3cret"},
+        {"reference": "4787"},
+    ),
+    (
+        {
+            "certificateAuthorityType": "AwsPrivateCa",
+            "arn": "arn:aws:acm-pca:x",
+            "accessKeyId": "AKIA",
+            "region": "x",
+        },
+        {"secretAccessKey": "s3cret"},
+        {},
+    ),
+    (
+        {
+            "certificateAuthorityType": "Ejbca",
+            "url": "https://ca.example",
+            "certificateProfile": "Device",
+            "endEntityProfile": "Fleet",
+            "certificateAuthority": "CA",
+            "clientCertificate": pki.root("a").pem,
+        },
+        {"clientKey": "-----BEGIN s3cret-----"},
+        {},
+    ),
+    (
+        {
+            "certificateAuthorityType": "DigiCertCertificateAuthority",
+            "flavour": "certcentral",
+            "profileName": "product",
+            "organizationId": 4711,
+        },
+        {"apiKey": "s3cret"},
+        {"organizationId": "4711"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "secrets", "stored_as"), OTHERS, ids=range(len(OTHERS)))
+async def test_the_members_of_other_types(
+    side: ServiceSide, settings: dict[str, Any], secrets: dict[str, str], stored_as: dict[str, str]
+) -> None:
+    answer = await side.put(PATH, **settings, **secrets)
+    assert answer.status_code == 200, answer.text
+    assert "s3cret" not in answer.text + (await side.call("GET", PATH)).text
+    stored = await record(side)
+    wanted = {name: value for name, value in settings.items() if name != "certificateAuthorityType"}
+    assert stored.settings == {**wanted, **stored_as}
+    assert {name: value.reveal().decode() for name, value in stored.secrets.items()} == secrets
+    for name in secrets:
+        refused = await side.put("/certificateAuthorities/ca-2", **settings)
+        assert refused.status_code == 400
+        assert name in refused.json()["message"]
+
+
+@pytest.mark.parametrize("flavour", ["two", "ONE", 1])
+async def test_a_flavour_that_there_is_not(side: ServiceSide, flavour: Any) -> None:
+    answer = await side.put(PATH, **DIGICERT, flavour=flavour)
+    assert answer.status_code == 400
+    assert "one, mpki, certcentral" in answer.json()["message"]
+
+
 async def test_the_type_does_not_change(side: ServiceSide) -> None:
     await side.put(PATH)
     assert (await side.put(PATH, etag="*", **DIGICERT)).status_code == 409
