@@ -20,7 +20,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize(
-    "page", ["choose-a-hub", "x509-devices", "trust-bundles", "keys-and-secrets", "limits", "troubleshoot"]
+    "page",
+    [
+        "choose-a-hub",
+        "x509-devices",
+        "est-devices",
+        "trust-bundles",
+        "keys-and-secrets",
+        "limits",
+        "troubleshoot",
+    ],
 )
 def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:
     with walk() as walker:

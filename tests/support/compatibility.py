@@ -76,6 +76,11 @@ TPM = (
     Held("`tpm2-tools`", "HTTPS", "tests/e2e/test_tpm.py"),
 )
 
+EST = (
+    Held("curl and openssl", "HTTPS", "tests/e2e/test_est.py", "curl"),
+    Held("strongSwan `pki` 5.9", "HTTPS", "tests/e2e/test_est.py", "strongswan"),
+)
+
 _SCRIPTS = "tests/wire_scripts/test_dps"
 
 BY_SOURCE = (
@@ -94,7 +99,7 @@ BY_SOURCE = (
 )
 
 
-ROWS = (*SERVICE_SDKS, *TPM, *BY_SOURCE)
+ROWS = (*SERVICE_SDKS, *TPM, *EST, *BY_SOURCE)
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,13 @@ A TPM 2.0 emulator (swtpm), driven by an SDK and by Debian's tools: challenge, p
 
 """
 
+_EST = """
+## EST
+
+Clients of RFC 7030 that are not ours: the CA's certificates, enrollment, a slow CA, renewal, and the hub with what was issued.
+
+"""
+
 _BY_SOURCE = """
 ## By source
 
@@ -214,6 +226,8 @@ def page(shown: Shown) -> str:
         + "".join(_service_sdks(shown.rows))
         + _TPM
         + "".join(_wires(TPM, shown.rows, "the TPM driven by", "works"))
+        + _EST
+        + "".join(_wires(EST, shown.rows, "client", "works"))
         + _BY_SOURCE
         + "".join(_wires(BY_SOURCE, shown.rows, "SDK", "speaks and understands"))
         + _CHECKLIST
