@@ -29,7 +29,7 @@ CONTENT_TYPE = "application/pkixcmp"
 MAX_WAIT_S = 300
 RETRY_S = 10
 
-_HANDLE = re.compile(r"([0-9a-f]{2,64})\.([0-9a-f]{0,128})\.(-?[0-9]{1,6})")
+_HANDLE = re.compile(r"((?:[0-9a-f]{2}){1,32})\.((?:[0-9a-f]{2}){0,64})\.(-?[0-9]{1,19})")
 _ACCEPTED, _WITH_CHANGES, _WAITING = 0, 1, 3
 _REVOKED = frozenset({_ACCEPTED, _WITH_CHANGES, 4, 5})
 _CERT_REVOKED = 10
@@ -111,10 +111,9 @@ class Cmp:
             status = answer.status()
         except BadDer:
             raise self._garbled() from None
-        if status.failed(_CERT_REVOKED):
-            return
-        done = answer.kind == cmp.RP and status.code in _REVOKED and answer.proven(self._password)
-        if not done:
+        done = status.failed(_CERT_REVOKED) or (answer.kind == cmp.RP and status.code in _REVOKED)
+        # Whoever can say that it is done unproven could keep a certificate alive.
+        if not (done and answer.proven(self._password)):
             raise self._refused(answer)
 
     # One order's answers.

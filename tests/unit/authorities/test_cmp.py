@@ -192,7 +192,7 @@ async def test_the_transaction_is_one_from_order_to_confirmation():
     assert cmp.poll_req(7).endswith(second.body)
 
 
-@pytest.mark.parametrize("handle", ["", "zz..1", "aa.bb.x", "a.b.1" * 50])
+@pytest.mark.parametrize("handle", ["", "zz..1", "aa.bb.x", "aaa.bb.1", "aa.b.1", "a.b.1" * 50])
 async def test_a_handle_of_something_else(handle):
     async with ScriptedCmp("drop-after") as server, scripted(server) as ca:
         assert isinstance(await ca.poll(order(), handle), Unknown)
@@ -239,6 +239,8 @@ REVOCATIONS = [
     (answering(answers.rp(status(5))), None),
     (answering(answers.rp(status(2, "it is", (10,)))), None),
     (answering(answers.error(status(2, "it is", (10,)))), None),
+    (bare(answers.error(status(2, "it is", (10,)))), UpstreamRejected),
+    (bare(answers.rp(status(0))), UpstreamUnavailable),
     (answering(answers.rp(status(3))), UpstreamRejected),
     (answering(answers.rp(status(2, "no", (4,)))), UpstreamRejected),
     (answering(answers.tagged(cmp.RP, element(SEQUENCE))), UpstreamUnavailable),
