@@ -33,6 +33,7 @@ EVENTS: Mapping[str, str] = {
     "amqp-login-refused": "A SASL exchange ended without a proof.",
     "amqp-not-served": "AMQP is not served, because its engine is not installed.",
     "authority-deleted": "An operator removed a certificate authority.",
+    "authority-keys-changed": "An operator rotated, activated or revoked an issuing CA of our own.",
     "authority-saved": "An operator created or replaced a certificate authority.",
     "bulk-item-refused": "One enrollment of a bulk operation was refused.",
     "ca-answer-lost": "A CA was asked for a certificate and its answer was lost; it is looked up before it is asked again.",

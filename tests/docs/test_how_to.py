@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
         "keys-and-secrets",
         "limits",
         "troubleshoot",
+        "ca-of-your-own",
     ],
 )
 def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:

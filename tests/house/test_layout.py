@@ -98,6 +98,8 @@ ELSEWHERE = {
     "fronts/service_api/policies.py": "tests/unit/administration/test_policies.py",
     "fronts/service_api/routes.py": "tests/unit/fronts/test_service_api.py",
     "fronts/service_api/ca_certificates.py": "tests/unit/fronts/test_service_api.py",
+    "ca/holdings.py": "tests/unit/ca/test_ceremony.py",
+    "fronts/service_api/authority_keys.py": "tests/unit/administration/test_authority_keys.py",
     "fronts/service_api/certificate_profiles.py": "tests/unit/administration/test_certificate_profiles.py",
     "fronts/service_api/trust_bundles.py": "tests/unit/fronts/test_service_api.py",
     "hub/registry.py": "tests/unit/fronts/test_hub_registry.py",

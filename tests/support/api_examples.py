@@ -49,6 +49,15 @@ EXAMPLES: dict[tuple[str, str], Example] = {
         "/certificateAuthorities/ca-2", 200, {"certificateAuthorityType": "BuiltIn"}
     ),
     ("DELETE", "/certificateAuthorities/{name}"): Example("/certificateAuthorities/ca-1", 204),
+    ("POST", "/certificateAuthorities/{name}/rotate"): Example(
+        "/certificateAuthorities/ca-1/rotate", 200, {"newRoot": True}
+    ),
+    ("POST", "/certificateAuthorities/{name}/activate"): Example(
+        "/certificateAuthorities/ca-1/activate", 409, {"certificate": _PLANT.pem}
+    ),
+    ("POST", "/certificateAuthorities/{name}/revokeIssuer"): Example(
+        "/certificateAuthorities/ca-1/revokeIssuer", 404, {"keyId": "00ff"}
+    ),
     ("GET", "/trustBundles"): Example("/trustBundles", 200),
     ("GET", "/trustBundles/{name}"): Example("/trustBundles/roots-1", 200),
     ("PUT", "/trustBundles/{name}"): Example("/trustBundles/roots-2", 200, _ROOTS),

@@ -61,6 +61,7 @@ from accredit.wire.hub_service import devices as hub_devices
 from accredit.wire.hub_service import twins as hub_twins
 from accredit.wire.service_api import (
     authorities,
+    authority_keys,
     bulk,
     ca_certificates,
     certificate_profiles,
@@ -421,6 +422,14 @@ TARGETS: dict[str, Target] = {
     "certificate-profile": Target(
         lambda data: certificate_profiles.read_certificate_profile(data, CertificateProfileName.parse("p")),
         _said('{"validityDays":7,"subject":{"O":"x"},"subjectAlternativeNames":[{"dns":"{deviceId}.x"}]}'),
+    ),
+    "authority-rotation": Target(authority_keys.read_rotation, _said('{"algorithm":"P-384","newRoot":true}')),
+    "authority-brought": Target(
+        authority_keys.read_brought,
+        lambda: (json.dumps({"certificate": pki.root("A").pem + pki.root("B").pem}).encode(),),
+    ),
+    "authority-issuer-revocation": Target(
+        authority_keys.read_revocation, _said('{"keyId":"00ff","reason":"keyCompromise"}')
     ),
     "ca-certificate": Target(
         ca_certificates.read_ca_certificate,

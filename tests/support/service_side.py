@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,12 +15,14 @@ from starlette.applications import Starlette
 
 from accredit.administration.access import Access
 from accredit.administration.administration import Administration, administration
+from accredit.app.authorities import found_built_in
+from accredit.ca.ceremony import Ceremony
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import SavePolicy, SaveRegistration, SaveSetbacks, SaveTrace
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError
-from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.registration import Registration, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
@@ -75,15 +77,6 @@ def policies() -> tuple[Policy, ...]:
         for realm, named in ((Realm.PROVISIONING, provisioning), (Realm.HUB, HUB_POLICIES))
         for name, rights in named.items()
     )
-
-
-def found(name: AuthorityName, now: int) -> tuple[dict[str, Any], dict[str, Secret]]:
-    """Stands for the making of a CA: a new key each time it is called."""
-    found.calls += 1
-    return {"certificates": [f"PEM of {name} at {now}"]}, {"key": Secret(f"CA-KEY-{found.calls}".encode())}
-
-
-found.calls = 0
 
 
 @dataclass
@@ -212,7 +205,16 @@ def service_side(store: Store) -> ServiceSide:
     """A service API over this store."""
     hubs = ConfiguredHubs(store, HUBS)
     clock, entropy, cas = HandClock(), CountedEntropy(), CAs()
-    every = administration(store, clock, entropy, hubs, {"BuiltIn": found}, cas.probe)
+    ceremony = Ceremony(entropy)
+    every = administration(
+        store,
+        clock,
+        entropy,
+        hubs,
+        {"BuiltIn": partial(found_built_in, ceremony)},
+        cas.probe,
+        keepers={"BuiltIn": ceremony},
+    )
     app = Starlette(routes=routes(every, Access(store, clock, (HOST,)), clock, entropy))
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"https://{HOST}")
     return ServiceSide(store, clock, every, client, cas)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accredit.administration.allowed import AllowedRegistrations
 from accredit.administration.authorities import Authorities, Maker, Probe, unasked
+from accredit.administration.authority_keys import AuthorityKeys, KeepsKeys
 from accredit.administration.ca_certificates import CaCertificates
 from accredit.administration.certificate_profiles import CertificateProfiles
 from accredit.administration.enrollments import Enrollments
@@ -26,6 +27,7 @@ from accredit.interfaces import Clock, Entropy, Hubs, Store
 class Administration:
     enrollments: Enrollments
     authorities: Authorities
+    authority_keys: AuthorityKeys
     registrations: Registrations
     revocation: Revocation
     listings: Listings
@@ -50,8 +52,9 @@ def administration(
     traces: KeepsTraces | None = None,
     hub_surroundings: HubSurroundings = UNASKED,
     effects: Effects | None = None,
+    keepers: Mapping[str, KeepsKeys] | None = None,
 ) -> Administration:
-    """Everything over one store. `makers` found our own authorities, by type.
+    """Everything over one store. `makers` found our own authorities, by type; `keepers` change their keys.
 
     `probe` asks a CA before its record is stored, `hub_surroundings` a hub. `traces` knows of more decision traces than
     the stored ones. `effects` are what a revocation does beside the store.
@@ -59,6 +62,7 @@ def administration(
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
         authorities=Authorities(store, clock, entropy, makers, probe),
+        authority_keys=AuthorityKeys(store, clock, entropy, dict(keepers or {})),
         registrations=Registrations(store, clock, entropy),
         revocation=Revocation(store, clock, entropy, hubs, effects or Effects()),
         listings=Listings(store),

@@ -31,8 +31,8 @@ from accredit.wire.service_api.authorities import AuthoritySent
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
 
-Maker = Callable[[AuthorityName, int], tuple[dict[str, Any], dict[str, Secret]]]
-"""Founds an authority of our own at an instant: its public settings, and its secrets."""
+Maker = Callable[[AuthorityName, int, Mapping[str, Any]], tuple[dict[str, Any], dict[str, Secret]]]
+"""Founds an authority of our own at an instant, as its settings say: its public settings, and its secrets."""
 
 Probe = Callable[[AuthorityRecord], Awaitable[Standing | None]]
 """Asks the CA behind a record, stored or not; None where there is nobody to ask. Raises AccreditError."""
@@ -112,7 +112,7 @@ class Authorities:
             if name not in secrets
         }
         if kind.founded:
-            settings, secrets = self._founded(name, sent.type, present, now)
+            settings, secrets = self._founded(name, sent.type, present, settings, now)
         record = AuthorityRecord(
             name=present.name if present else name,
             type=sent.type,
@@ -141,15 +141,27 @@ class Authorities:
             ) from failure
 
     def _founded(
-        self, name: AuthorityName, kind: str, present: AuthorityRecord | None, now: int
+        self,
+        name: AuthorityName,
+        kind: str,
+        present: AuthorityRecord | None,
+        settings: Mapping[str, Any],
+        now: int,
     ) -> tuple[dict[str, Any], dict[str, Secret]]:
         # A replace must not lose the key that devices' certificates hang from.
         if present is not None:
+            for member, value in settings.items():
+                if present.settings.get(member, value) != value:
+                    raise Conflict(
+                        f"{member} can't be changed by a replace.",
+                        rule="authority-key-fixed",
+                        hint="POST /certificateAuthorities/{name}/rotate makes a new issuing CA",
+                    )
             return present.settings, present.secrets
         maker = self.makers.get(kind)
         if maker is None:
             raise Malformed(f"{kind} is not available on this service.", rule="authority-type")
-        return maker(name, now)
+        return maker(name, now, settings)
 
     async def _delete(self, name: AuthorityName, condition: IfMatch) -> None:
         present = await self.store.authority(name)

@@ -117,8 +117,16 @@ def pem_text(value: Value, member: str) -> str:
 
 _EVERY_OUTSIDE: Mapping[str, Check] = {"trustAnchors": certificates, "maxValidityDays": days}
 
+
+def root_place(value: Value, member: str) -> str:
+    """Where the root's key is: here, or with somebody who signs our CSR."""
+    if value not in ("online", "offline"):
+        raise Malformed(f"{member} is not online or offline.", rule="authority-member")
+    return str(value)
+
+
 TYPES: Mapping[str, AuthorityType] = {
-    "BuiltIn": AuthorityType(founded=True),
+    "BuiltIn": AuthorityType(settings={"algorithm": text, "root": root_place}, founded=True),
     "DigiCertCertificateAuthority": AuthorityType(
         settings={
             "flavour": one_of("one", "mpki", "certcentral"),

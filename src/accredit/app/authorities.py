@@ -8,9 +8,11 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from accredit.authorities.builtin import BuiltInAuthority
 from accredit.authorities.challenges import HeldChallenges
 from accredit.authorities.upstream import Surroundings
+from accredit.ca import keys
+from accredit.ca.ceremony import Ceremony
+from accredit.ca.holdings import ONLINE
 from accredit.config import Config
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed
@@ -68,7 +70,7 @@ class ConfiguredAuthorities:
         self._rules = rules
         self._clock = clock
         self._entropy = entropy
-        self._made: dict[AuthorityName, Authority] = {}
+        self._made: dict[AuthorityName, tuple[str, Authority]] = {}
         self._pools: dict[AuthorityName, list[Egress]] = {}
         self.challenges = HeldChallenges()
 
@@ -78,9 +80,9 @@ class ConfiguredAuthorities:
             self._made.pop(name, None)
             return None
         made = self._made.get(name)
-        if made is None or made.version != record.version:
-            made = self._made[name] = self._make(record)
-        return made
+        if made is None or made[0] != record.etag:
+            made = self._made[name] = (record.etag, self._make(record))
+        return made[1]
 
     async def probe(self, record: AuthorityRecord) -> Standing:
         """Ask a CA whether it would take orders with this record, which need not be stored.
@@ -128,8 +130,7 @@ class ConfiguredAuthorities:
 
 
 def found_built_in(
-    entropy: Entropy, clock: Clock, name: AuthorityName, _now: int
+    ceremony: Ceremony, name: AuthorityName, now: int, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Secret]]:
     """Settings and secrets of a new CA of our own, for `administration`."""
-    made = BuiltInAuthority.found(name, entropy, clock)
-    return made.settings, made.secrets
+    return ceremony.found(name, now, settings.get("algorithm", keys.DEFAULT), settings.get("root", ONLINE))

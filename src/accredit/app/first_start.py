@@ -37,7 +37,7 @@ _HUB: dict[str, tuple[Right, ...]] = {
 }
 
 
-async def found(store: Store, clock: Clock, entropy: Entropy) -> str:
+async def found(store: Store, clock: Clock, entropy: Entropy, public_url: str | None = None) -> str:
     """Make what is missing, in one unit of work; return the id scope."""
     known = await store.state(ID_SCOPE)
     if known is not None:
@@ -47,7 +47,7 @@ async def found(store: Store, clock: Clock, entropy: Entropy) -> str:
     unit: list[Change] = [
         SaveState(ID_SCOPE, Secret(id_scope.encode()), None),
         SaveState(TLS_ROOT, root.secret(), None),
-        SaveAuthority(BuiltInAuthority.found(BUILT_IN, entropy, clock), None),
+        SaveAuthority(BuiltInAuthority.found(BUILT_IN, entropy, clock, public_url), None),
     ]
     ours = RIGHTS[Realm.PROVISIONING]
     rights = {OWNER: ours, **{right.value: (right,) for right in ours}}

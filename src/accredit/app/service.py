@@ -30,6 +30,7 @@ from accredit.app.ports import Sockets, bound, own_address
 from accredit.app.public_port import public_listener, tell_address
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
+from accredit.ca.ceremony import Ceremony
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
 from accredit.egress import Egress, EgressRules
@@ -129,7 +130,7 @@ async def _serving(
     sealer = _sealer(config)
     store = await SqliteStore.open(config.database_path, sealer)
     parts.push_async_callback(store.close)
-    id_scope = await found(store, clock, entropy)
+    id_scope = await found(store, clock, entropy, config.public_address)
     elsewhere = _hubs_elsewhere(rules, clock, entropy, parts)
     sessions = Sessions()
     hubs = ConfiguredHubs(store, config.host, elsewhere.make, sessions.released)
@@ -169,16 +170,18 @@ async def _serving(
         credentials=CredentialService(Renewals(means, background.orders, refusals), clock, entropy),
     )
     parts.push_async_callback(devices.close)
+    ceremony = Ceremony(entropy, config.public_address)
     administrators = administration(
         store,
         clock,
         entropy,
         hubs,
-        {"BuiltIn": partial(found_built_in, entropy, clock)},
+        {"BuiltIn": partial(found_built_in, ceremony)},
         authorities.probe,
         refusals.traces,
         HubSurroundings(elsewhere.probe, LeadsHere(config, identity.covers).objection, identity.renew),
         Effects(lambda key, device_id, why: sessions.cut(device_id, why, key), background.revocations.wake),
+        {"BuiltIn": ceremony},
     )
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:

@@ -1,17 +1,15 @@
 """The built-in CA as an authority: its keys and certificates live in its own record, so it needs nothing but that.
 
-It answers in process and at once; an answer that is never committed was never shown to anybody. The record's settings
-hold `certificates` (PEM, the issuing CA's first, then the root's), its secrets `issuingKey` and `rootKey`.
+It answers in process and at once; an answer that is never committed was never shown to anybody. What is in the record
+is told in `ca/holdings.py`. Until an issuing CA is activated, every order is refused.
 """
 
 from __future__ import annotations
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from accredit.ca import hierarchy, keys
-from accredit.ca.points import Points, key_id
+from accredit.ca import holdings
+from accredit.ca.ceremony import Ceremony
+from accredit.ca.holdings import Held
+from accredit.ca.points import Points
 from accredit.ca.template import LeafTemplate
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import DEFAULT_PROFILE, Order, Profile
@@ -40,36 +38,29 @@ class BuiltInAuthority:
 
         Raises ValueError when the record's key and certificates don't belong together.
         """
-        issuing, root = (
-            x509.load_pem_x509_certificate(pem.encode()) for pem in record.settings["certificates"]
-        )
-        try:
-            issuing.verify_directly_issued_by(root)
-        except InvalidSignature:
-            raise ValueError("the root did not sign the issuing CA") from None
+        held = holdings.read(record)
         self.name = record.name
         self.version = record.version
-        self._issuer = hierarchy.load(issuing, record.secrets["issuingKey"])
-        self._chain = tuple(one.public_bytes(Encoding.DER) for one in (issuing, root))
-        self._points = Points(public_url, key_id(issuing)) if public_url else None
-        self._above = self._chain[1:]
+        self._held = held.current
+        self._chain = tuple(dict.fromkeys(der for each in held.all if not each.revoked for der in each.chain))
         self._templates: dict[Profile, LeafTemplate] = {}
-        self._usual = self._template(DEFAULT_PROFILE)
-        self._not_before = self._issuer.not_before
-        self._not_after = self._issuer.not_after
+        self._points = Points(public_url, self._held.key_id) if public_url and self._held else None
+        self._usual = self._template(self._held, DEFAULT_PROFILE) if self._held else None
         self._entropy = entropy
         self._clock = clock
 
     @staticmethod
-    def found(name: AuthorityName, entropy: Entropy, clock: Clock) -> AuthorityRecord:
+    def found(
+        name: AuthorityName, entropy: Entropy, clock: Clock, public_url: str | None = None
+    ) -> AuthorityRecord:
         """Make keys and certificates for a new built-in CA."""
         now = int(clock.now())
-        made = hierarchy.make(name.text, now, entropy)
+        settings, secrets = Ceremony(entropy, public_url).found(name, now)
         return AuthorityRecord(
             name=name,
             type=TYPE,
-            settings={"certificates": [made.issuing.pem, made.root.pem]},
-            secrets={"issuingKey": keys.encode(made.issuing.key), "rootKey": keys.encode(made.root.key)},
+            settings=settings,
+            secrets=secrets,
             version=entropy.token(16).hex(),
             etag=entropy.token(16).hex(),
             created_at=now,
@@ -82,25 +73,29 @@ class BuiltInAuthority:
 
     async def order(self, order: Order) -> OrderAnswer:
         now = int(self._clock.now())
-        if now < self._not_before:
+        if self._held is None:
+            return Rejected("The authority has no issuing CA: activate one.", rule="ca-not-activated")
+        if now < self._held.issuer.not_before:
             return Deferred("The issuing CA is not valid yet: the clock has gone back.", CLOCK_RETRY_S)
-        if now >= self._not_after:
+        if now >= self._held.issuer.not_after:
             return Rejected("The issuing CA has expired.", rule="ca-expired")
         try:
             check_name_length(order.registration_id)
         except Malformed as refusal:
             return Rejected(refusal.message, rule=refusal.rule)
-        template = self._usual if order.profile is DEFAULT_PROFILE else self._template(order.profile)
         try:
+            template = self._usual if order.profile is DEFAULT_PROFILE else None
+            template = template or self._template(self._held, order.profile)
             return Delivered(template.issue(order, now, self._entropy))
         except Malformed as refusal:
             return Rejected(refusal.message, rule=refusal.rule)
 
-    def _template(self, profile: Profile) -> LeafTemplate:
+    def _template(self, held: Held, profile: Profile) -> LeafTemplate:
         """What all leaves of a profile have in common is encoded once."""
         made = self._templates.get(profile)
         if made is None:
             if len(self._templates) >= MAX_TEMPLATES:
                 self._templates.clear()
-            made = self._templates[profile] = LeafTemplate(self._issuer, self._above, self._points, profile)
+            made = LeafTemplate(held.issuer, held.chain[1:], self._points, profile)
+            self._templates[profile] = made
         return made

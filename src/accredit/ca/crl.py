@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from accredit.ca import der
 from accredit.ca.hierarchy import Issuer
-from accredit.ca.points import Points
 from accredit.domain.credential import RevocationReason, Revoked
 
 LIFE_S = 7 * 86_400
@@ -22,7 +19,6 @@ BACKDATE_S = 300
 _ENUMERATED = 0x0A
 _EXTENSIONS = 0xA0
 _VERSION_2 = b"\x02\x01\x01"
-_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 _REASON_CODE = bytes.fromhex("0603551d15")
 _CRL_NUMBER = bytes.fromhex("0603551d14")
 _AUTHORITY_KEY_ID = bytes.fromhex("0603551d23")
@@ -30,22 +26,25 @@ _ISSUING_DISTRIBUTION_POINT = bytes.fromhex("0603551d1c")
 
 
 def signed(
-    issuer: Issuer, points: Points, shard: int, revoked: Sequence[Revoked], number: int, now: int
+    issuer: Issuer, scope: x509.IssuingDistributionPoint, revoked: Sequence[Revoked], number: int, now: int
 ) -> bytes:
-    """DER of the CRL of one shard. `number` never goes back; `now` is in Unix seconds."""
+    """DER of the CRL of this scope. `number` never goes back; `now` is in Unix seconds."""
+    algorithm = issuer.algorithm
     entries = b"".join(map(_entry, revoked))
     parts = (
         _VERSION_2,
-        _ECDSA_WITH_SHA256,
+        algorithm.identifier,
         issuer.certificate.subject.public_bytes(),
         der.time(now - BACKDATE_S),
         der.time(now + LIFE_S),
         der.element(der.SEQUENCE, entries) if entries else b"",
-        der.element(_EXTENSIONS, der.element(der.SEQUENCE, _extensions(issuer, points, shard, number))),
+        der.element(_EXTENSIONS, der.element(der.SEQUENCE, _extensions(issuer, scope, number))),
     )
     tbs = der.element(der.SEQUENCE, *parts)
-    signature = issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
-    return der.element(der.SEQUENCE, tbs, _ECDSA_WITH_SHA256, der.element(der.BIT_STRING, b"\x00", signature))
+    signature = algorithm.sign(issuer.key, tbs)
+    return der.element(
+        der.SEQUENCE, tbs, algorithm.identifier, der.element(der.BIT_STRING, b"\x00", signature)
+    )
 
 
 def _entry(revoked: Revoked) -> bytes:
@@ -57,13 +56,13 @@ def _entry(revoked: Revoked) -> bytes:
     return der.element(der.SEQUENCE, *parts)
 
 
-def _extensions(issuer: Issuer, points: Points, shard: int, number: int) -> bytes:
+def _extensions(issuer: Issuer, scope: x509.IssuingDistributionPoint, number: int) -> bytes:
     key_id = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
     return (
         _extension(_AUTHORITY_KEY_ID, authority.public_bytes())
         + _extension(_CRL_NUMBER, _integer(number))
-        + _extension(_ISSUING_DISTRIBUTION_POINT, points.scope(shard).public_bytes(), critical=True)
+        + _extension(_ISSUING_DISTRIBUTION_POINT, scope.public_bytes(), critical=True)
     )
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from accredit.ca import keys
-from accredit.domain.authority import AuthorityRecord
-from accredit.domain.secret import Secret
+from accredit.ca.points import Points
 from accredit.interfaces import Entropy
 
 YEAR_S = 31_557_600
@@ -34,7 +32,11 @@ class Issuer:
     """A CA certificate and its private key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Any
+
+    @property
+    def algorithm(self) -> keys.Algorithm:
+        return keys.algorithm_of(self.key)
 
     @property
     def der(self) -> bytes:
@@ -59,37 +61,45 @@ class Hierarchy:
     issuing: Issuer
 
 
-def make(name: str, now: int, entropy: Entropy) -> Hierarchy:
-    """Make new keys and certificates for a CA of this name; `now` is in Unix seconds."""
-    stem, tag = name[:_NAME_CHARS], entropy.token(4).hex()
-    root = make_root(f"{stem} root {tag}", now, entropy, path_length=1)
-    issuing = _make_issuing(root, f"{stem} issuing {tag}", now, entropy)
-    return Hierarchy(root, issuing)
+def make(
+    name: str, now: int, entropy: Entropy, algorithm: str = keys.DEFAULT, base: str | None = None
+) -> Hierarchy:
+    """Make new keys and certificates for a CA of this name; `now` is in Unix seconds.
+
+    `base` is the public address, where others find what the root revoked.
+    """
+    root_name = f"{stem_of(name)} root {entropy.token(4).hex()}"
+    root = make_root(root_name, now, entropy, path_length=1, algorithm=algorithm)
+    return Hierarchy(root, make_issuing(root, name, now, entropy, algorithm, base))
+
+
+def stem_of(name: str) -> str:
+    """What a CA's common names begin with; there is room for what follows in 64 characters."""
+    return name[:_NAME_CHARS]
 
 
 def make_root(
-    common_name: str, now: int, entropy: Entropy, *, path_length: int, validity_s: int = ROOT_VALIDITY_S
+    common_name: str,
+    now: int,
+    entropy: Entropy,
+    *,
+    path_length: int,
+    validity_s: int = ROOT_VALIDITY_S,
+    algorithm: str = keys.DEFAULT,
 ) -> Issuer:
     """Make a self-signed CA. `common_name` has at most 64 characters."""
-    key = keys.generate()
+    key = keys.generate(algorithm)
     subject = _name(common_name)
     builder = _builder(subject, key.public_key(), path_length, entropy, answers=False).issuer_name(subject)
-    certificate = _lived(builder, now, now + validity_s).sign(key, hashes.SHA256())
+    certificate = _lived(builder, now, now + validity_s).sign(key, keys.ALGORITHMS[algorithm].digest)
     return Issuer(certificate, key)
 
 
-def load(certificate: x509.Certificate, key: Secret) -> Issuer:
-    """Join a CA certificate with its key. Raises ValueError when they don't belong together."""
-    private = keys.load(key)
-    if certificate.public_key() != private.public_key():
+def join(certificate: x509.Certificate, key: Any) -> Issuer:
+    """A CA certificate with its key. Raises ValueError when they don't belong together."""
+    if certificate.public_key() != key.public_key():
         raise ValueError("the key is not the certificate's")
-    return Issuer(certificate, private)
-
-
-def load_issuing(record: AuthorityRecord) -> Issuer:
-    """The issuing CA of a built-in authority's record. Raises ValueError."""
-    certificate = x509.load_pem_x509_certificate(record.settings["certificates"][0].encode())
-    return load(certificate, record.secrets["issuingKey"])
+    return Issuer(certificate, key)
 
 
 def serial_number(entropy: Entropy) -> int:
@@ -97,8 +107,12 @@ def serial_number(entropy: Entropy) -> int:
     return int.from_bytes(entropy.token(16), "big") & ((1 << 126) - 1) | 1 << 126
 
 
-def _make_issuing(root: Issuer, common_name: str, now: int, entropy: Entropy) -> Issuer:
-    key = keys.generate()
+def make_issuing(
+    root: Issuer, name: str, now: int, entropy: Entropy, algorithm: str, base: str | None
+) -> Issuer:
+    """Make a new issuing CA under a root that is at hand."""
+    key = keys.generate(algorithm)
+    common_name = issuing_name(name, entropy)
     root_key_id = root.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
         _builder(_name(common_name), key.public_key(), 0, entropy, answers=True)
@@ -107,8 +121,30 @@ def _make_issuing(root: Issuer, common_name: str, now: int, entropy: Entropy) ->
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_key_id), critical=False
         )
     )
+    if base is not None:
+        points = Points(base, root_key_id.digest.hex())
+        builder = builder.add_extension(points.root_access(), critical=False)
+        builder = builder.add_extension(points.root_distribution(), critical=False)
     not_after = min(now + ISSUING_VALIDITY_S, root.not_after)
-    return Issuer(_lived(builder, now, not_after).sign(root.key, hashes.SHA256()), key)
+    return Issuer(_lived(builder, now, not_after).sign(root.key, root.algorithm.digest), key)
+
+
+def issuing_name(name: str, entropy: Entropy) -> str:
+    return f"{stem_of(name)} issuing {entropy.token(4).hex()}"
+
+
+def signing_request(name: str, entropy: Entropy, algorithm: str) -> tuple[Any, str]:
+    """A new key for an issuing CA that somebody else shall sign, and its CSR as PEM."""
+    key = keys.generate(algorithm)
+    usage = _usage(answers=True)
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(_name(issuing_name(name, entropy)))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, keys.ALGORITHMS[algorithm].digest)
+    )
+    return key, csr.public_bytes(Encoding.PEM).decode("ascii")
 
 
 def _name(common_name: str) -> x509.Name:
@@ -116,9 +152,21 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, path_length: int, entropy: Entropy, *, answers: bool
+    subject: x509.Name, key: Any, path_length: int, entropy: Entropy, *, answers: bool
 ) -> x509.CertificateBuilder:
-    usage = x509.KeyUsage(
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key)
+        .serial_number(serial_number(entropy))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(_usage(answers=answers), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _usage(*, answers: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
         key_cert_sign=True,
         crl_sign=True,
         # RFC 5280, 4.2.1.3: of a CA that signs OCSP answers itself.
@@ -129,15 +177,6 @@ def _builder(
         key_agreement=False,
         encipher_only=False,
         decipher_only=False,
-    )
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .public_key(key)
-        .serial_number(serial_number(entropy))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 

@@ -90,7 +90,7 @@ def answer(issuer: Issuer, leaf: bytes, revoked: Revoked | None, asked: Asked, n
     )
     if asked.nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(asked.nonce), critical=False)
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(issuer.key, issuer.algorithm.digest).public_bytes(Encoding.DER)
 
 
 def malformed() -> bytes:

@@ -54,12 +54,32 @@ class Points:
 
     def distribution(self, shard: int) -> x509.CRLDistributionPoints:
         """Where the CRL of a leaf of this shard is."""
-        return x509.CRLDistributionPoints(
-            [
-                x509.DistributionPoint(
-                    [_uri(self.crl(shard))], relative_name=None, reasons=None, crl_issuer=None
-                )
-            ]
+        return _distribution(self.crl(shard))
+
+    @property
+    def root_crl(self) -> str:
+        """Of a root: the list of the issuing CAs that it revoked."""
+        return f"{self.base}/crl/{self.key_id}/ca.crl"
+
+    def root_access(self) -> x509.AuthorityInformationAccess:
+        """Where the root's certificate is; no OCSP, because a root may be offline."""
+        return x509.AuthorityInformationAccess(
+            [x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, _uri(self.issuer))]
+        )
+
+    def root_distribution(self) -> x509.CRLDistributionPoints:
+        return _distribution(self.root_crl)
+
+    def root_scope(self) -> x509.IssuingDistributionPoint:
+        """What the root's CRL is about."""
+        return x509.IssuingDistributionPoint(
+            full_name=[_uri(self.root_crl)],
+            relative_name=None,
+            only_contains_user_certs=False,
+            only_contains_ca_certs=True,
+            only_some_reasons=None,
+            indirect_crl=False,
+            only_contains_attribute_certs=False,
         )
 
     def scope(self, shard: int) -> x509.IssuingDistributionPoint:
@@ -73,6 +93,11 @@ class Points:
             indirect_crl=False,
             only_contains_attribute_certs=False,
         )
+
+
+def _distribution(address: str) -> x509.CRLDistributionPoints:
+    point = x509.DistributionPoint([_uri(address)], relative_name=None, reasons=None, crl_issuer=None)
+    return x509.CRLDistributionPoints([point])
 
 
 def _uri(text: str) -> x509.UniformResourceIdentifier:

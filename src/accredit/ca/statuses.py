@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accredit.ca import crl, hierarchy, ocsp
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from accredit.ca import crl, holdings, ocsp
 from accredit.ca.hierarchy import Issuer
 from accredit.ca.points import SHARDS, Points, key_id, shard_of
 from accredit.domain.authority import AuthorityRecord
+from accredit.domain.credential import Revoked
 from accredit.domain.ids import AuthorityName
 from accredit.interfaces import Clock, Store
 
@@ -22,11 +26,28 @@ _NUMBER_BITS = 24
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """One of our issuing CAs."""
+    """One of our issuing CAs, of now or before."""
 
     authority: AuthorityName
-    version: str
     issuer: Issuer
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """A root of ours: what it revoked, and its key where that is here."""
+
+    certificate: x509.Certificate
+    issuer: Issuer | None
+    revoked: tuple[Revoked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What one record holds, by key ids."""
+
+    etag: str
+    issuing: dict[str, _Ours]
+    roots: dict[str, _Root]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +71,32 @@ class Statuses:
         self._base = base
         self._crls: dict[tuple[str, int], _Kept] = {}
         self._answers: dict[tuple[str, int, str], _Kept] = {}
-        self._loaded: dict[AuthorityName, _Ours] = {}
+        self._root_crls: dict[str, tuple[tuple[Revoked, ...], _Kept]] = {}
+        self._loaded: dict[AuthorityName, _Loaded] = {}
 
     async def issuer(self, key: str) -> bytes | None:
-        """DER of the issuing CA's certificate with this key id (hex); None for one that is not ours."""
-        ours = (await self._ours()).get(key)
-        return None if ours is None else ours.issuer.der
+        """DER of the issuing CA's or root's certificate with this key id (hex); None for one that is not ours."""
+        for loaded in await self._records():
+            if key in loaded.issuing:
+                return loaded.issuing[key].issuer.der
+            if key in loaded.roots:
+                return loaded.roots[key].certificate.public_bytes(Encoding.DER)
+        return None
+
+    async def root_crl(self, key: str) -> bytes | None:
+        """DER of what a root revoked; None for a root that is not ours, or whose key is not here."""
+        root = next((each.roots[key] for each in await self._records() if key in each.roots), None)
+        if root is None or root.issuer is None:
+            return None
+        now = int(self._clock.now())
+        revoked, kept = self._root_crls.get(key, ((), None))
+        if kept is None or revoked != root.revoked or not kept.serves(0, now, crl.LIFE_S):
+            # Above 0: the list may have changed within the second of the one before.
+            number = (now << _NUMBER_BITS) + len(root.revoked)
+            scope = Points(self._base, key).root_scope()
+            kept = _Kept(0, now, crl.signed(root.issuer, scope, root.revoked, number, now))
+            self._root_crls[key] = (root.revoked, kept)
+        return kept.der
 
     async def crl(self, key: str, shard: int) -> bytes | None:
         """DER; None for a CA that is not ours, or a shard that it does not have."""
@@ -73,8 +114,8 @@ class Statuses:
             ]
             # Grows with the clock, and within one second with the revocations.
             number = now << _NUMBER_BITS | latest & ((1 << _NUMBER_BITS) - 1)
-            points = Points(self._base, key)
-            kept = _Kept(latest, now, crl.signed(ours.issuer, points, shard, revoked, number, now))
+            scope = Points(self._base, key).scope(shard)
+            kept = _Kept(latest, now, crl.signed(ours.issuer, scope, revoked, number, now))
             self._crls[key, shard] = kept
         return kept.der
 
@@ -98,7 +139,7 @@ class Statuses:
         found = [
             record
             for record in await self._store.certificates_with_serial(asked.serial)
-            if record.authority == ours.authority
+            if record.authority == ours.authority and _issued_by(record.issued.leaf, ours.issuer)
         ]
         if not found:
             return ocsp.unauthorized()
@@ -110,22 +151,51 @@ class Statuses:
         return der
 
     async def _ours(self) -> dict[str, _Ours]:
-        """Every built-in authority of now, by its key id."""
-        found: dict[str, _Ours] = {}
+        """Every issuing CA of every built-in authority, of now and before, by its key id."""
+        return {key: ours for loaded in await self._records() for key, ours in loaded.issuing.items()}
+
+    async def _records(self) -> list[_Loaded]:
+        found: list[_Loaded] = []
         cursor = None
         while True:
             page = await self._store.authorities(cursor, 100)
-            for record in page.rows:
-                if record.type == BUILT_IN:
-                    ours = self._load(record)
-                    found[key_id(ours.issuer.certificate)] = ours
+            found += [self._load(record) for record in page.rows if record.type == BUILT_IN]
             cursor = page.cursor
             if cursor is None:
                 return found
 
-    def _load(self, record: AuthorityRecord) -> _Ours:
+    def _load(self, record: AuthorityRecord) -> _Loaded:
         known = self._loaded.get(record.name)
-        if known is None or known.version != record.version:
-            issuer = hierarchy.load_issuing(record)
-            known = self._loaded[record.name] = _Ours(record.name, record.version, issuer)
+        if known is None or known.etag != record.etag:
+            known = self._loaded[record.name] = _loaded(record)
         return known
+
+
+def _loaded(record: AuthorityRecord) -> _Loaded:
+    held = holdings.read(record)
+    issuers = {key_id(each.certificate): each for each in held.roots}
+    revoked: dict[str, list[Revoked]] = {}
+    certificates: dict[str, x509.Certificate] = {}
+    for each in held.all:
+        root = key_id(each.root)
+        certificates[root] = each.root
+        if each.revoked is not None:
+            revoked.setdefault(root, []).append(each.revoked)
+    return _Loaded(
+        record.etag,
+        {each.key_id: _Ours(record.name, each.issuer) for each in held.all},
+        {
+            key: _Root(certificate, issuers.get(key), tuple(revoked.get(key, ())))
+            for key, certificate in certificates.items()
+        },
+    )
+
+
+def _issued_by(leaf: bytes, issuer: Issuer) -> bool:
+    """An authority may have had several issuing CAs: each answers for its own leaves."""
+    named = (
+        x509.load_der_x509_certificate(leaf)
+        .extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+        .value
+    )
+    return named.key_identifier is not None and named.key_identifier.hex() == key_id(issuer.certificate)

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from hashlib import sha1, sha256
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from accredit.ca import der
 from accredit.ca.hierarchy import Issuer, serial_number
@@ -24,7 +22,6 @@ from accredit.domain.der import key_bits
 from accredit.interfaces import Entropy
 
 _VERSION_3 = bytes.fromhex("a003020102")
-_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 _SUBJECT_KEY_ID = bytes.fromhex("301d0603551d0e04160414")
 """The extension up to its 20 octets: its length never varies."""
 
@@ -48,13 +45,14 @@ class LeafTemplate:
         self._key = issuer.key
         self._not_after = issuer.not_after
         self._above = (issuer.der, *above)
-        self._head = _ECDSA_WITH_SHA256 + issuer.certificate.subject.public_bytes()
+        self._algorithm = issuer.algorithm.identifier
+        self._sign = issuer.algorithm.sign
+        self._head = self._algorithm + issuer.certificate.subject.public_bytes()
         fixed = _fixed_extensions(issuer.certificate, points if profile.access else None, profile)
         listed = points if profile.distribution else None
         # One for each shard of the CRL: the serial number chooses.
         self._extensions = [fixed + _distribution(listed, shard) for shard in range(SHARDS)]
         self._names = LeafNames(profile)
-        self._algorithm = ec.ECDSA(hashes.SHA256())
 
     def issue(self, order: Order, now: int, entropy: Entropy) -> IssuedChain:
         """Sign the ordered leaf; it never outlives its issuer. `now` is in Unix seconds.
@@ -65,9 +63,9 @@ class LeafTemplate:
         not_before = now - order.profile.backdate_s
         not_after = min(now + order.profile.validity_s, self._not_after)
         tbs = self.to_be_signed(order, serial, not_before, not_after)
-        signature = self._key.sign(tbs, self._algorithm)
+        signature = self._sign(self._key, tbs)
         leaf = der.element(
-            der.SEQUENCE, tbs, _ECDSA_WITH_SHA256, der.element(der.BIT_STRING, b"\x00", signature)
+            der.SEQUENCE, tbs, self._algorithm, der.element(der.BIT_STRING, b"\x00", signature)
         )
         return IssuedChain(
             chain=(leaf, *self._above),

@@ -13,6 +13,7 @@ from accredit.cli import (
     allowed,
     authorities,
     ca_certificates,
+    ceremony,
     certificate_profiles,
     certificates,
     demo,
@@ -59,6 +60,8 @@ app.command()(local.info)
 app.command("sas-token")(local.sas_token)
 app.command()(explain.explain)
 app.add_typer(authorities.app, name="ca")
+for act in (ceremony.init, ceremony.csr, ceremony.activate, ceremony.rotate, ceremony.revoke_issuer):
+    authorities.app.command()(act)
 app.add_typer(enrollments.app, name="enroll")
 enrollments.app.command()(allowed.allow)
 enrollments.app.command("allowed")(allowed.listing)

@@ -34,6 +34,8 @@ class TellsStatus(Protocol):
 
     async def crl(self, key: str, shard: int) -> bytes | None: ...
 
+    async def root_crl(self, key: str) -> bytes | None: ...
+
     async def ocsp(self, request: bytes) -> bytes: ...
 
 
@@ -42,6 +44,7 @@ def routes(statuses: TellsStatus, challenge: Callable[[str], str | None]) -> lis
     calls = _PublicCalls(statuses, challenge)
     return [
         Route("/crl/{key}/{shard:int}.crl", calls.crl, methods=["GET"]),
+        Route("/crl/{key}/ca.crl", calls.root_crl, methods=["GET"]),
         Route("/issuers/{key}.cer", calls.issuer, methods=["GET"]),
         Route("/ocsp", calls.ocsp_post, methods=["POST"]),
         Route("/ocsp/{request:path}", calls.ocsp_get, methods=["GET"]),
@@ -57,6 +60,9 @@ class _PublicCalls:
     async def crl(self, request: Request) -> Response:
         found = await self._statuses.crl(request.path_params["key"].lower(), request.path_params["shard"])
         return _answer(found, CRL)
+
+    async def root_crl(self, request: Request) -> Response:
+        return _answer(await self._statuses.root_crl(request.path_params["key"].lower()), CRL)
 
     async def issuer(self, request: Request) -> Response:
         return _answer(await self._statuses.issuer(request.path_params["key"].lower()), CERTIFICATE)

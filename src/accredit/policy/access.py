@@ -28,6 +28,7 @@ class Call(StrEnum):
     WRITE_AUTHORITY = "authority.write"
     DELETE_AUTHORITY = "authority.delete"
     LIST_AUTHORITIES = "authority.list"
+    CHANGE_AUTHORITY_KEYS = "authority.change-keys"
     READ_TRUST_BUNDLE = "trust-bundle.read"
     WRITE_TRUST_BUNDLE = "trust-bundle.write"
     DELETE_TRUST_BUNDLE = "trust-bundle.delete"
@@ -87,6 +88,7 @@ NEEDED: Mapping[Call, Right] = {
     Call.WRITE_AUTHORITY: Right.SERVICE_CONFIG,
     Call.DELETE_AUTHORITY: Right.SERVICE_CONFIG,
     Call.LIST_AUTHORITIES: Right.ENROLLMENT_READ,
+    Call.CHANGE_AUTHORITY_KEYS: Right.SERVICE_CONFIG,
     Call.READ_TRUST_BUNDLE: Right.ENROLLMENT_READ,
     Call.WRITE_TRUST_BUNDLE: Right.SERVICE_CONFIG,
     Call.DELETE_TRUST_BUNDLE: Right.SERVICE_CONFIG,

@@ -17,6 +17,7 @@ from accredit.app.authorities import (
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.authorities.digicert.mpki import DigiCertMpki
 from accredit.authorities.digicert.one import DigiCertOne
+from accredit.ca.ceremony import Ceremony
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import DeleteAuthority, SaveAuthority
 from accredit.domain.errors import Malformed, UpstreamRejected
@@ -136,6 +137,6 @@ async def test_a_client_certificate_without_its_key(authorities):
 
 
 def test_a_new_ca_of_our_own_keeps_its_keys_apart():
-    settings, secrets = found_built_in(CountedEntropy(), HandClock(), NAME, 0)
+    settings, secrets = found_built_in(Ceremony(CountedEntropy()), NAME, 0, {})
     assert "PRIVATE" not in str(settings)
     assert {"issuingKey", "rootKey"} == set(secrets)

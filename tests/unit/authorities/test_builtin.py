@@ -39,7 +39,7 @@ class TestFound:
         assert record.version != record.etag
 
     def test_settings_are_public_and_secrets_are_not(self, record):
-        assert set(record.settings) == {"certificates"}
+        assert set(record.settings) == {"certificates", "algorithm", "root"}
         assert set(record.secrets) == {"issuingKey", "rootKey"}
         assert "PRIVATE" not in repr(record)
         assert record.secrets["issuingKey"].reveal() not in repr(record).encode("unicode_escape")

@@ -32,6 +32,9 @@ class Statuses:
     async def crl(self, key: str, shard: int) -> bytes | None:
         return f"crl {shard}".encode() if key == KEY and shard < 16 else None
 
+    async def root_crl(self, key: str) -> bytes | None:
+        return b"root crl" if key == KEY else None
+
     async def ocsp(self, request: bytes) -> bytes:
         self.asked.append(request)
         return b"answer"
@@ -64,6 +67,8 @@ async def served(
         (f"/crl/{KEY}/16.crl", 404, None),
         (f"/crl/{KEY}/x.crl", 404, None),
         ("/crl/00/3.crl", 404, None),
+        (f"/crl/{KEY}/ca.crl", 200, b"root crl"),
+        ("/crl/00/ca.crl", 404, None),
         (f"/issuers/{KEY}.cer", 200, b"certificate"),
         ("/issuers/00.cer", 404, None),
         ("/enrollments/dev", 404, None),

@@ -165,6 +165,7 @@ def test_the_rights_table_is_the_contracts() -> None:
         Right.SERVICE_CONFIG: {
             Call.WRITE_CERTIFICATE_PROFILE,
             Call.DELETE_CERTIFICATE_PROFILE,
+            Call.CHANGE_AUTHORITY_KEYS,
             Call.WRITE_AUTHORITY,
             Call.DELETE_AUTHORITY,
             Call.WRITE_LINKED_HUB,

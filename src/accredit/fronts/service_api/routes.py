@@ -13,8 +13,12 @@ from accredit.administration.administration import Administration
 from accredit.domain.access import Realm
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.fronts.service_api.authorities import AuthorityCalls
+from accredit.fronts.service_api.authority_keys import AuthorityKeyCalls, authority_key_endpoints
 from accredit.fronts.service_api.ca_certificates import CaCertificateCalls
-from accredit.fronts.service_api.certificate_profiles import CertificateProfileCalls
+from accredit.fronts.service_api.certificate_profiles import (
+    CertificateProfileCalls,
+    certificate_profile_endpoints,
+)
 from accredit.fronts.service_api.endpoints import Endpoint, routes_of
 from accredit.fronts.service_api.enrollments import EnrollmentCalls
 from accredit.fronts.service_api.gate import Counts, Gate
@@ -30,7 +34,6 @@ from accredit.fronts.service_api.trust_bundles import TrustBundleCalls
 from accredit.interfaces import Clock, Entropy
 from accredit.policy.access import Call
 from accredit.wire.service_api.ca_certificates import CaCertificateDocument, VerificationDocument
-from accredit.wire.service_api.certificate_profiles import CertificateProfileDocument
 from accredit.wire.service_api.enrollments import EnrollmentDocument
 from accredit.wire.service_api.linked_hubs import LinkedHubDocument
 from accredit.wire.service_api.openapi import IF_MATCH, Described, Parameter
@@ -45,7 +48,6 @@ from accredit.wire.service_api.schemas import (
     BulkShown,
     BulkTaken,
     CaCertificateShown,
-    CertificateProfileShown,
     CertificateShown,
     EnrollmentGroupShown,
     ForecastShown,
@@ -83,8 +85,9 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
     """The table. `query` comes before `{id}`: it is no id."""
     return (
         *_authorities(AuthorityCalls(administration.authorities)),
+        *authority_key_endpoints(AuthorityKeyCalls(administration.authority_keys)),
         *_trust_bundles(TrustBundleCalls(administration.trust_bundles)),
-        *_certificate_profiles(CertificateProfileCalls(administration.certificate_profiles)),
+        *certificate_profile_endpoints(CertificateProfileCalls(administration.certificate_profiles)),
         *_ca_certificates(CaCertificateCalls(administration.ca_certificates)),
         *_enrollments("/enrollments", EnrollmentCalls(administration.enrollments, EnrollmentKind.INDIVIDUAL)),
         *_enrollments("/enrollmentGroups", EnrollmentCalls(administration.enrollments, EnrollmentKind.GROUP)),
@@ -139,30 +142,6 @@ def _trust_bundles(calls: TrustBundleCalls) -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             "DELETE", one, Call.DELETE_TRUST_BUNDLE, calls.delete,
-            Described("Remove one that no enrollment names."),
-        ),
-    )  # fmt: skip
-
-
-def _certificate_profiles(calls: CertificateProfileCalls) -> tuple[Endpoint, ...]:
-    collection, one = "/certificateProfiles", "/certificateProfiles/{name}"
-    return (
-        Endpoint(
-            "GET", collection, Call.LIST_CERTIFICATE_PROFILES, calls.listing,
-            Described("List the certificate profiles.", answers=CertificateProfileShown, rows=True),
-        ),
-        Endpoint(
-            "GET", one, Call.READ_CERTIFICATE_PROFILE, calls.read,
-            Described("Show one certificate profile.", answers=CertificateProfileShown),
-        ),
-        Endpoint(
-            "PUT", one, Call.WRITE_CERTIFICATE_PROFILE, calls.put,
-            Described(
-                "Create or replace one.", answers=CertificateProfileShown, takes=CertificateProfileDocument
-            ),
-        ),
-        Endpoint(
-            "DELETE", one, Call.DELETE_CERTIFICATE_PROFILE, calls.delete,
             Described("Remove one that no enrollment names."),
         ),
     )  # fmt: skip

@@ -45,7 +45,12 @@ class ReceiptShown(msgspec.Struct, rename="camel"):
 def read_reason(body: bytes) -> RevocationReason:
     """The reason of a revoke call; no body is `unspecified`. Raises Malformed."""
     document = read(body, RevokeDocument) if body.strip() else RevokeDocument()
-    reason = _REASONS.get(document.reason.lower())
+    return reason_named(document.reason)
+
+
+def reason_named(name: str) -> RevocationReason:
+    """A reason by its name, in any case. Raises Malformed."""
+    reason = _REASONS.get(name.lower())
     if reason is None:
         allowed = ", ".join(each.value for each in RevocationReason)
         raise Malformed(f"reason is not one of {allowed}.", rule="revocation-reason")
