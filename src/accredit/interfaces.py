@@ -143,7 +143,7 @@ class Store(Protocol):
         ...
 
     async def enrollments_naming(
-        self, name: TrustBundleName | CaCertificateName | CertificateProfileName
+        self, name: AuthorityName | TrustBundleName | CaCertificateName | CertificateProfileName
     ) -> int:
         """How many enrollments and groups name this (`Enrollment.named`)."""
         ...

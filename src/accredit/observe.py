@@ -42,6 +42,7 @@ EVENTS: Mapping[str, str] = {
     "ca-certificate-saved": "An operator uploaded or replaced a CA certificate.",
     "ca-certificate-verified": "The possession of an uploaded CA certificate's key was proven.",
     "ca-deferred": "A CA did not take an order now; it is asked again.",
+    "ca-failover": "A CA did not take an order again, and the next one that the enrollment names is asked.",
     "certificate-profile-deleted": "An operator removed a certificate profile.",
     "certificate-profile-saved": "An operator created or replaced a certificate profile.",
     "certificate-revoked-outside": "The CA of a revoked certificate was told, could not be told, or will be told again.",

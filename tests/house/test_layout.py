@@ -66,6 +66,7 @@ ELSEWHERE = {
     "stores/trust_statements.py": "tests/unit/stores/test_statements.py",
     "stores/refusal_statements.py": "tests/unit/stores/test_statements.py",
     "domain/custody.py": "values without behaviour; tests/unit/wire/service_api/test_custody.py",
+    "wire/dps_renewal.py": "tests/unit/wire/test_dps.py",
     "domain/renewal.py": "values without behaviour; tests/unit/wire/test_credentials.py",
     "domain/release.py": "values without behaviour; tests/contract holds the store against them",
     "provisioning/by_password.py": "tests/unit/provisioning/test_attest_passwords.py",

@@ -20,7 +20,7 @@ from accredit.domain.ca_certificate import Purpose
 from accredit.domain.changes import AssertAuthority, AssertHub, Change, DeleteEnrollment, SaveEnrollment
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Conflict, Malformed, NotFound
-from accredit.domain.ids import MAX_COMMON_NAME_CHARS
+from accredit.domain.ids import MAX_COMMON_NAME_CHARS, AuthorityName
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Registration
 from accredit.domain.secret import Secret
@@ -152,6 +152,13 @@ class Enrollments:
                 rule="authority-unknown",
                 hint="PUT /certificateAuthorities/{name} makes one",
             )
+        for text in sent.settings.get("certificateAuthorityNames", ()):
+            if await self.store.authority(AuthorityName.parse(text)) is None:
+                raise Malformed(
+                    f"certificateAuthorityNames names {text!r}, which is no certificate authority.",
+                    rule="authority-unknown",
+                    hint="PUT /certificateAuthorities/{name} makes one",
+                )
         return authority
 
     async def _check_named(self, enrollment: Enrollment) -> None:

@@ -130,17 +130,28 @@ class Enrollment:
         return None if text is None else TrustBundleName(text, text.lower())
 
     @property
+    def authorities(self) -> tuple[AuthorityName, ...]:
+        """Who may sign, in the order in which they are asked: `authority` first (`certificateAuthorityNames`)."""
+        texts = self.settings.get("certificateAuthorityNames")
+        if texts is None:
+            return () if self.authority is None else (self.authority,)
+        return tuple(AuthorityName(text, text.lower()) for text in texts)
+
+    @property
     def profile(self) -> CertificateProfileName | None:
         """`certificateProfileName`: what its devices' certificates look like; None is the default profile."""
         text = self.settings.get("certificateProfileName")
         return None if text is None else CertificateProfileName(text, text.lower())
 
     @property
-    def named(self) -> tuple[TrustBundleName | CaCertificateName | CertificateProfileName, ...]:
-        """What must be there as long as the enrollment is, beside its authority."""
+    def named(
+        self,
+    ) -> tuple[AuthorityName | TrustBundleName | CaCertificateName | CertificateProfileName, ...]:
+        """What must be there as long as the enrollment is, beside the authority that is asked first."""
         bundle = () if self.trust_bundle is None else (self.trust_bundle,)
         profile = () if self.profile is None else (self.profile,)
         return (
+            *self.authorities[1:],
             *bundle,
             *profile,
             *(self.attestation.names if isinstance(self.attestation, CaReferences) else ()),

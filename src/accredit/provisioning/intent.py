@@ -92,6 +92,19 @@ class Intent:
             return None
         return authority
 
+    async def next_authority(self) -> Authority | None:
+        """Who is asked when the present one can't sign, in the enrollment's order and from its beginning again; None for nobody."""
+        enrollment = await self._store.enrollment(self.operation.enrollment)
+        names = () if enrollment is None else enrollment.authorities
+        if self.authority_name not in names:
+            return None
+        at = names.index(self.authority_name)
+        for name in (*names[at + 1 :], *names[:at]):
+            authority = await self._means.authorities.get(name)
+            if authority is not None:
+                return authority
+        return None
+
     async def admitted(self) -> Admitted:
         """Raises Refused when what the intent rests on has changed."""
         operation = self.operation

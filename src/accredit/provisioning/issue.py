@@ -97,8 +97,8 @@ async def settle(
         renewed_names.check_unchanged(signing_request, proof.certificate)
     if request.bindings is not None:
         pop_linking.check_linked(signing_request, request.bindings)
-    authority = await authorities.get(enrollment.authority)
-    if authority is None:
+    ordered = [found for name in enrollment.authorities if (found := await authorities.get(name)) is not None]
+    if not ordered:
         raise UpstreamUnavailable(
             "The certificate authority of the enrollment is not configured.",
             rule="authority-unknown",
@@ -108,10 +108,10 @@ async def settle(
     check_device(profile, signing_request, admitted.registration_id, admitted.device_id, group_of(enrollment))
     known = await store.certificates_of_key(signing_request.spki_sha256)
     _check_key_owner(known, admitted, key_reuse)
-    stored = _stored(known, admitted, authority, profile, now)
+    stored = _stored(known, admitted, ordered, profile, now)
     if stored is not None:
         return Certified(stored, fresh=False), field
-    return Wanted(signing_request, authority, profile), field
+    return Wanted(signing_request, ordered[0], profile), field
 
 
 async def profile_of(enrollment: Enrollment, store: Store) -> Profile:
@@ -157,16 +157,20 @@ def _check_key_owner(known: Sequence[CertificateRecord], admitted: Admitted, key
 
 
 def _stored(
-    known: Sequence[CertificateRecord], admitted: Admitted, authority: Authority, profile: Profile, now: int
+    known: Sequence[CertificateRecord],
+    admitted: Admitted,
+    authorities: Sequence[Authority],
+    profile: Profile,
+    now: int,
 ) -> CertificateRecord | None:
-    """The same device, key, authority, profile and enrollment generation gets its certificate back while it serves."""
+    """The same device, key, authority (one of those that may sign), profile and enrollment generation gets its certificate back while it serves."""
     generation = admitted.attested.enrollment.generation
+    signers = {(authority.name, authority.version) for authority in authorities}
     for record in known:
         same = (
             record.registration_id == admitted.registration_id
             and record.device_id == admitted.device_id
-            and record.authority == authority.name
-            and record.authority_version == authority.version
+            and (record.authority, record.authority_version) in signers
             and record.profile == profile.label
             and record.enrollment_generation == generation
         )

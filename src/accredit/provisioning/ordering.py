@@ -22,6 +22,9 @@ from accredit.provisioning.place import finish, in_one_unit
 from accredit.provisioning.record import record
 from accredit.wire.rules import RULES
 
+TRIES = 2
+"""How often an authority that can't take an order is asked before the next one of the enrollment is."""
+
 
 async def asked(means: Means, intent: Intent) -> OrderAnswer:
     """Order, or, when that may have been done, ask what became of it first. Raises Refused when nothing may be ordered."""
@@ -60,12 +63,30 @@ async def act_on(means: Means, intent: Intent, answer: OrderAnswer) -> int | Non
             return wait_s
         case Deferred(reason, wait_s):
             log.warning("ca-deferred", operationId=intent.operation.id, reason=reason)
-            if intent.operation.handle is None:
-                await intent.save(submitted=False)
-            return wait_s
+            if intent.operation.handle is not None:
+                return wait_s
+            return await _passed_on(intent, wait_s)
         case Unknown(reason):
             log.warning("ca-answer-lost", operationId=intent.operation.id, reason=reason)
             return 0
+
+
+async def _passed_on(intent: Intent, wait_s: int) -> int:
+    """Nothing can have been signed: the order stays here, or goes to the next authority that the enrollment names.
+
+    After a lost answer it never goes on: that is looked up, and the same authority asked again, first.
+    """
+    here = intent.operation
+    tried_enough = here.attempt > 0 and here.attempt % TRIES == 0
+    other = await intent.next_authority() if tried_enough else None
+    if other is None:
+        await intent.save(submitted=False)
+        return wait_s
+    await intent.save(submitted=False, authority=other.name, authority_version=other.version)
+    log.warning(
+        "ca-failover", operationId=here.id, authority=str(here.authority), next=str(other.name), tries=TRIES
+    )
+    return 0
 
 
 async def _deliver(means: Means, intent: Intent, issued: IssuedChain) -> None:

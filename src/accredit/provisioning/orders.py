@@ -22,6 +22,7 @@ from accredit.domain.changes import (
 )
 from accredit.domain.credential import Credential
 from accredit.domain.evidence import Attested
+from accredit.domain.ids import AuthorityName
 from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.registration import (
     Admitted,
@@ -90,15 +91,16 @@ class Orders:
         """
         open_one = await self._store.open_operation(admitted.registration_id)
         operation = intended(self._means, admitted, allocated, settled, csr_field, request)
-        if open_one is not None and _joins(operation, open_one):
+        enrollment = admitted.attested.enrollment
+        if open_one is not None and _joins(operation, open_one, enrollment.authorities):
             if proof := (*resting_on(admitted.attested), *remembered(admitted.attested)):
                 await self._store.commit(proof)
             return Placed(open_one.id, admitted.attested)
         if request.repeats and open_one is None:
             newest = await self._store.newest_operation(admitted.registration_id)
-            if newest is not None and _tells(newest, operation):
+            if newest is not None and _tells(newest, operation, enrollment.authorities):
                 return Placed(newest.id, admitted.attested)
-        enrollment, previous = admitted.attested.enrollment, admitted.previous
+        previous = admitted.previous
         registration = _assigning(operation, previous, names.etag(self._means.entropy))
         unit: list[Change] = [AssertEnrollment(enrollment.ref, enrollment.etag)]
         if operation.authority is not None:
@@ -158,10 +160,10 @@ class Orders:
         task.add_done_callback(lambda _: self._tasks.pop(operation.id, None))
 
 
-def _joins(asked: Operation, open_one: Operation) -> bool:
+def _joins(asked: Operation, open_one: Operation, authorities: Sequence[AuthorityName]) -> bool:
     """The same request while an operation is open joins it.
 
-    One without a CSR joins any: what the device asked for earlier is still under way.
+    By then another of the `authorities` may have been asked for it. One without a CSR joins any: what the device asked for earlier is still under way.
     """
     same_device = (
         open_one.request_id == asked.request_id
@@ -178,19 +180,19 @@ def _joins(asked: Operation, open_one: Operation) -> bool:
     return (
         same_device
         and open_one.spki_sha256 == asked.spki_sha256
-        and open_one.authority == asked.authority
-        and open_one.authority_version == asked.authority_version
+        and open_one.authority in authorities
+        and (open_one.authority_version == asked.authority_version or open_one.authority != asked.authority)
         and open_one.profile == asked.profile
     )
 
 
-def _tells(newest: Operation, asked: Operation) -> bool:
+def _tells(newest: Operation, asked: Operation, authorities: Sequence[AuthorityName]) -> bool:
     """Whether a call that is repeated word for word hears how the last operation failed, instead of starting anew."""
     return (
         newest.state is OperationState.FAILED
         and newest.csr_der == asked.csr_der
         and newest.enrollment_etag == asked.enrollment_etag
-        and _joins(asked, newest)
+        and _joins(asked, newest, authorities)
         and asked.created_at < newest.deadline_at + OUTCOME_TOLD_S
     )
 

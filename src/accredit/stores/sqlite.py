@@ -152,7 +152,7 @@ class SqliteStore(
         return self._groups_of(sql.GROUPS_NAMED, subject_sha256)
 
     async def enrollments_using(self, name: AuthorityName) -> int:
-        return self._count(sql.ENROLLMENTS_USING, (name.key,))
+        return self._count(sql.ENROLLMENTS_USING, (name.key,)) + await self.enrollments_naming(name)
 
     async def registration(self, registration_id: RegistrationId) -> Registration | None:
         row = self._row(sql.REGISTRATION, (registration_id.key,))

@@ -45,7 +45,8 @@ UPDATE authorities SET
 WHERE authority_key = ? AND etag = ?"""
 DELETE_AUTHORITY = """
 DELETE FROM authorities WHERE authority_key = ? AND etag = ?
-  AND NOT EXISTS (SELECT 1 FROM enrollments WHERE authority_key = ?)"""
+  AND NOT EXISTS (SELECT 1 FROM enrollments WHERE authority_key = ?)
+  AND NOT EXISTS (SELECT 1 FROM enrollment_names WHERE member = ? AND named_key = ?)"""
 ASSERT_AUTHORITY = "SELECT 1 FROM authorities WHERE authority_key = ? AND version = ?"
 
 # Enrollments.

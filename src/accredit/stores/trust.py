@@ -17,7 +17,7 @@ from accredit.domain.ca_certificate import CaCertificate, Purpose, VerificationC
 from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.credential import Profile
 from accredit.domain.enrollment import Enrollment
-from accredit.domain.ids import CaCertificateName, CertificateProfileName, TrustBundleName
+from accredit.domain.ids import AuthorityName, CaCertificateName, CertificateProfileName, TrustBundleName
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import Page
 from accredit.policy.chains import subject_sha256
@@ -27,9 +27,10 @@ from accredit.stores.caches import Cache
 from accredit.stores.rows import Row, chain, packed
 from accredit.stores.steps import Step, UnitOfWork, holds, saved
 
-Named = TrustBundleName | CaCertificateName | CertificateProfileName
+Named = AuthorityName | TrustBundleName | CaCertificateName | CertificateProfileName
 
 _NAMING = {
+    AuthorityName: sql.NAME_AUTHORITY,
     TrustBundleName: sql.NAME_TRUST_BUNDLE,
     CaCertificateName: sql.NAME_CA_CERTIFICATE,
     CertificateProfileName: sql.NAME_CERTIFICATE_PROFILE,

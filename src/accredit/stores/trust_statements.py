@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 FORGET_NAMED = "DELETE FROM enrollment_names WHERE enrollment_kind = ? AND enrollment_key = ?"
+NAME_AUTHORITY = """
+INSERT INTO enrollment_names (enrollment_kind, enrollment_key, member, named_key)
+SELECT ?, ?, ?, authority_key FROM authorities WHERE authority_key = ?"""
 NAME_TRUST_BUNDLE = """
 INSERT INTO enrollment_names (enrollment_kind, enrollment_key, member, named_key)
 SELECT ?, ?, ?, bundle_key FROM trust_bundles WHERE bundle_key = ?"""

@@ -104,7 +104,7 @@ class Units:
 
     def _delete_authority(self, change: c.DeleteAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
-        place = (change.name.key, change.etag, change.name.key)
+        place = (change.name.key, change.etag, change.name.key, change.name.noun, change.name.key)
         unit.steps.append((sql.DELETE_AUTHORITY, place, 1, change))
 
     def _save_enrollment(self, change: c.SaveEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from accredit.domain.credential import RenewalWindow
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import Malformed
 from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld, ProvenTpm
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
 from accredit.domain.tpm import TpmKey
+from accredit.wire.dps_renewal import RenewalShown, renewal_shown
 from accredit.wire.instants import iso
 from accredit.wire.pem import IssuerPems, leaf_first
 from accredit.wire.service_api.certificates import certificate_info
@@ -178,12 +178,6 @@ class _X509(msgspec.Struct, rename="camel", omit_defaults=True):
     certificate_info: dict[str, Any] | None = None
 
 
-class _Renewal(msgspec.Struct, rename="camel"):
-    renew_at: str
-    window_opens: str
-    window_closes: str
-
-
 class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     """DeviceRegistrationResult."""
 
@@ -204,7 +198,7 @@ class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     issued_client_certificate: str | None = None
     issued_certificate_chain: list[str] | None = None
     trust_bundle: msgspec.Raw | None = None
-    certificate_renewal: _Renewal | None = None
+    certificate_renewal: RenewalShown | None = None
 
 
 class _OperationStatus(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -290,7 +284,7 @@ def _add_certificates(state: _State, answer: Assigned, issuers: IssuerPems) -> N
     if answer.certified is None:
         return
     chain = answer.certified.record.issued.chain
-    renewal = None if answer.renewal is None else _renewal(answer.renewal)
+    renewal = None if answer.renewal is None else renewal_shown(answer.renewal)
     if answer.csr_field != "payload.clientCertificateCsr":
         state.certificate_renewal = renewal
     match answer.csr_field:
@@ -305,12 +299,8 @@ def _add_certificates(state: _State, answer: Assigned, issuers: IssuerPems) -> N
             state.issued_client_certificate = leaf_first(chain, issuers)
 
 
-def _renewal(window: RenewalWindow) -> _Renewal:
-    return _Renewal(iso(window.renew_at), iso(window.opens_at), iso(window.closes_at))
-
-
 def _with_certificate(
-    payload: bytes | None, chain: str, trust_bundle: msgspec.Raw | None, renewal: _Renewal | None
+    payload: bytes | None, chain: str, trust_bundle: msgspec.Raw | None, renewal: RenewalShown | None
 ) -> msgspec.Raw:
     """The payload with the chain, when to renew it, and what to trust, in it. One that is no object moves into a member: the Java SDK takes objects only."""
     members: dict[str, Any] = {}

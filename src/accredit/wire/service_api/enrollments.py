@@ -49,7 +49,10 @@ from accredit.wire.service_api.registrations import registration_document
 MAX_HUBS = 50
 
 _PROFILE = "certificateProfileName"
-"""A member of `clientCertificateIssuancePolicy`, kept beside it."""
+_AUTHORITIES = "certificateAuthorityNames"
+"""Members of `clientCertificateIssuancePolicy`, kept beside it."""
+
+MAX_AUTHORITIES = 5
 
 _RESERVED_IDS = frozenset({"query"})
 
@@ -91,6 +94,7 @@ class _Reprovision(msgspec.Struct, rename="camel"):
 
 class _Issuance(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     certificate_authority_name: str | None = None
+    certificate_authority_names: list[str] | None = None
     certificate_profile_name: str | None = None
 
 
@@ -175,15 +179,18 @@ def enrollment_document(
         "clientCertificateIssuancePolicy": _issuance(enrollment),
         **settings,
         _PROFILE: None,
+        _AUTHORITIES: None,
     }
     return {member: value for member, value in members.items() if value is not None}
 
 
-def _issuance(enrollment: Enrollment) -> dict[str, str] | None:
+def _issuance(enrollment: Enrollment) -> dict[str, Any] | None:
     # Who names a policy alone is shown a policy alone: what was not sent could not be sent back with another name.
     if enrollment.authority is None or "credentialPolicyName" in enrollment.settings:
         return None
-    shown = {"certificateAuthorityName": enrollment.authority.text}
+    shown: dict[str, Any] = {"certificateAuthorityName": enrollment.authority.text}
+    if _AUTHORITIES in enrollment.settings:
+        shown[_AUTHORITIES] = enrollment.settings[_AUTHORITIES]
     profile = enrollment.profile
     return shown if profile is None else {**shown, _PROFILE: profile.text}
 
@@ -201,6 +208,12 @@ def _authority(document: EnrollmentDocument) -> AuthorityName | None:
     issuance, policy = document.client_certificate_issuance_policy, document.credential_policy_name
     text = issuance.certificate_authority_name if issuance else None
     named = None if text is None else AuthorityName.parse(text)
+    ordered = _authorities(issuance)
+    if ordered and named not in (None, ordered[0]):
+        raise Malformed(
+            "certificateAuthorityName is not the first of certificateAuthorityNames.", rule="document-invalid"
+        )
+    named = ordered[0] if ordered else named
     if issuance is not None and named is None and not policy:
         raise Malformed(
             "clientCertificateIssuancePolicy lacks certificateAuthorityName.", rule="document-invalid"
@@ -213,6 +226,20 @@ def _authority(document: EnrollmentDocument) -> AuthorityName | None:
             rule="credential-policy",
         )
     return AuthorityName.parse(policy)
+
+
+def _authorities(issuance: _Issuance | None) -> list[AuthorityName]:
+    """`certificateAuthorityNames`: in the order in which they are asked."""
+    texts = issuance.certificate_authority_names if issuance else None
+    if texts is None:
+        return []
+    names = list(dict.fromkeys(AuthorityName.parse(text) for text in texts[: MAX_AUTHORITIES + 1]))
+    if not 1 <= len(names) == len(texts) <= MAX_AUTHORITIES:
+        raise Malformed(
+            f"certificateAuthorityNames does not name 1 to {MAX_AUTHORITIES} different authorities.",
+            rule="document-invalid",
+        )
+    return names
 
 
 def _enabled(status: str | None) -> bool:
@@ -259,6 +286,7 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
             if issuance and issuance.certificate_profile_name
             else None
         ),
+        _AUTHORITIES: [name.text for name in _authorities(issuance)] or None,
         "iotHubHostName": host_name.lower() if host_name and host_name.lower() in hubs else None,
         "optionalDeviceInformation": (
             free_form(document.optional_device_information, "optionalDeviceInformation")
@@ -276,9 +304,10 @@ def _settings(document: EnrollmentDocument, hubs: tuple[str, ...], *, individual
     return {member: value for member, value in echoed.items() if value is not None} | quota
 
 
-def _echoed(issuance: _Issuance) -> dict[str, str]:
+def _echoed(issuance: _Issuance) -> dict[str, Any]:
     members = {
         "certificateAuthorityName": issuance.certificate_authority_name,
+        _AUTHORITIES: issuance.certificate_authority_names,
         _PROFILE: issuance.certificate_profile_name,
     }
     return {member: value for member, value in members.items() if value}

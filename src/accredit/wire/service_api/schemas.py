@@ -85,7 +85,7 @@ class _EnrollmentShown(msgspec.Struct, rename="camel"):
     iot_hub_host_name: str | msgspec.UnsetType = msgspec.UNSET
     initial_twin: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     custom_allocation_definition: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    client_certificate_issuance_policy: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    client_certificate_issuance_policy: dict[str, str | list[str]] | msgspec.UnsetType = msgspec.UNSET
     credential_policy_name: str | msgspec.UnsetType = msgspec.UNSET
     trust_bundle_id: str | msgspec.UnsetType = msgspec.UNSET
 

@@ -464,3 +464,48 @@ def test_only_malformed_leaves_whatever_is_sent(members: dict[str, Any]) -> None
 def test_only_malformed_leaves_for_bytes(body: bytes) -> None:
     with pytest.raises(Malformed):
         read_enrollment(body, DEVICE)
+
+
+class TestAuthoritiesInOrder:
+    """`certificateAuthorityNames` (an extension)."""
+
+    def test_the_first_is_the_authority_and_all_are_shown(self) -> None:
+        sent = individual(clientCertificateIssuancePolicy={"certificateAuthorityNames": ["One", "two"]})
+        assert sent.authority == AuthorityName.parse("one")
+        made = Enrollment(
+            DEVICE, SymmetricKeys(Secret(b"p"), Secret(b"s")), "g", "e", 1, 1,
+            authority=sent.authority, settings=sent.settings,
+        )  # fmt: skip
+        assert [name.text for name in made.authorities] == ["One", "two"]
+        assert [name.key for name in made.named] == ["two"]
+        shown = enrollment_document(made)
+        assert shown["clientCertificateIssuancePolicy"] == {
+            "certificateAuthorityName": "One",
+            "certificateAuthorityNames": ["One", "two"],
+        }
+        assert "certificateAuthorityNames" not in shown
+        assert (
+            individual(**{**shown, "registrationId": "dev-1", "attestation": SYMMETRIC}).settings
+            == sent.settings
+        )
+
+    def test_beside_the_first_or_a_credential_policy(self) -> None:
+        names = {"certificateAuthorityName": "one", "certificateAuthorityNames": ["one", "two"]}
+        assert individual(clientCertificateIssuancePolicy=names).authority == AuthorityName.parse("one")
+        policy = {"certificateAuthorityNames": ["one", "two"]}
+        sent = individual(credentialPolicyName="one", clientCertificateIssuancePolicy=policy)
+        assert sent.settings["certificateAuthorityNames"] == ["one", "two"]
+
+    @pytest.mark.parametrize(
+        "policy",
+        [
+            {"certificateAuthorityNames": []},
+            {"certificateAuthorityNames": ["a", "A"]},
+            {"certificateAuthorityNames": ["a", "b", "c", "d", "e", "f"]},
+            {"certificateAuthorityNames": ["a", "b"], "certificateAuthorityName": "b"},
+        ],
+    )
+    def test_what_is_no_list_of_authorities(self, policy: dict[str, Any]) -> None:
+        with pytest.raises(Malformed) as refusal:
+            individual(clientCertificateIssuancePolicy=policy)
+        assert refusal.value.rule == "document-invalid"
