@@ -34,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from support import compatibility
 
         config.pluginmanager.register(compatibility.Witness(compatibility.PAGE))
+    if not hasattr(config, "workerinput"):
+        from support import tried
+
+        config.pluginmanager.register(tried.Witness())
     config.addinivalue_line("markers", "campaign: takes minutes; runs with --campaign only")
 
 

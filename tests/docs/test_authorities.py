@@ -9,6 +9,7 @@ import pytest
 
 from accredit.administration.authority_types import TYPES
 from accredit.app.authorities import abilities, connector
+from support.tried import TRIED
 
 OUTSIDE = sorted(set(TYPES) - {"BuiltIn"})
 _ROW = re.compile(r"^\| \[`(\w+)`\]\(#([\w-]+)\)[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)
@@ -28,7 +29,7 @@ def test_what_the_connector_can_do(page: str, kind: str) -> None:
     assert look_up.startswith("yes") == ("lookUp" in can)
     assert approval.startswith("yes") == ("poll" in can)
     assert revoke.startswith("yes") == ("revoke" in can)
-    assert tried
+    assert [tried] == [each.on for each in TRIED if each.kind == kind]
 
 
 @pytest.mark.parametrize("kind", OUTSIDE)

@@ -17,7 +17,7 @@ from functools import cache
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.authorities import aws_private_ca, ejbca, intake
+from accredit.authorities import aws_private_ca, cfssl, ejbca, intake, jose, step_ca, vault
 from accredit.authorities.digicert import certcentral, mpki
 from accredit.authorities.digicert import documents as digicert
 from accredit.domain.access import Realm
@@ -521,6 +521,25 @@ TARGETS: dict[str, Target] = {
         digicert.listing, _said('{"records":[],"total":0}'), (AccreditError, digicert.Garbled)
     ),
     "digicert-problem": Target(digicert.problem, _said('{"errors":[{"code":"a","message":"b"}]}')),
+    "cfssl-answer": Target(
+        cfssl.read,
+        _said('{"success":true,"result":{"certificate":"x"},"errors":[{"code":1,"message":"m"}]}'),
+    ),
+    "vault-answer": Target(
+        vault.read,
+        _said(
+            '{"data":{"certificate":"x","ca_chain":["y"],"key_info":{"01":{"common_name":"d","not_before":"2026-01-01T00:00:00Z"}}}}'
+        ),
+    ),
+    "step-ca-answer": Target(
+        step_ca.read,
+        _said('{"crt":"x","certChain":["y"],"provisioners":[{"type":"JWK","name":"n","key":{"kid":"k"}}]}'),
+    ),
+    "private-jwk": Target(
+        jose.SigningKey.read,
+        _said('{"kty":"EC","crv":"P-256","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}'),
+        (jose.BadKey,),
+    ),
     "est-request": Target(
         lambda data: est.csr_text(est.PKCS10, data), lambda: (est.request_body(_csr_der_seeds()[0]),)
     ),

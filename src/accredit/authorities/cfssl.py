@@ -74,7 +74,7 @@ class Cfssl:
         """See `Probes`: an order without a CSR gets as far as that, which only a good key does."""
         issuer = await self._info()
         answer = await self._ask("authsign", self._signed({"profile": self._profile, "label": self._label}))
-        document = _read(answer)
+        document = read(answer.body)
         if document is None or _NO_REQUEST not in document.problem.message:
             raise self._rejection(answer)
         return Standing((issuer,))
@@ -99,7 +99,7 @@ class Cfssl:
         answer = await self._ca.send(order, "POST", self._url + "authsign", body, _JSON)
         if not isinstance(answer, HTTPAnswer):
             return answer
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status == 200 and document is not None and document.success:
             return await self._delivered(order, document, issuer)
         if answer.status == 200:
@@ -112,10 +112,10 @@ class Cfssl:
     async def revoke(self, certificate: IssuedChain, reason: RevocationReason) -> None:
         """See `Revokes`. Releases before 1.3 keep certificates without the identifier of the key that signed them."""
         answer = await self._revoke(certificate, reason, _authority_key_id(certificate.leaf))
-        document = _read(answer)
+        document = read(answer.body)
         if document is not None and document.problem.code == _NOT_FOUND:
             answer = await self._revoke(certificate, reason, "")
-            document = _read(answer)
+            document = read(answer.body)
         if answer.status != 200 or document is None or not document.success:
             raise self._rejection(answer)
 
@@ -131,7 +131,7 @@ class Cfssl:
         """The issuing CA's certificate in DER. Raises UpstreamUnavailable or UpstreamRejected."""
         body = msgspec.json.encode({"label": self._label, "profile": self._profile})
         answer = await self._ask("info", body)
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status != 200 or document is None or document.result is None:
             raise self._rejection(answer)
         self._issuer = intake.certificates(document.result.certificate)[0]
@@ -159,7 +159,7 @@ class Cfssl:
         return await self._ca.ask("POST", self._url + call, body, _JSON)
 
     def _rejection(self, answer: HTTPAnswer) -> UpstreamRejected:
-        document = _read(answer)
+        document = read(answer.body)
         problem = document.problem if document is not None else _Problem()
         rejection = self._ca.rejection(answer, _words(problem))
         if problem.message != _BAD_TOKEN:
@@ -167,10 +167,10 @@ class Cfssl:
         return UpstreamRejected(rejection.message + " Check the authority's authKey.", rule="ca-credentials")
 
 
-def _read(answer: HTTPAnswer) -> _Answer | None:
+def read(body: bytes) -> _Answer | None:
     """The envelope of every answer; None where it is not one."""
     try:
-        return msgspec.json.decode(answer.body, type=_Answer)
+        return msgspec.json.decode(body, type=_Answer)
     except (ValueError, RecursionError):
         return None
 

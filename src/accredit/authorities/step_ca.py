@@ -87,7 +87,7 @@ class StepCa:
     async def probe(self) -> Standing:
         """See `Probes`: its root is the one of the fingerprint, and it has the provisioner with the key."""
         answer = await self._ca.ask("GET", f"{self._url}/root/{self._root.hex()}")
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status != 200 or document is None:
             raise self._rejection(answer)
         (root, *_) = intake.certificates(document.ca)
@@ -110,7 +110,7 @@ class StepCa:
         answer = await self._ca.send(order, "POST", f"{self._url}/sign", body, _JSON)
         if not isinstance(answer, HTTPAnswer):
             return answer
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status in {200, 201}:
             return self._signed(order, document)
         words = document.message if document is not None else ""
@@ -131,7 +131,7 @@ class StepCa:
             "passive": True,
         }
         answer = await self._ca.ask("POST", f"{self._url}/revoke", msgspec.json.encode(body), _JSON)
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status != 200 and (document is None or _REVOKED_ALREADY not in document.message):
             raise self._rejection(answer)
 
@@ -152,7 +152,7 @@ class StepCa:
         for _ in range(MAX_PROVISIONER_PAGES):
             query = urlencode({"limit": 100, "cursor": cursor})
             answer = await self._ca.ask("GET", f"{self._url}/provisioners?{query}")
-            document = _read(answer)
+            document = read(answer.body)
             if answer.status != 200 or document is None:
                 raise self._rejection(answer)
             for one in document.provisioners or ():
@@ -196,13 +196,13 @@ class StepCa:
         return self._key.compact({"kid": self._key.kid}, claims)
 
     def _rejection(self, answer: HTTPAnswer) -> UpstreamRejected:
-        document = _read(answer)
+        document = read(answer.body)
         return self._ca.rejection(answer, document.message if document is not None else "")
 
 
-def _read(answer: HTTPAnswer) -> _Answer | None:
+def read(body: bytes) -> _Answer | None:
     """Any answer; None where it is not JSON of its form."""
     try:
-        return msgspec.json.decode(answer.body, type=_Answer)
+        return msgspec.json.decode(body, type=_Answer)
     except (ValueError, RecursionError):
         return None

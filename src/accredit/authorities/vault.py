@@ -119,7 +119,7 @@ class Vault:
         found: list[IssuedChain] = []
         for serial in await self._serials_of(order):
             answer = await self._ask("GET", f"{self._mount}/cert/{quote(serial, safe='')}")
-            document = _read(answer)
+            document = read(answer.body)
             if answer.status == 200 and document is not None and document.data is not None:
                 issued = self._ours(order, document.data.certificate, above)
                 found.extend([] if issued is None else [issued])
@@ -161,7 +161,7 @@ class Vault:
         answer = await self._ca.ask(
             "POST", self._api + "auth/approle/login", msgspec.json.encode(credentials), self._headers()
         )
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status in {400, 401, 403}:
             rejection = self._ca.rejection(answer, _words(answer))
             raise UpstreamRejected(
@@ -192,7 +192,7 @@ class Vault:
     # What it answers.
 
     def _signed(self, order: Order, answer: HTTPAnswer) -> OrderAnswer:
-        document = _read(answer)
+        document = read(answer.body)
         if document is None or document.data is None:
             return self._ca.unreadable("its answer is not Vault's")
         try:
@@ -206,7 +206,7 @@ class Vault:
     async def _chain(self) -> tuple[bytes, ...]:
         """The engine's own certificates, the issuing CA's first."""
         answer = await self._ask("GET", f"{self._mount}/cert/ca_chain")
-        document = _read(answer)
+        document = read(answer.body)
         if answer.status != 200 or document is None or document.data is None:
             raise self._rejection(answer)
         return intake.certificates(document.data.bundle)
@@ -221,7 +221,7 @@ class Vault:
             if answer.status == 404 and not _words(answer):
                 # An empty list is told by this status.
                 break
-            document = _read(answer)
+            document = read(answer.body)
             if answer.status != 200 or document is None or document.data is None:
                 raise self._rejection(answer)
             known = document.data.key_info or {}
@@ -253,10 +253,10 @@ class Vault:
         return self._ca.rejection(answer, _words(answer))
 
 
-def _read(answer: HTTPAnswer) -> _Answer | None:
+def read(body: bytes) -> _Answer | None:
     """The envelope of every answer; None where it is not one."""
     try:
-        return msgspec.json.decode(answer.body, type=_Answer)
+        return msgspec.json.decode(body, type=_Answer)
     except (ValueError, RecursionError):
         return None
 
@@ -268,5 +268,5 @@ def _may_be(listed: _Known, order: Order) -> bool:
 
 
 def _words(answer: HTTPAnswer) -> str:
-    document = _read(answer)
+    document = read(answer.body)
     return "; ".join(document.errors or ()) if document is not None else ""
