@@ -79,7 +79,7 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	@scripts/test-needs
-	@$(BIN)/python -m benchmarks
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 campaign: $(VENV)/fuzz.stamp
 	@scripts/test-needs

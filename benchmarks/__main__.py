@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floors
+from benchmarks.authorities import cpu_per_certificate_us
 from benchmarks.cpu import resident_bytes
 from benchmarks.provisioning import full_provisioning
-from benchmarks.report import as_markdown, as_text
+from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.sdk import register_times
 from benchmarks.service import service
 from benchmarks.wires import PORTS, measurable, over_each_wire
@@ -75,6 +76,7 @@ def _round(count: int, at_once: int) -> dict[str, float]:
         "inMemoryUs": floors.in_memory_us() + crypto,
         "bareServerUs": floors.bare_server_us(count, at_once) + crypto,
         "opensslUs": floors.openssl_server_us(count, at_once) + crypto,
+        **{f"{AT_CA}{name}": us for name, us in cpu_per_certificate_us(count // 2).items()},
     }
 
 
@@ -83,6 +85,11 @@ def _summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
     for each in rounds:
         for floor in ("inMemory", "bareServer", "openssl"):
             each[f"{floor}Ratio"] = each["cpuUs"] / each[f"{floor}Us"]
+        each |= {
+            name.replace(AT_CA, TO_CA): each["cpuUs"] / us
+            for name, us in each.items()
+            if name.startswith(AT_CA)
+        }
         each["lightRatio"] = each["lightCpuUs"] / each["opensslUs"]
     return {
         name: {

@@ -22,6 +22,14 @@ _ROWS = (
 )
 
 
+AT_CA, TO_CA = "at:", "to:"
+"""What another CA's figure, and our ratio to it, are called: this, and its name."""
+
+
+def _spread(figure: dict[str, float], digits: int) -> str:
+    return f"{figure['low']:.{digits}f} to {figure['high']:.{digits}f}"
+
+
 def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(what, median, spread) for each figure."""
     table = []
@@ -31,9 +39,13 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
             (
                 what,
                 f"{figure['median']:.{digits}f} {unit}",
-                f"{figure['low']:.{digits}f} to {figure['high']:.{digits}f}",
+                _spread(figure, digits),
             )
         )
+    for name in (each.removeprefix(AT_CA) for each in result if each.startswith(AT_CA)):
+        figure, ratio = result[AT_CA + name], result[TO_CA + name]
+        table.append((f"{name}'s CPU per certificate", f"{figure['median']:.0f} us", _spread(figure, 0)))
+        table.append(("our provisioning to that", f"{ratio['median']:.2f} x", _spread(ratio, 2)))
     # Onboarding: from the SDK's connect to the assignment with its certificate, one device at a time.
     table.append(("onboarding time the Python SDK sees, p50", f"{result['sdk']['p50_ms']:.1f} ms", ""))
     table.append(("onboarding time the Python SDK sees, p99", f"{result['sdk']['p99_ms']:.1f} ms", ""))

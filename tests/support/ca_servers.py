@@ -50,6 +50,7 @@ class CAServer:
     """What the CA itself says of a certificate: the reason for which it is revoked (empty where it tells none), or None."""
     tls_pem: str = ""
     """What its own TLS chains to, where it speaks that."""
+    pid: int = 0
 
 
 def free_port() -> int:
@@ -60,8 +61,8 @@ def free_port() -> int:
 @contextmanager
 def process(
     command: list[str], folder: Path, port: int, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
-    """A server that listens on the port before the block begins, and is ended with it."""
+) -> Iterator[int]:
+    """A server that listens on the port before the block begins, and is ended with it; its process id."""
     log = folder / "server.log"
     with log.open("wb") as output:
         started = subprocess.Popen(
@@ -69,7 +70,7 @@ def process(
         )
     try:
         _await(started, port, log)
-        yield
+        yield started.pid
     finally:
         started.terminate()
         try:
@@ -129,7 +130,8 @@ CREATE TABLE ocsp_responses (serial_number blob NOT NULL, authority_key_identifi
 
 
 @contextmanager
-def cfssl(folder: Path) -> Iterator[CAServer]:
+def cfssl(folder: Path, *extra: str) -> Iterator[CAServer]:
+    """`extra` are more options of `cfssl serve`."""
     need("cfssl")
     folder.mkdir(parents=True, exist_ok=True)
     anchor = root("cfssl Root", folder)
@@ -157,10 +159,11 @@ def cfssl(folder: Path) -> Iterator[CAServer]:
     port = free_port()
     command = [
         "cfssl", "serve", "-address", "127.0.0.1", "-port", str(port), "-ca", "root.pem", "-ca-key", "root.key",
-        "-config", "config.json", "-db-config", "db.json",
+        "-config", "config.json", "-db-config", "db.json", *extra,
     ]  # fmt: skip
-    with process(command, folder, port):
+    with process(command, folder, port) as pid:
         yield CAServer(
+            pid=pid,
             url=f"http://127.0.0.1:{port}",
             root_pem=anchor.public_bytes(Encoding.PEM).decode(),
             settings={"profile": "device"},
@@ -216,12 +219,19 @@ path "pki_int/cert/*" { capabilities = ["read"] }
 
 
 @contextmanager
-def openbao(folder: Path) -> Iterator[tuple[int, str]]:
-    """Its port, and the PEM of the root above the mount `pki_int` with its role `device`."""
+def openbao(folder: Path, *extra: str) -> Iterator[tuple[int, str]]:
+    """`extra` are more options of `bao server`. Its port, and the PEM of the root above the mount `pki_int` with its role `device`."""
     program = bao_program()
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{port}"]
+    command = [
+        program,
+        "server",
+        "-dev",
+        "-dev-no-store-token",
+        f"-dev-listen-address=127.0.0.1:{port}",
+        *extra,
+    ]
     environment = {"BAO_DEV_ROOT_TOKEN_ID": BAO_TOKEN, "HOME": str(folder)}
     with process(command, folder, port, environment):
         _unsealed(port)

@@ -125,8 +125,11 @@ def step_ca(folder: Path) -> Iterator[CAServer]:
     }
     (folder / "ca.json").write_text(json.dumps(configuration))
     pem = anchor.public_bytes(Encoding.PEM).decode()
-    with process([str(binary), "ca.json"], folder, port, {"STEPPATH": str(folder), "HOME": str(folder)}):
+    with process(
+        [str(binary), "ca.json"], folder, port, {"STEPPATH": str(folder), "HOME": str(folder)}
+    ) as pid:
         yield CAServer(
+            pid=pid,
             url=f"https://localhost:{port}",
             root_pem=pem,
             settings={
