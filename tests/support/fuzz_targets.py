@@ -46,6 +46,7 @@ from accredit.wire import (
     amqp_tpm,
     bearer,
     cmp,
+    credentials,
     dps,
     est,
     mqtt,
@@ -139,6 +140,18 @@ def _mqtt_seeds() -> tuple[bytes, ...]:
 def _topic(text: str) -> None:
     request = topics.parse_dps_request(text)
     assert topics.parse_dps_request(topics.format_dps_request(request)) == request
+
+
+def _credential_topic(text: str) -> None:
+    rid = topics.parse_credential_request(text)
+    assert topics.parse_credential_request(topics.format_credential_request(rid)) == rid
+
+
+def _renewal(data: bytes) -> None:
+    asked = credentials.parse_request(data, DeviceId("dev"))
+    assert (
+        credentials.parse_request(credentials.request_body(DeviceId("dev"), asked), DeviceId("dev")) == asked
+    )
 
 
 _TPM = TpmDevice()
@@ -325,6 +338,18 @@ _GROUP = (
 _SAS = "SharedAccessSignature sr=0ne%2Fregistrations%2Fdev&sig=c2ln&se=1800000000&skn=registration"
 
 TARGETS: dict[str, Target] = {
+    "credential-topic": Target(
+        _text(_credential_topic),
+        _said(
+            topics.format_credential_request("db8c0f73-ac73"),
+            "$iothub/credentials/POST/issueCertificate/?a=b&$rid=1",
+        ),
+        (mqtt.ProtocolViolation,),
+    ),
+    "credential-request": Target(
+        _renewal,
+        _said('{"id": "dev", "csr": "MIIB", "replace": "*"}', '{"id":"dev","csr":"MII=","replace":null}'),
+    ),
     "mqtt": Target(_mqtt, _mqtt_seeds, (mqtt.ProtocolViolation,)),
     "amqp-sasl": Target(_amqp_sasl, _amqp_sasl_seeds, (AmqpError,)),
     "amqp-tpm-opening": Target(
