@@ -123,7 +123,8 @@ class Authorities:
             created_at=present.created_at if present else now,
             updated_at=now,
         )
-        await self._probed(record)
+        if not kind.founded:  # an authority of our own may be waiting for its certificate
+            await self._probed(record)
         await self.store.commit([SaveAuthority(record, replaces=present.etag if present else None)])
         outcome = "replaced" if present else "created"
         log.info("authority-saved", by=by, authority=record.name.text, type=record.type, outcome=outcome)

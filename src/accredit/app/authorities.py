@@ -12,10 +12,10 @@ from accredit.authorities.challenges import HeldChallenges
 from accredit.authorities.upstream import Surroundings
 from accredit.ca import keys
 from accredit.ca.ceremony import Ceremony
-from accredit.ca.holdings import ONLINE
+from accredit.ca.holdings import ONLINE, read
 from accredit.config import Config
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.errors import Malformed
+from accredit.domain.errors import Malformed, UpstreamRejected
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import ClientIdentity, Egress, EgressRules, tls_context
@@ -91,7 +91,7 @@ class ConfiguredAuthorities:
         """
         kind = connector(record.type, record.settings.get("flavour", ""))
         if record.type == BUILT_IN:
-            return Standing(can=abilities(kind))
+            return _standing_of_ours(record, abilities(kind))
         pool = self._pool(record)
         try:
             candidate = kind(record, self._surroundings(pool))
@@ -127,6 +127,13 @@ class ConfiguredAuthorities:
         for pools in self._pools.values():
             for pool in pools:
                 await pool.close()
+
+
+def _standing_of_ours(record: AuthorityRecord, can: tuple[str, ...]) -> Standing:
+    held = read(record).current
+    if held is None:
+        raise UpstreamRejected("The authority has no issuing CA: activate one.", rule="ca-not-activated")
+    return Standing(held.chain, can)
 
 
 def found_built_in(

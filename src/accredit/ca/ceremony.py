@@ -126,6 +126,9 @@ def _retire(settings: dict[str, Any], secrets: dict[str, Secret], now: int) -> N
         else:
             secrets.pop(earlier_key(entry), None)
     settings["earlierIssuers"] = kept
+    roots = {_EARLIER_ROOT + key_id(loaded(entry["certificates"])[-1]) for entry in kept}
+    for name in [each for each in secrets if each.startswith(_EARLIER_ROOT) and each not in roots]:
+        del secrets[name]
 
 
 def _root_of(settings: dict[str, Any]) -> x509.Certificate:

@@ -119,6 +119,18 @@ async def test_a_probe_says_what_a_connector_can_do(authorities):
     assert abilities(DigiCertOne) == ("lookUp", "poll", "revoke")
 
 
+async def test_a_ca_of_our_own_tells_its_chain_or_that_it_waits(authorities):
+    whole, waiting = (
+        replace(DIGICERT, type="BuiltIn", settings=settings, secrets=secrets)
+        for settings, secrets in (
+            Ceremony(CountedEntropy()).found(NAME, 0, root=root) for root in ("online", "offline")
+        )
+    )
+    assert len((await authorities.probe(whole)).chain) == 2
+    with pytest.raises(UpstreamRejected, match="activate"):
+        await authorities.probe(waiting)
+
+
 async def test_a_probe_of_a_ca_that_is_not_there(authorities):
     nowhere = replace(DIGICERT, settings={"profileName": "p", "baseUrl": "https://127.0.0.1:1"})
     with pytest.raises(UpstreamRejected, match="can't be reached"):

@@ -149,7 +149,8 @@ class TestRotation:
             world.ceremony.rotate(record, world.now, "P-521")
 
     async def test_what_has_ended_is_let_go(self, world):
-        record = await world.rotated(await world.found())
+        record = await world.rotated(await world.found(), new_root=True)
+        assert len(record.secrets) == 4
         world.clock.advance(hierarchy.ISSUING_VALIDITY_S)
         record = await world.rotated(record)
         assert record.settings["earlierIssuers"] == []
