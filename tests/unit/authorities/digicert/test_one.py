@@ -54,7 +54,7 @@ async def connected(server, clock, *, settings=None, key=None, url=None, rules=N
     egress = Egress(rules or EgressRules((), url))
     secrets = None if key is None else {"apiKey": Secret(key)}
     try:
-        yield DigiCertOne(record(settings, secrets), Surroundings(egress, clock, url, deadline_s))
+        yield DigiCertOne(record(settings, secrets), Surroundings(egress, clock, url, deadline_s=deadline_s))
     finally:
         await egress.close()
 
