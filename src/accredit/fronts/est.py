@@ -240,7 +240,7 @@ def _refused(wire: refusals.Wire, message: str, tracking_id: str) -> Response:
 
 def _text(status: int, sentence: str, tracking_id: str, headers: dict[str, str] | None = None) -> Response:
     always = {"content-type": "text/plain; charset=utf-8", "x-ms-request-id": tracking_id}
-    return Response(f"{sentence} Tracking id: {tracking_id}\n", status, always | (headers or {}))
+    return Response(f"{sentence.rstrip('.')}. Tracking id: {tracking_id}\n", status, always | (headers or {}))
 
 
 def _encoded(body: bytes, media_type: str, tracking_id: str) -> Response:
