@@ -183,7 +183,7 @@ class TestHostileAnswers:
             Answer(500, b""),
             Answer(204, b""),
         ],
-        ids=str,
+        ids=["drop-after", "drop-mid-answer", "not-http", "huge", "html", "empty", "half", "pem", "500", "204"],
     )  # fmt: skip
     async def test_what_may_have_been_signed_and_is_not_known(self, answer):
         assert isinstance(await answered(CACERTS, answer), Unknown)
