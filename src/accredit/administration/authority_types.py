@@ -17,6 +17,9 @@ from accredit.policy.destinations import BadDestination, destination
 from accredit.wire.service_api.authorities import AuthoritySent
 from accredit.wire.service_api.certificates import certificate_ders
 
+ADDRESSES = ("url", "baseUrl", "directoryUrl", "endpointUrl")
+"""The members that say where secrets are sent."""
+
 MAX_TEXT_CHARS = 512
 MAX_PEM_CHARS = 32_768
 MAX_VALIDITY_DAYS = 36_500
@@ -236,17 +239,26 @@ def known(name: str) -> AuthorityType:
 def read(
     kind: AuthorityType, sent: AuthoritySent, present: AuthorityRecord | None
 ) -> tuple[dict[str, Any], dict[str, Secret]]:
-    """Settings and secrets of the record, each member checked; empty text counts as not sent."""
+    """Settings and secrets of the record, each member checked; empty text counts as not sent.
+
+    A replace that sends the CA to another address must send its secrets again: what is write-only would else be shown to
+    whoever listens there.
+    """
     members = {name: value for name, value in sent.members.items() if value != ""}
     kept = present.secrets if present is not None else {}
     settings = {name: check(members[name], name) for name, check in kind.settings.items() if name in members}
-    secrets = {name: kept[name] for name in (*kind.secrets, *kind.drawn) if name in kept}
+    moved = present is not None and any(
+        settings.get(each) != present.settings.get(each) for each in ADDRESSES
+    )
+    keeping = (*(() if moved else kind.secrets), *kind.drawn)
+    secrets = {name: kept[name] for name in keeping if name in kept}
     for name, check in kind.secrets.items():
         if name in members:
             secrets[name] = Secret(str(check(members[name], name)).encode())
     missing = sorted(kind.required - settings.keys() - secrets.keys())
     if missing:
-        raise Malformed(f"{sent.type} needs {' and '.join(missing)}.", rule="authority-member")
+        again = " again, because its address changed" if moved and kind.secrets.keys() & set(missing) else ""
+        raise Malformed(f"{sent.type} needs {' and '.join(missing)}{again}.", rule="authority-member")
     if kind.either and not any(members <= settings.keys() | secrets.keys() for members in kind.either):
         ways = ", or ".join(" and ".join(sorted(members)) for members in kind.either)
         raise Malformed(f"{sent.type} needs {ways}.", rule="authority-member")

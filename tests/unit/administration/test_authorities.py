@@ -195,6 +195,16 @@ async def test_an_authority_that_is_named_is_not_deleted(side: ServiceSide) -> N
     assert (await side.call("DELETE", PATH)).status_code == 204
 
 
+async def test_a_stored_secret_is_not_sent_to_another_address(side: ServiceSide) -> None:
+    await side.put(PATH, **DIGICERT)
+    moved = {**DIGICERT, "apiKey": None, "baseUrl": "https://elsewhere.example"}
+    refused = await side.put(PATH, etag="*", **moved)
+    assert refused.status_code == 400
+    assert "apiKey again, because its address changed" in refused.json()["message"]
+    assert "baseUrl" not in (await record(side)).settings
+    assert (await side.put(PATH, etag="*", **{**moved, "apiKey": "new"})).status_code == 200
+
+
 @pytest.mark.parametrize(
     "failure",
     [
