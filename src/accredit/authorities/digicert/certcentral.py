@@ -104,7 +104,7 @@ class CertCentral:
         if not isinstance(answer, HTTPAnswer):
             return answer
         if answer.status not in {200, 201}:
-            return self._ca.refused(order, answer, self._words(answer))
+            return self._ca.refused(order, answer, documents.words(answer.body))
         try:
             made = documents.read(answer.body, Ordered, "an order document")
         except documents.Garbled as error:
@@ -167,7 +167,7 @@ class CertCentral:
         if answer.status in {200, 201, 204}:
             return
         if (await self._by_serial(certificate)).status != "revoked":
-            raise self._ca.rejection(answer, self._words(answer))
+            raise self._ca.rejection(answer, documents.words(answer.body))
 
     # Calls.
 
@@ -206,18 +206,11 @@ class CertCentral:
         """Raises UpstreamUnavailable or UpstreamRejected."""
         answer = await self._ca.ask("GET", self._url + path, headers=self._headers() | {"Accept": accept})
         if answer.status != 200:
-            raise self._ca.rejection(answer, self._words(answer))
+            raise self._ca.rejection(answer, documents.words(answer.body))
         return answer
 
     def _read(self, answer: HTTPAnswer, kind: type[documents.Document]) -> documents.Document:
-        try:
-            return documents.read(answer.body, kind)
-        except documents.Garbled:
-            message = "What came is not what CertCentral's API answers."
-            raise UpstreamUnavailable(message, rule="ca-unavailable", retry_after_s=PENDING_RETRY_S) from None
-
-    def _words(self, answer: HTTPAnswer) -> str:
-        return str(documents.problem(answer.body))
+        return documents.answered(answer.body, kind, "CertCentral", PENDING_RETRY_S)
 
     def _headers(self) -> dict[str, str | Secret]:
         return {"X-DC-DEVKEY": self._key, "Accept": "application/json", "Content-Type": "application/json"}

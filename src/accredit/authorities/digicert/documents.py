@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import IssuedChain, Order, RevocationReason
-from accredit.domain.errors import Malformed
+from accredit.domain.errors import Malformed, UpstreamUnavailable
 from accredit.domain.secret import Secret
 
 MAX_HANDLE_CHARS = 200
@@ -112,6 +112,15 @@ def read(body: bytes, kind: type[Document], called: str = "the document that was
         raise Garbled(f"the answer is not {called}") from None
 
 
+def answered(body: bytes, kind: type[Document], api: str, retry_after_s: int) -> Document:
+    """`read`, for what can be asked again. Raises UpstreamUnavailable: a login page is not what DigiCert says."""
+    try:
+        return read(body, kind)
+    except Garbled:
+        message = f"What came is not what {api}'s API answers."
+        raise UpstreamUnavailable(message, rule="ca-unavailable", retry_after_s=retry_after_s) from None
+
+
 def enrolled(body: bytes) -> Enrolled:
     """Raises Garbled."""
     return read(body, Enrolled, "an enrollment document")
@@ -130,6 +139,11 @@ def problem(body: bytes) -> Problem:
         return Problem("", "")
     first = document.error or next(iter(document.errors or ()), _Problem())
     return Problem(first.code or "", first.message or "")
+
+
+def words(body: bytes) -> str:
+    """What an error body says, in one line; may be empty."""
+    return str(problem(body))
 
 
 def serial_hex(certificate: IssuedChain) -> str:

@@ -19,7 +19,7 @@ from accredit.authorities.digicert import documents
 from accredit.authorities.upstream import Surroundings, Upstream
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import IssuedChain, Order, RevocationReason
-from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
+from accredit.domain.errors import UpstreamRejected
 from accredit.domain.secret import Secret
 from accredit.egress import HTTPAnswer
 from accredit.interfaces import Delivered, OrderAnswer, Standing
@@ -76,7 +76,7 @@ class DigiCertMpki:
         if not isinstance(answer, HTTPAnswer):
             return answer
         if answer.status not in {200, 201}:
-            return self._ca.refused(order, answer, self._words(answer))
+            return self._ca.refused(order, answer, documents.words(answer.body))
         try:
             document = documents.read(answer.body, Issued, "an enrollment document")
             found = intake.certificates(document.certificate or "")
@@ -111,7 +111,7 @@ class DigiCertMpki:
         if answer.status == 204:
             return
         if self._read(await self._asked("GET", url), Issued).status != "revoked":
-            raise self._ca.rejection(answer, self._words(answer))
+            raise self._ca.rejection(answer, documents.words(answer.body))
 
     def _enrollment(self, order: Order) -> dict[str, Any]:
         name = order.registration_id.text
@@ -136,19 +136,11 @@ class DigiCertMpki:
         """Raises UpstreamUnavailable or UpstreamRejected."""
         answer = await self._ca.ask(method, url, headers=self._headers())
         if answer.status != 200:
-            raise self._ca.rejection(answer, self._words(answer))
+            raise self._ca.rejection(answer, documents.words(answer.body))
         return answer
 
     def _read(self, answer: HTTPAnswer, kind: type[documents.Document]) -> documents.Document:
-        """Raises UpstreamUnavailable: a login page is not what DigiCert says."""
-        try:
-            return documents.read(answer.body, kind)
-        except documents.Garbled:
-            message = "What came is not what DigiCert's API answers."
-            raise UpstreamUnavailable(message, rule="ca-unavailable", retry_after_s=RETRY_S) from None
-
-    def _words(self, answer: HTTPAnswer) -> str:
-        return str(documents.problem(answer.body))
+        return documents.answered(answer.body, kind, "DigiCert", RETRY_S)
 
     def _headers(self) -> dict[str, str | Secret]:
         return {"x-api-key": self._key, "Accept": "application/json", "Content-Type": "application/json"}

@@ -69,7 +69,7 @@ class DigiCertOne:
         if answer.status in {200, 201, 202}:
             return self._enrolled(order, answer)
         duplicate = documents.problem(answer.body).code == _DUPLICATE
-        return self._ca.refused(order, answer, self._words(answer), unsure=duplicate)
+        return self._ca.refused(order, answer, documents.words(answer.body), unsure=duplicate)
 
     async def poll(self, order: Order, handle: str) -> OrderAnswer:
         """Look in the list for what this order made.
@@ -105,7 +105,7 @@ class DigiCertOne:
             answer = await self._ca.ask("PUT", url, body, self._headers() | _JSON)
             if answer.status == 204:
                 return
-            refusal = self._ca.rejection(answer, self._words(answer))
+            refusal = self._ca.rejection(answer, documents.words(answer.body))
         else:
             refusal = UpstreamRejected("DigiCert ONE does not list the certificate.", rule="ca-refused")
         if await self._by_serial(certificate, "REVOKED") is None:
@@ -130,9 +130,6 @@ class DigiCertOne:
             return self._ca.unreadable("its answer names neither certificate nor request")
         wait_s = retry_after_s(answer.retry_after, self._ca.clock.now())
         return Pending(handle, wait_s or PENDING_RETRY_S)
-
-    def _words(self, answer: HTTPAnswer) -> str:
-        return str(documents.problem(answer.body))
 
     # The list.
 
@@ -181,7 +178,7 @@ class DigiCertOne:
     async def _page(self, url: str, order: Order | None = None) -> list[documents.Listed]:
         answer = await self._ca.ask("GET", url, headers=self._headers())
         if answer.status != 200:
-            raise self._ca.rejection(answer, self._words(answer))
+            raise self._ca.rejection(answer, documents.words(answer.body))
         try:
             return documents.listing(answer.body).records
         except documents.Garbled as error:
