@@ -17,11 +17,12 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
+from accredit.domain.errors import AccreditError, Unauthenticated
 from accredit.domain.evidence import Evidence, NothingShown, PresentedChain, TpmEndorsement
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Challenged, Ended, Request
 from accredit.domain.tpm import TpmKey
+from accredit.fronts import bodies
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
 from accredit.wire import dps, refusals, sas
@@ -196,10 +197,5 @@ def _evidence(http: HTTPRequest, tpm: tuple[TpmKey, TpmKey] | None) -> Evidence:
 
 
 async def _body(http: HTTPRequest) -> bytes:
-    """The whole body, given up as soon as it is too large."""
-    body = bytearray()
-    async for chunk in http.stream():
-        body += chunk
-        if len(body) > dps.MAX_BODY_BYTES:
-            raise Malformed(f"The body is larger than {dps.MAX_BODY_BYTES} bytes.", rule="body-too-large")
-    return bytes(body)
+    most = dps.MAX_BODY_BYTES
+    return await bodies.whole(http, most, f"The body is larger than {most} bytes.")

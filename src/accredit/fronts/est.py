@@ -23,6 +23,7 @@ from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
 from accredit.domain.evidence import Evidence, HeldCertificate, Password, PresentedChain
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Request, Status
+from accredit.fronts import bodies
 from accredit.interfaces import Entropy
 from accredit.observe import log
 from accredit.policy.chains import claimed_id
@@ -205,13 +206,8 @@ def _label(http: HTTPRequest) -> str:
 
 
 async def _body(http: HTTPRequest) -> bytes:
-    """The whole body, given up as soon as it is too large."""
-    body = bytearray()
-    async for chunk in http.stream():
-        body += chunk
-        if len(body) > est.MAX_REQUEST_BYTES:
-            break
-    return bytes(body)
+    most = est.MAX_REQUEST_BYTES
+    return await bodies.whole(http, most, f"The body is larger than {most} bytes.")
 
 
 def _answered(answer: Answer, tracking_id: str) -> Response:

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from accredit.domain.device import Telemetry
 from accredit.domain.errors import AccreditError, Malformed, Throttled, Unauthenticated, UpstreamUnavailable
 from accredit.domain.ids import DeviceId
+from accredit.fronts import bodies
 from accredit.fronts.https import JSON
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.hub import messages
@@ -195,10 +196,6 @@ def _batch_body(message: _BatchMessage) -> bytes:
 
 
 async def _body(http: Request) -> bytes:
-    """The whole body, given up as soon as it is too large."""
-    body = bytearray()
-    async for chunk in http.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Malformed("The message is larger than 256 KiB.", rule="message-too-large")
-    return bytes(body)
+    return await bodies.whole(
+        http, MAX_BODY_BYTES, "The message is larger than 256 KiB.", "message-too-large"
+    )

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from accredit.domain.errors import Malformed, NotFound
+from accredit.domain.errors import NotFound
+from accredit.fronts import bodies
 
 CRL = "application/pkix-crl"
 CERTIFICATE = "application/pkix-cert"
@@ -72,12 +73,9 @@ class _PublicCalls:
         return _answer(None if found is None else found.encode("ascii"), "application/octet-stream")
 
     async def ocsp_post(self, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_OCSP_BYTES:
-                raise Malformed(f"The request is longer than {MAX_OCSP_BYTES} bytes.", rule="body-too-large")
-        return _answer(await self._statuses.ocsp(bytes(body)), OCSP_RESPONSE)
+        refusal = f"The request is longer than {MAX_OCSP_BYTES} bytes."
+        question = await bodies.whole(request, MAX_OCSP_BYTES, refusal)
+        return _answer(await self._statuses.ocsp(question), OCSP_RESPONSE)
 
     async def ocsp_get(self, request: Request) -> Response:
         # Base64 may hold slashes, which some clients escape and some don't (RFC 5019, 5).

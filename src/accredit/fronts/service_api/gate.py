@@ -15,7 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from accredit.administration.access import Access
-from accredit.domain.errors import AccreditError, Malformed, Unauthenticated, UpstreamUnavailable
+from accredit.domain.errors import AccreditError, Unauthenticated, UpstreamUnavailable
+from accredit.fronts import bodies
 from accredit.interfaces import Clock, Entropy, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.access import Call
@@ -148,9 +149,5 @@ def sentence_of(refusal: AccreditError) -> str:
 async def body_of(request: Request) -> bytes:
     """The body, if it is not larger than a document may be. `Content-Encoding` is not looked at: curl's users and
     Azure's own documentation send `utf-8` in it."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_DOCUMENT_BYTES:
-            raise Malformed(f"The document has more than {MAX_DOCUMENT_BYTES} bytes.", rule="body-too-large")
-    return bytes(body)
+    refusal = f"The document has more than {MAX_DOCUMENT_BYTES} bytes."
+    return await bodies.whole(request, MAX_DOCUMENT_BYTES, refusal)
