@@ -38,7 +38,7 @@ async def server(fake):
 
 @pytest.fixture
 async def ca(fake, server):
-    async with connected(fake.record(server), HandClock(NOW), deadline_s=0.5) as authority:
+    async with connected(fake.record(server), HandClock(NOW)) as authority:
         yield authority
 
 

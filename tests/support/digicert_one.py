@@ -310,6 +310,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             raise SystemExit(f"{fault} is not a fault; there are {', '.join(sorted(FAULTS))}")
         server.rates[fault] = float(rate)
     server.delay_s = arguments.delay_s
+    server.silent_s = 0  # who waits for it is another process
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from support import passing_time
+
 
 @dataclass
 class Answer:
@@ -39,12 +41,13 @@ class Call:
 
 
 class FakeHTTP:
-    """`calls` is what the test looks at afterwards."""
+    """`calls` is what the test looks at afterwards. What hangs lets `silent_s` pass at once, see `passing_time`."""
 
     def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._port, self._tls = port, tls
         self.calls: list[Call] = []
         self.delay_s = 0.0
+        self.silent_s = passing_time.SILENCE_S
         self._server: asyncio.Server | None = None
         self._hung: set[asyncio.Task[None]] = set()
 
@@ -132,7 +135,7 @@ class FakeHTTP:
                 await writer.drain()
                 return False
             case "hang-after":
-                await asyncio.Event().wait()
+                await passing_time.silence(self.silent_s)
             case "huge":
                 await self._send_huge(writer)
                 return False

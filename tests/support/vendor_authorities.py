@@ -26,6 +26,7 @@ from support.cmp_server import REFERENCE, SECRET, CmpServer
 from support.digicert_one import API_KEY, PROFILE, DigiCertOneServer
 from support.hand_clock import HandClock
 from support.https_peer import server_context
+from support.passing_time import PATIENCE_S
 from support.signing_requests import key, order
 from support.small_issuer import Issuer, new_key, pem
 from support.tls_service import tls_root
@@ -67,7 +68,7 @@ def issued_by(issuer: Issuer, now: int, reference: str | None = None) -> IssuedC
 
 @asynccontextmanager
 async def connected(
-    made: AuthorityRecord, clock: HandClock, *, deadline_s: float = 20.0, egress: Egress | None = None
+    made: AuthorityRecord, clock: HandClock, *, deadline_s: float = PATIENCE_S, egress: Egress | None = None
 ) -> AsyncIterator[Any]:
     """The record's connector, which may go anywhere on this machine."""
     certificate, secret = made.settings.get("clientCertificate"), made.secrets.get("clientKey")

@@ -45,7 +45,7 @@ def error(kind: str, status: int = 400, message: str = "so it is") -> Answer:
 
 def scripted(server: Scripted, **settings):
     members = {**SETTINGS, "endpointUrl": server.url, **settings}
-    return connected(record("AwsPrivateCa", members, SECRETS), HandClock(NOW), deadline_s=0.5)
+    return connected(record("AwsPrivateCa", members, SECRETS), HandClock(NOW))
 
 
 def sent(server: Scripted) -> list[tuple[str, dict]]:

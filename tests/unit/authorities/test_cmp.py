@@ -27,11 +27,7 @@ ISSUER = Issuer("Issuing", NOW)
 
 
 def before(server, **settings):
-    return connected(cmp_record(server, **settings), HandClock(NOW), deadline_s=5)
-
-
-def scripted(server, **settings):
-    return connected(cmp_record(server, **settings), HandClock(NOW), deadline_s=0.5)
+    return connected(cmp_record(server, **settings), HandClock(NOW))
 
 
 @pytest.fixture
@@ -88,7 +84,7 @@ class TestAtOpenSSL:
 
     async def test_a_wrong_secret(self, openssl):
         wrong = replace(cmp_record(openssl), secrets={"secret": Secret(b"another-secret")})
-        async with connected(wrong, HandClock(NOW), deadline_s=5) as ca:
+        async with connected(wrong, HandClock(NOW)) as ca:
             answer = await ca.order(order())
             with pytest.raises(UpstreamRejected) as refused:
                 await ca.probe()
@@ -113,7 +109,7 @@ class TestAtOpenSSL:
     @pytest.mark.parametrize("fault", ["drop-after", "huge", "hang-after"])
     async def test_a_lost_answer(self, openssl, fault):
         openssl.faults.append(fault)
-        async with connected(cmp_record(openssl), HandClock(NOW), deadline_s=2) as ca:
+        async with connected(cmp_record(openssl), HandClock(NOW)) as ca:
             assert isinstance(await ca.order(order()), Unknown)
         assert len(openssl.signed) == 1
 
@@ -159,7 +155,7 @@ ORDERS = [
 
 @pytest.mark.parametrize(("script", "outcome", "rule"), ORDERS, ids=range(len(ORDERS)))
 async def test_what_an_answer_means(script, outcome, rule):
-    async with ScriptedCmp(*script) as server, scripted(server) as ca:
+    async with ScriptedCmp(*script) as server, before(server) as ca:
         answer = await ca.order(order(since=NOW))
     assert isinstance(answer, outcome), answer
     assert getattr(answer, "rule", "") == rule
@@ -167,7 +163,7 @@ async def test_what_an_answer_means(script, outcome, rule):
 
 async def test_a_refusal_says_what_the_ca_said():
     told = answering(answers.error(status(2, "no\r\nsuch a-shared-secret profile", (15,))))
-    async with ScriptedCmp(told) as server, scripted(server) as ca:
+    async with ScriptedCmp(told) as server, before(server) as ca:
         answer = await ca.order(order())
     assert answer.reason == "The CMP server turned it down (no such ... profile; failure 15)."
 
@@ -176,7 +172,7 @@ async def test_the_transaction_is_one_from_order_to_confirmation():
     async with ScriptedCmp(
         answering(answers.poll_rep(9_999, 7)), answering(GOOD), answering(answers.PKICONF)
     ) as server:
-        async with scripted(server) as ca:
+        async with before(server) as ca:
             wanted = order()
             pending = await ca.order(wanted)
             assert pending.retry_after_s == MAX_WAIT_S
@@ -194,7 +190,7 @@ async def test_the_transaction_is_one_from_order_to_confirmation():
 
 @pytest.mark.parametrize("handle", ["", "zz..1", "aa.bb.x", "aaa.bb.1", "aa.b.1", "a.b.1" * 50])
 async def test_a_handle_of_something_else(handle):
-    async with ScriptedCmp("drop-after") as server, scripted(server) as ca:
+    async with ScriptedCmp("drop-after") as server, before(server) as ca:
         assert isinstance(await ca.poll(order(), handle), Unknown)
         assert server.calls == []
 
@@ -202,7 +198,7 @@ async def test_a_handle_of_something_else(handle):
 async def test_a_poll_that_is_not_sent():
     async with ScriptedCmp("drop-after") as server:
         made = cmp_record(server)
-    async with connected(made, HandClock(NOW), deadline_s=1) as ca:
+    async with connected(made, HandClock(NOW)) as ca:
         answer = await ca.poll(order(), "aa.bb.-1")
         assert isinstance(answer, Pending)
         assert answer.handle == "aa.bb.-1"
@@ -226,7 +222,7 @@ PROBES = [
 
 @pytest.mark.parametrize(("told", "wrong"), PROBES, ids=range(len(PROBES)))
 async def test_what_a_probe_finds(told, wrong):
-    async with ScriptedCmp(told) as server, scripted(server) as ca:
+    async with ScriptedCmp(told) as server, before(server) as ca:
         if wrong is None:
             await ca.probe()
         else:
@@ -250,7 +246,7 @@ REVOCATIONS = [
 
 @pytest.mark.parametrize(("told", "wrong"), REVOCATIONS, ids=range(len(REVOCATIONS)))
 async def test_what_an_answer_to_a_revocation_means(told, wrong):
-    async with ScriptedCmp(told) as server, scripted(server) as ca:
+    async with ScriptedCmp(told) as server, before(server) as ca:
         if wrong is None:
             await ca.revoke(issued_by(ISSUER, NOW), RevocationReason.KEY_COMPROMISE)
         else:

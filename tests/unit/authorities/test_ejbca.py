@@ -33,7 +33,7 @@ async def ca(server):
 
 
 def before(server, **settings):
-    return connected(FAKE.record(server, **settings), HandClock(NOW), deadline_s=2)
+    return connected(FAKE.record(server, **settings), HandClock(NOW))
 
 
 def scripted(server, **settings):
@@ -43,9 +43,7 @@ def scripted(server, **settings):
         "certificateAuthority": "C",
         "url": server.url,
     }
-    return connected(
-        record("Ejbca", {**members, **settings}, {"clientKey": "key"}), HandClock(NOW), deadline_s=0.5
-    )
+    return connected(record("Ejbca", {**members, **settings}, {"clientKey": "key"}), HandClock(NOW))
 
 
 async def test_what_is_sent(server, ca):
@@ -177,7 +175,7 @@ async def test_no_client_certificate_no_order(server):
     made = FAKE.record(server)
     settings = {name: value for name, value in made.settings.items() if name != "clientCertificate"}
     bare = record("Ejbca", settings, {"clientKey": "key"})
-    async with connected(bare, HandClock(NOW), deadline_s=2) as ca:
+    async with connected(bare, HandClock(NOW)) as ca:
         assert not isinstance(await ca.order(order()), Delivered)
         with pytest.raises(UpstreamUnavailable):
             await ca.probe()

@@ -20,6 +20,7 @@ from accredit.wire import est
 from support import pki
 from support.fake_http import Answer, Scripted
 from support.hand_clock import HandClock
+from support.passing_time import PATIENCE_S
 from support.signing_requests import key, order
 
 ROOT = pki.root("Root")
@@ -57,7 +58,7 @@ async def connected(*script, **members):
         egress = Egress(EgressRules(("127.0.0.0/8", "::1")))
         try:
             made = record(server.url, **members)
-            yield Est(made, Surroundings(egress, clock, deadline_s=5.0)), server, clock
+            yield Est(made, Surroundings(egress, clock, deadline_s=PATIENCE_S)), server, clock
         finally:
             await egress.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from dataclasses import replace
 from typing import Any
@@ -15,9 +16,11 @@ from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.secret import Secret
 from accredit.egress import EgressRules
-from accredit.linked_hubs.azure import AzureHub
+from accredit.linked_hubs.azure import DEADLINE_S, AzureHub
 from support.hand_clock import HandClock
+from support.passing_time import passes
 from support.remote_hub import answer, calling, refusal, scripted_hub
+from support.waiting import until
 
 LAMP = DeviceId("lamp-1")
 KEYS = DeviceKeys(Secret(b"the primary key ."), Secret(b"the secondary key"))
@@ -109,16 +112,23 @@ class TestNotNow:
 
     @pytest.mark.parametrize("call", CALLS)
     async def test_no_answer(self, call: str) -> None:
-        error = await outcome(None, call=call, deadline_s=0.2)
+        error = await outcome(None, call=call)
         assert isinstance(error, UpstreamUnavailable)
         assert "no answer within" in error.message
 
-    @pytest.mark.parametrize(
-        "raw", [b"", b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n"]
-    )
+    @pytest.mark.parametrize("raw", [b"", b"SSH-2.0-x\r\n\r\n"])
     async def test_no_usable_answer(self, raw: bytes) -> None:
-        error = await outcome(raw, deadline_s=0.5)
+        error = await outcome(raw)
         assert isinstance(error, UpstreamUnavailable)
+
+    async def test_an_answer_that_does_not_go_on(self) -> None:
+        head = b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n"
+        async with scripted_hub(head) as (where, heard), calling(where, HandClock()) as hub:
+            putting = asyncio.create_task(hub.put(IDENTITY))
+            await until(lambda: heard)
+            passes(DEADLINE_S)
+            with pytest.raises(UpstreamUnavailable, match="no answer within"):
+                await putting
 
     async def test_an_answer_without_an_end(self) -> None:
         error = await outcome(answer(200, b"x" * 2_000_000), call="data")
@@ -204,7 +214,7 @@ class TestPut:
 async def test_no_secret_is_in_an_error() -> None:
     echo = b64encode(KEYS.primary.reveal())
     for script in ([answer(400, b"bad key " + echo)], [refusal(401, "X")], [None]):
-        error = await outcome(*script, deadline_s=0.2)
+        error = await outcome(*script)
         assert isinstance(error, AccreditError)
         shown = repr(error) + error.message + error.hint + error.evidence
         assert echo.decode() not in shown

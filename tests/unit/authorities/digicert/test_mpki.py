@@ -24,7 +24,7 @@ async def server():
 
 
 def before(server, **settings):
-    return connected(FAKE.record(server, **settings), HandClock(NOW), deadline_s=1)
+    return connected(FAKE.record(server, **settings), HandClock(NOW))
 
 
 async def test_what_is_sent(server):

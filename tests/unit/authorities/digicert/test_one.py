@@ -29,9 +29,10 @@ from support import digicert_faults as faults
 from support import digicert_one as fake
 from support import signing_requests
 from support.hand_clock import HandClock
+from support.passing_time import PATIENCE_S, passes
+from support.waiting import until
 
 NOW = 1_800_000_000
-DEADLINE_S = 0.4
 DEFAULT_WAITS = range(1, int(AUTHORITY_RETRY.base_s) + 1)
 
 
@@ -49,12 +50,12 @@ def record(settings=None, secrets=None) -> AuthorityRecord:
 
 
 @asynccontextmanager
-async def connected(server, clock, *, settings=None, key=None, url=None, rules=None, deadline_s=DEADLINE_S):
+async def connected(server, clock, *, settings=None, key=None, url=None, rules=None):
     url = url or server.url
     egress = Egress(rules or EgressRules((), url))
     secrets = None if key is None else {"apiKey": Secret(key)}
     try:
-        yield DigiCertOne(record(settings, secrets), Surroundings(egress, clock, url, deadline_s=deadline_s))
+        yield DigiCertOne(record(settings, secrets), Surroundings(egress, clock, url, deadline_s=PATIENCE_S))
     finally:
         await egress.close()
 
@@ -303,8 +304,11 @@ class TestUnknown:
         assert list(await digicert.find(order)) == []
 
     async def test_an_answer_later_than_the_deadline(self, server, digicert):
-        server.delay_s = 30
-        assert isinstance(await digicert.order(an_order()), Unknown)
+        server.delay_s = 2 * PATIENCE_S
+        ordered = asyncio.create_task(digicert.order(an_order()))
+        await until(lambda: server.signed)
+        passes(PATIENCE_S)
+        assert isinstance(await ordered, Unknown)
         assert len(server.signed) == 1
 
     async def test_every_fault_has_its_test(self):
@@ -532,7 +536,7 @@ class TestAsAProcess:
             told = json.loads(await process.stdout.readline())
             assert urlsplit(told["url"]).port
             clock.instant = time.time()
-            async with connected(None, clock, url=told["url"], deadline_s=10) as digicert:
+            async with connected(None, clock, url=told["url"]) as digicert:
                 order = an_order(since=int(clock.now()))
                 assert isinstance(await digicert.order(order), Unknown)
                 (found,) = await digicert.find(order)
