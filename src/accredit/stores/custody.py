@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 from accredit.domain.credential import STRAY
 from accredit.domain.custody import Ending, Orphan, OrphanKind
 from accredit.interfaces import Page
 from accredit.stores import paging, rows
+from accredit.stores.reading import Reading
 
 _ENDINGS = """
 SELECT end_day, renewal_day, certificates FROM certificate_ends
@@ -26,18 +25,15 @@ SELECT number, kind, authority, sha256, at, serial, registration, not_after, rev
 ) AS orphans WHERE number > ? ORDER BY number LIMIT ?"""
 
 
-class CustodyReads(ABC):
+class CustodyReads(Reading):
     """The reading half of the store for custody."""
 
-    @abstractmethod
-    def _rows(self, text: str, values: tuple[Any, ...]) -> list[rows.Row]: ...
-
     async def endings(self, first_day: int) -> Sequence[Ending]:
-        return [Ending(*row) for row in self._rows(_ENDINGS, (first_day,))]
+        return [Ending(*row) for row in await self._rows(_ENDINGS, (first_day,))]
 
     async def orphans(self, cursor: str | None, limit: int) -> Page[Orphan]:
         limit = paging.bounded(limit)
-        found = self._rows(_ORPHANS, (paging.after_id(cursor, "orphans"), limit + 1))
+        found = await self._rows(_ORPHANS, (paging.after_id(cursor, "orphans"), limit + 1))
         return paging.page(found, limit, _orphan, lambda row: row[0], "orphans")
 
 

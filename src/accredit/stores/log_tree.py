@@ -6,7 +6,6 @@ places are given afterwards, in the order of commits.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from accredit.domain.issuance_log import PlacedLeaf
 from accredit.domain.merkle import Node
 from accredit.domain.tree_head import TreeHead
 from accredit.stores import rows
+from accredit.stores.reading import Reading
 from accredit.stores.steps import UnitOfWork
 
 _PLACE = """
@@ -60,32 +60,33 @@ def _grow(change: c.GrowLogTree, unit: UnitOfWork, _: Sequence[c.Change]) -> Non
 MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {c.GrowLogTree: _grow}
 
 
-class LogTreeReads(ABC):
+class LogTreeReads(Reading):
     """The reading half of the store for the tree."""
 
-    @abstractmethod
-    def _rows(self, text: str, values: tuple[Any, ...]) -> list[rows.Row]: ...
-
     async def unplaced_leaves(self, limit: int) -> Sequence[PlacedLeaf]:
-        return [PlacedLeaf(rows.leaf(row), row[0], None) for row in self._rows(_UNPLACED, (limit,))]
+        return [PlacedLeaf(rows.leaf(row), row[0], None) for row in await self._rows(_UNPLACED, (limit,))]
 
     async def placed_leaves(self, start: int, limit: int) -> Sequence[PlacedLeaf]:
-        return [_placed(row) for row in self._rows(_PLACED, (start, limit))]
+        return [_placed(row) for row in await self._rows(_PLACED, (start, limit))]
 
     async def placed_leaf(self, sha256: bytes) -> PlacedLeaf | None:
-        found = self._rows(_PLACE_OF, (sha256,))
+        found = await self._rows(_PLACE_OF, (sha256,))
         return _placed(found[0]) if found else None
 
     async def log_nodes(self, nodes: Collection[Node]) -> dict[Node, bytes]:
         hashes: dict[Node, bytes] = {}
         for level, position in nodes:
-            found = self._rows(_NODE, (level, position)) if level else self._rows(_LEAF_HASH, (position,))
+            found = (
+                await self._rows(_NODE, (level, position))
+                if level
+                else await self._rows(_LEAF_HASH, (position,))
+            )
             if found:
                 hashes[level, position] = found[0][0]
         return hashes
 
     async def tree_head(self, size: int | None = None) -> TreeHead | None:
-        found = self._rows(_HEAD, ()) if size is None else self._rows(_HEAD_OF, (size,))
+        found = await self._rows(_HEAD, ()) if size is None else await self._rows(_HEAD_OF, (size,))
         return TreeHead(*found[0]) if found else None
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from accredit.domain import changes as c
 from accredit.domain.ids import RegistrationId
 from accredit.domain.one_time_password import OneTimePassword
-from accredit.stores.rows import Row
+from accredit.stores.reading import Reading
 from accredit.stores.steps import UnitOfWork
 
 _READ = """
@@ -50,14 +49,11 @@ MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
 }
 
 
-class OneTimePasswordReads(ABC):
+class OneTimePasswordReads(Reading):
     """The reading half of the store for them."""
 
-    @abstractmethod
-    def _row(self, text: str, values: tuple[Any, ...]) -> Row | None: ...
-
     async def one_time_password(self, registration_id: RegistrationId) -> OneTimePassword | None:
-        row = self._row(_READ, (registration_id.key,))
+        row = await self._row(_READ, (registration_id.key,))
         if row is None:
             return None
         registration, *rest = row

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from accredit.domain.errors import Malformed
 from accredit.interfaces import Page
@@ -58,6 +58,11 @@ def page(
         return _cursor(str(key(shown[number])), listing)
 
     return Page([value(row) for row in shown], after(-1) if len(found) > limit else None, after)
+
+
+def row_id(row: Sequence[Any]) -> int:
+    """The key of a listing in the order of ids."""
+    return int(row[0])
 
 
 def bounded(limit: int) -> int:

@@ -6,7 +6,6 @@ touched by a device that gets through: `setbacks` asks the database only while a
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from accredit.domain.trace import DecisionTrace
 from accredit.interfaces import Page
 from accredit.stores import paging
 from accredit.stores import refusal_statements as sql
+from accredit.stores.reading import Reading
 from accredit.stores.rows import Row
 from accredit.stores.steps import Step, UnitOfWork
 
@@ -91,22 +91,13 @@ MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
 # Reading.
 
 
-class RefusalReads(ABC):
+class RefusalReads(Reading):
     """The part of `interfaces.Store` that is about refusals; the store gives it its way to the database."""
 
     _nobody_has_setbacks = False
 
-    @abstractmethod
-    def _row(self, text: str, values: tuple[Any, ...]) -> Row | None: ...
-
-    @abstractmethod
-    def _rows(self, text: str, values: tuple[Any, ...]) -> list[Row]: ...
-
-    @abstractmethod
-    async def _submit(self, step: Step) -> None: ...
-
     async def trace(self, tracking_id: str) -> DecisionTrace | None:
-        row = self._row(sql.TRACE, (tracking_id,))
+        row = await self._row(sql.TRACE, (tracking_id,))
         return None if row is None else _trace(row)
 
     async def traces(
@@ -115,16 +106,16 @@ class RefusalReads(ABC):
         limit = paging.bounded(limit)
         rest = (paging.after_id(cursor, "traces"), limit + 1)
         if registration_id is None:
-            found = self._rows(sql.TRACES, rest)
+            found = await self._rows(sql.TRACES, rest)
         else:
-            found = self._rows(sql.TRACES_OF_REGISTRATION, (registration_id.key, *rest))
+            found = await self._rows(sql.TRACES_OF_REGISTRATION, (registration_id.key, *rest))
         return paging.page(found, limit, _trace, lambda row: row[0], "traces")
 
     async def forget_refusals(self, before: int, most: int) -> None:
         # In portions, so that registrations can be committed between them.
-        while self._row(sql.OLD_TRACE, (before,)) is not None:
+        while await self._row(sql.OLD_TRACE, (before,)) is not None:
             await self._submit((sql.FORGET_OLD_TRACES, (before, _FORGOTTEN_AT_ONCE), None, None))
-        while (surplus := self._row(sql.SURPLUS_TRACE, (most,))) is not None:
+        while (surplus := await self._row(sql.SURPLUS_TRACE, (most,))) is not None:
             portion = (surplus[0], _FORGOTTEN_AT_ONCE)
             await self._submit((sql.FORGET_SURPLUS_TRACES, portion, None, None))
         await self._submit((sql.FORGET_SETBACKS, (before,), None, None))
@@ -132,18 +123,19 @@ class RefusalReads(ABC):
     async def setbacks(self, registration_id: RegistrationId) -> Setbacks | None:
         if self._nobody_has_setbacks:
             return None
-        row = self._row(sql.SETBACKS, (registration_id.key,))
+        row = await self._row(sql.SETBACKS, (registration_id.key,))
         if row is None:
-            self._nobody_has_setbacks = self._row(sql.ANY_SETBACKS, ()) is None
+            if self.alone:
+                self._nobody_has_setbacks = await self._row(sql.ANY_SETBACKS, ()) is None
             return None
         return _setbacks(row)
 
     async def allows(self, group: GroupId, registration_id: RegistrationId) -> bool:
-        return self._row(sql.ALLOWS, (group.key, registration_id.key)) is not None
+        return await self._row(sql.ALLOWS, (group.key, registration_id.key)) is not None
 
     async def allowed(self, group: GroupId, cursor: str | None, limit: int) -> Page[RegistrationId]:
         limit = paging.bounded(limit)
-        found = self._rows(sql.ALLOWED, (group.key, paging.after_key(cursor, "allowed"), limit + 1))
+        found = await self._rows(sql.ALLOWED, (group.key, paging.after_key(cursor, "allowed"), limit + 1))
         return paging.page(found, limit, _registration_id, lambda row: row[0], "allowed")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from accredit.domain import changes as c
 from accredit.domain.credential import CertificateRecord, RevocationReason, Revoked
 from accredit.domain.ids import AuthorityName
-from accredit.stores import rows
 from accredit.stores import statements as sql
+from accredit.stores.certificate_reads import CertificateReads
 from accredit.stores.steps import UnitOfWork
 
 _REVOKE = """
@@ -47,24 +46,18 @@ MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
 }
 
 
-class RevocationReads(ABC):
+class RevocationReads(CertificateReads):
     """The reading half of the store for revocations."""
 
-    @abstractmethod
-    def _rows(self, text: str, values: tuple[Any, ...]) -> list[rows.Row]: ...
-
-    @abstractmethod
-    def _certificate(self, row: rows.Row) -> CertificateRecord: ...
-
     async def latest_revocation(self) -> int:
-        return int(self._rows(_LATEST, ())[0][0])
+        return int((await self._rows(_LATEST, ()))[0][0])
 
     async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
-        found = self._rows(_REVOKED, (authority.key, now - _GRACE_S))
+        found = await self._rows(_REVOKED, (authority.key, now - _GRACE_S))
         return [
             Revoked(int.from_bytes(serial, "big", signed=True), at, RevocationReason(reason))
             for serial, at, reason in found
         ]
 
     async def revocations_to_tell(self, limit: int) -> Sequence[CertificateRecord]:
-        return [self._certificate(row) for row in self._rows(_TO_REVOKE, (limit,))]
+        return await self._certificates(await self._rows(_TO_REVOKE, (limit,)))

@@ -263,6 +263,10 @@ def certificate_values(
     )
 
 
+CHAIN_COLUMN = 18
+"""Where a certificate's row has the digest of its chain."""
+
+
 def certificate(row: Row, above: Callable[[bytes | None], tuple[bytes, ...]]) -> CertificateRecord:
     """`above` returns the certificates that the digest of a chain stands for."""
     (_, sha256, spki_sha256, serial, authority, version, profile, key, text, device_id, *rest) = row

@@ -6,7 +6,6 @@ settings: read once, and then remembered until one of them is changed.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from accredit.interfaces import Page
 from accredit.policy.chains import subject_sha256
 from accredit.stores import paging
 from accredit.stores import trust_statements as sql
-from accredit.stores.caches import Cache
+from accredit.stores.reading import Reading
 from accredit.stores.rows import Row, chain, packed
 from accredit.stores.steps import Step, UnitOfWork, holds, saved
 
@@ -120,71 +119,82 @@ MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
 # Reading.
 
 
-class TrustReads(ABC):
+class TrustReads(Reading):
     """The part of `interfaces.Store` that is about trust; the store gives it its way to the database, and its memory."""
 
-    _cache: Cache
-
-    @abstractmethod
-    def _row(self, text: str, values: tuple[Any, ...]) -> Row | None: ...
-
-    @abstractmethod
-    def _rows(self, text: str, values: tuple[Any, ...]) -> list[Row]: ...
-
     async def enrollments_naming(self, name: Named) -> int:
-        row = self._row(sql.ENROLLMENTS_NAMING, (name.noun, name.key))
-        assert row is not None
-        return int(row[0])
+        return await self._count(sql.ENROLLMENTS_NAMING, (name.noun, name.key))
 
     async def trust_bundle(self, name: TrustBundleName) -> TrustBundle | None:
-        def stored() -> TrustBundle | None:
-            row = self._row(sql.TRUST_BUNDLE, (name.key,))
-            return None if row is None else _trust_bundle(row)
+        question = (TrustBundle, name.key)
+        known: TrustBundle | None = self._cache.get(question)
+        if known is not None:
+            return known
+        return await self._cache.filled(question, self._stored_trust_bundle(name.key))
 
-        return self._cache.remembered((TrustBundle, name.key), stored)
+    async def _stored_trust_bundle(self, key: str) -> TrustBundle | None:
+        row = await self._row(sql.TRUST_BUNDLE, (key,))
+        return None if row is None else _trust_bundle(row)
 
     async def trust_bundles(self, cursor: str | None, limit: int) -> Page[TrustBundle]:
         limit = paging.bounded(limit)
-        found = self._rows(sql.TRUST_BUNDLES, (paging.after_key(cursor, "trust-bundles"), limit + 1))
+        found = await self._rows(sql.TRUST_BUNDLES, (paging.after_key(cursor, "trust-bundles"), limit + 1))
         return paging.page(found, limit, _trust_bundle, lambda row: row[0].lower(), "trust-bundles")
 
     async def certificate_profile(self, name: CertificateProfileName) -> CertificateProfile | None:
-        def stored() -> CertificateProfile | None:
-            row = self._row(sql.CERTIFICATE_PROFILE, (name.key,))
-            return None if row is None else _certificate_profile(row)
+        question = (CertificateProfile, name.key)
+        known: CertificateProfile | None = self._cache.get(question)
+        if known is not None:
+            return known
+        return await self._cache.filled(question, self._stored_certificate_profile(name.key))
 
-        return self._cache.remembered((CertificateProfile, name.key), stored)
+    async def _stored_certificate_profile(self, key: str) -> CertificateProfile | None:
+        row = await self._row(sql.CERTIFICATE_PROFILE, (key,))
+        return None if row is None else _certificate_profile(row)
 
     async def certificate_profiles(self, cursor: str | None, limit: int) -> Page[CertificateProfile]:
         limit, listing = paging.bounded(limit), "certificate-profiles"
-        found = self._rows(sql.CERTIFICATE_PROFILES, (paging.after_key(cursor, listing), limit + 1))
+        found = await self._rows(sql.CERTIFICATE_PROFILES, (paging.after_key(cursor, listing), limit + 1))
         return paging.page(found, limit, _certificate_profile, lambda row: row[0].lower(), listing)
 
     async def ca_certificate(self, name: CaCertificateName) -> CaCertificate | None:
-        def stored() -> CaCertificate | None:
-            row = self._row(sql.CA_CERTIFICATE, (name.key,))
-            return None if row is None else _ca_certificate(row)
+        question = (CaCertificate, name.key)
+        known: CaCertificate | None = self._cache.get(question)
+        if known is not None:
+            return known
+        return await self._cache.filled(question, self._stored_ca_certificate(name.key))
 
-        return self._cache.remembered((CaCertificate, name.key), stored)
+    async def _stored_ca_certificate(self, key: str) -> CaCertificate | None:
+        row = await self._row(sql.CA_CERTIFICATE, (key,))
+        return None if row is None else _ca_certificate(row)
 
     async def ca_certificates(self, cursor: str | None, limit: int) -> Page[CaCertificate]:
         limit = paging.bounded(limit)
-        found = self._rows(sql.CA_CERTIFICATES, (paging.after_key(cursor, "ca-certificates"), limit + 1))
+        found = await self._rows(
+            sql.CA_CERTIFICATES, (paging.after_key(cursor, "ca-certificates"), limit + 1)
+        )
         return paging.page(found, limit, _ca_certificate, lambda row: row[0].lower(), "ca-certificates")
 
     async def ca_certificates_named(
         self, subject_sha256s: Sequence[bytes], purpose: Purpose
     ) -> Sequence[CaCertificate]:
         found = {
-            each.name.key: each for digest in subject_sha256s for each in self._with_subject(digest, purpose)
+            each.name.key: each
+            for digest in subject_sha256s
+            for each in await self._with_subject(digest, purpose)
         }
         return [found[key] for key in sorted(found)]
 
-    def _with_subject(self, digest: bytes, purpose: Purpose) -> Sequence[CaCertificate]:
-        def stored() -> Sequence[CaCertificate]:
-            return tuple(map(_ca_certificate, self._rows(sql.CA_CERTIFICATES_NAMED, (digest, purpose.value))))
+    async def _with_subject(self, digest: bytes, purpose: Purpose) -> Sequence[CaCertificate]:
+        question = (CaCertificate, purpose, digest)
+        known: Sequence[CaCertificate] | None = self._cache.get(question)
+        if known is not None:
+            return known
+        return await self._cache.filled(question, self._stored_with_subject(digest, purpose))
 
-        return self._cache.remembered((CaCertificate, purpose, digest), stored)
+    async def _stored_with_subject(self, digest: bytes, purpose: Purpose) -> Sequence[CaCertificate]:
+        found = await self._rows(sql.CA_CERTIFICATES_NAMED, (digest, purpose.value))
+        return tuple(map(_ca_certificate, found))
 
 
 def _trust_bundle_values(bundle: TrustBundle) -> tuple[Any, ...]:

@@ -1,0 +1,35 @@
+"""The whole reading half of the store, for any database: what `interfaces.Store` promises but `commit` and `close`."""
+
+from __future__ import annotations
+
+from accredit.stores.certificate_reads import CertificateReads
+from accredit.stores.custody import CustodyReads
+from accredit.stores.enrollment_reads import EnrollmentReads
+from accredit.stores.hub_reads import HubReads
+from accredit.stores.log_tree import LogTreeReads
+from accredit.stores.one_time_passwords import OneTimePasswordReads
+from accredit.stores.refusals import RefusalReads
+from accredit.stores.registration_reads import RegistrationReads
+from accredit.stores.revocations import RevocationReads
+from accredit.stores.steps import UnitOfWork
+
+
+class StoreReads(
+    EnrollmentReads,
+    RegistrationReads,
+    HubReads,
+    RefusalReads,
+    LogTreeReads,
+    RevocationReads,
+    CertificateReads,
+    CustodyReads,
+    OneTimePasswordReads,
+):
+    """A store gives it its way to the database (`Reading`)."""
+
+    def _changed(self, unit: UnitOfWork) -> None:
+        """What is remembered of the database follows what this unit has made of it."""
+        if unit.touches_settings:
+            self._cache.forget()
+        if unit.touches_setbacks:
+            self._nobody_has_setbacks = False
