@@ -74,6 +74,11 @@ class Sealer:
         """The name, in hex, of the key that seals; it tells nothing about the key."""
         return self._head[1:].hex()
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The names, in hex, of all keys that are loaded; the first one seals."""
+        return tuple(key_id.hex() for key_id in self._ciphers)
+
     def seal(self, content: bytes, table: str, key: str, column: str) -> bytes:
         """Return an envelope that opens only at this place."""
         # The nonce is not taken from an injected source: a repeated one would give the key away.
@@ -89,10 +94,9 @@ class Sealer:
                 f"What is sealed at {table}.{column} of {key!r} is damaged: it is not an envelope."
             )
         if cipher is None:
-            sealed_with = envelope[1:_NONCE_AT].hex()
             raise SealError(
-                f"What is at {table}.{column} of {key!r} is sealed with another master key (key id {sealed_with}); "
-                f"loaded: {', '.join(key_id.hex() for key_id in self._ciphers)}; "
+                f"What is at {table}.{column} of {key!r} is sealed with another master key (key id {sealed_with(envelope)}); "
+                f"loaded: {', '.join(self.key_ids)}; "
                 "name the key file that was used then with --master-key-file."
             )
         place = f"{table}\0{key}\0{column}".encode()
@@ -110,6 +114,11 @@ class Sealer:
         """
         key = _expand(self._first, "accredit/derive/" + purpose, KEY_BYTES)
         return Secret(hmac.digest(key, context, "sha256"))
+
+
+def sealed_with(envelope: bytes) -> str:
+    """The id, in hex, of the master key that opens this envelope; its first nine bytes are enough."""
+    return envelope[1:_NONCE_AT].hex()
 
 
 def _expand(key: Secret, label: str, size: int) -> bytes:

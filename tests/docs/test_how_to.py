@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @pytest.mark.parametrize(
     "page",
     [
+        "back-up-and-restore",
         "choose-a-hub",
         "x509-devices",
         "est-devices",

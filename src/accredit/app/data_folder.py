@@ -31,6 +31,15 @@ class DataFolder:
         return self.path / "telemetry.db"
 
     @property
+    def settings(self) -> Path:
+        return self.path / "accredit.toml"
+
+    @property
+    def restoring(self) -> Path:
+        """Where a backup is unpacked; while it is there, the folder is not whole."""
+        return self.path / ".restoring"
+
+    @property
     def _running(self) -> Path:
         return self.path / "running.json"
 
@@ -58,6 +67,24 @@ class DataFolder:
                 f"The data folder {self.path} can't be written ({error.strerror}); "
                 "change its owner, or name another with --data-dir."
             ) from None
+
+    def refuse_half_restored(self) -> None:
+        """Raises CannotStart where a restore was broken off."""
+        if self.restoring.exists():
+            raise CannotStart(
+                f"A restore into {self.path} was broken off; empty the folder, and run `accredit restore` again."
+            )
+
+    def refuse_contents(self) -> None:
+        """Raises CannotStart where anything stands in the folder but a lock, what is half unpacked, and a file system's own."""
+        there = sorted(
+            {path.name for path in self.path.iterdir()} - {"lock", self.restoring.name, "lost+found"}
+        )
+        if there:
+            raise CannotStart(
+                f"The folder {self.path} is not empty (it holds {', '.join(there[:3])}); restore into a new one, "
+                "named with --data-dir, or move what is there away."
+            )
 
     def unlock(self) -> None:
         if self._lock is not None:

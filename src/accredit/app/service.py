@@ -99,6 +99,7 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
     async with AsyncExitStack() as parts:
         folder.lock()
         parts.callback(folder.unlock)
+        folder.refuse_half_restored()
         engine = amqp_engine()
         sockets = bound(config, amqp=engine is not None)
         for each in sockets:

@@ -143,10 +143,13 @@ def _checked(kept: TreeHead, rows: Iterable[ExportedShown]) -> str:
     """What there is to say when the log begins with what the head covers; raises Problem when it does not."""
     peaks: dict[merkle.Node, bytes] = {}
     size = beyond = 0
+    went_back = ""
     for row in rows:
         if row.sequence != size + beyond:
             raise Problem(f"Leaf {size + beyond} is missing: after it comes {row.sequence}.")
         digest = _recomputed(row)
+        if row.kind == LeafKind.RESTORATION.name.lower():
+            went_back = f" Leaf {row.sequence} says that a backup was restored on {_iso(row.logged_at)}."
         if size == kept.size:
             beyond += 1
             continue
@@ -155,17 +158,22 @@ def _checked(kept: TreeHead, rows: Iterable[ExportedShown]) -> str:
         # Only the subtrees on the right edge are needed again.
         peaks = {node: (peaks | made)[node] for node in merkle.Range(0, size).nodes()}
     if size < kept.size:
-        raise Problem(f"The head covers {kept.size} leaves, but there are only {size}: leaves were removed.")
+        raise Problem(
+            f"The head covers {kept.size} leaves, but there are only {size}: leaves were removed.{went_back}"
+        )
     if merkle.root(size, peaks) != kept.root:
         raise Problem(
             f"The first {size} leaves are not those that the head covers: one was changed, removed or put in. "
-            "Compare with an earlier export to see which."
+            f"Compare with an earlier export to see which.{went_back}"
         )
-    when = datetime.fromtimestamp(kept.signed_at, UTC).isoformat().replace("+00:00", "Z")
     return (
-        f"The issuance log still begins with the {size} leaves of the head of {when}; {beyond} were added since. "
+        f"The issuance log still begins with the {size} leaves of the head of {_iso(kept.signed_at)}; {beyond} were added since. "
         f"Signed with the key {kept.public_key.hex()}: compare it with the one that you were told."
     )
+
+
+def _iso(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _recomputed(row: ExportedShown) -> bytes:

@@ -12,6 +12,7 @@ from accredit import __version__
 from accredit.cli import (
     allowed,
     authorities,
+    backups,
     ca_certificates,
     ceremony,
     certificate_profiles,
@@ -59,6 +60,8 @@ app.command()(demo.demo)
 app.command()(local.info)
 app.command("sas-token")(local.sas_token)
 app.command()(explain.explain)
+app.command()(backups.backup)
+app.command()(backups.restore)
 app.add_typer(authorities.app, name="ca")
 for act in (ceremony.init, ceremony.csr, ceremony.activate, ceremony.rotate, ceremony.revoke_issuer):
     authorities.app.command()(act)

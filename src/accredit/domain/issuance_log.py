@@ -17,12 +17,17 @@ class LeafKind(IntEnum):
     """What `body`, the hashed part of a leaf, is.
 
     CERTIFICATE: the certificate's DER. UNKNOWN: an outside CA's answer was lost; SHA-256 of the CSR. REVOCATION: SHA-256 of
-    the certificate.
+    the certificate. RESTORATION: the service went back to a backup; SHA-256 of the backup's manifest, and of no authority.
     """
 
     CERTIFICATE = 1
     UNKNOWN = 2
     REVOCATION = 3
+    RESTORATION = 4
+
+
+NO_AUTHORITY = AuthorityName("", "")
+"""Stands in the leaves that are of no certificate authority; none can have this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +71,9 @@ def revocation_leaf(authority: AuthorityName, sha256: bytes, logged_at: int) -> 
     """`sha256` is of the certificate that was revoked."""
     digest = leaf_hash(LeafKind.REVOCATION, authority.key, logged_at, sha256)
     return Leaf(LeafKind.REVOCATION, authority, sha256, logged_at, digest)
+
+
+def restoration_leaf(manifest_sha256: bytes, logged_at: int) -> Leaf:
+    """`manifest_sha256` is of the manifest of the backup that was put back."""
+    digest = leaf_hash(LeafKind.RESTORATION, NO_AUTHORITY.key, logged_at, manifest_sha256)
+    return Leaf(LeafKind.RESTORATION, NO_AUTHORITY, manifest_sha256, logged_at, digest)

@@ -7,6 +7,7 @@ what was applied. A database that has steps which this version does not know was
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -21,17 +22,22 @@ class DatabaseUnusable(Exception):
 def migrate(path: Path) -> None:
     """Bring the database up to this version. The caller owns the data folder. Raises DatabaseUnusable."""
     try:
-        applied = _applied(path)
-        unknown = sorted(applied - _shipped())
-        if unknown:
-            raise DatabaseUnusable(
-                f"The database {path} was written by a newer version of accredit (it has {unknown[-1]}): "
-                "start that version, or restore an earlier backup."
-            )
-        if applied != _shipped():
+        there = _applied(path)
+        refuse_newer(f"The database {path}", there)
+        if there != _shipped():
             _apply(path)
     except sqlite3.Error as error:
         raise DatabaseUnusable(f"The database {path} can't be used: {error}.") from error
+
+
+def refuse_newer(what: str, migrations: Collection[str]) -> None:
+    """Raises DatabaseUnusable where `what` has had migrations that this version does not know."""
+    unknown = sorted(set(migrations) - _shipped())
+    if unknown:
+        raise DatabaseUnusable(
+            f"{what} was written by a newer version of accredit (it has {unknown[-1]}): "
+            "use that version, or an earlier backup."
+        )
 
 
 def _shipped() -> set[str]:
@@ -42,12 +48,17 @@ def _shipped() -> set[str]:
 def _applied(path: Path) -> set[str]:
     connection = sqlite3.connect(path)
     try:
-        known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_yoyo_migration'").fetchone()
-        if known is None:
-            return set()
-        return {row[0] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")}
+        return applied(connection)
     finally:
         connection.close()
+
+
+def applied(connection: sqlite3.Connection) -> set[str]:
+    """The migrations that this database has had."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_yoyo_migration'").fetchone()
+    if known is None:
+        return set()
+    return {row[0] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")}
 
 
 def _apply(path: Path) -> None:

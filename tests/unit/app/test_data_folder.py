@@ -90,3 +90,10 @@ def test_the_trust_root(folder):
     folder.write_trust_root(b"second")
     assert folder.trust_root.read_bytes() == b"second"
     assert [path.name for path in folder.path.iterdir()] == [folder.trust_root.name]
+
+
+def test_a_folder_that_is_half_restored_is_not_served(folder):
+    folder.refuse_half_restored()
+    folder.restoring.mkdir()
+    with pytest.raises(CannotStart, match="empty the folder, and run `accredit restore` again"):
+        folder.refuse_half_restored()

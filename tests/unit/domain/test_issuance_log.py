@@ -12,6 +12,7 @@ from accredit.domain.issuance_log import (
     LeafKind,
     certificate_leaf,
     leaf_hash,
+    restoration_leaf,
     revocation_leaf,
     unknown_leaf,
 )
@@ -54,3 +55,14 @@ def test_a_revocation_leaf_names_the_certificate_and_is_not_its_leaf() -> None:
     assert (leaf.kind, leaf.sha256, leaf.logged_at) == (LeafKind.REVOCATION, b"digest", 7)
     assert leaf.leaf_hash == leaf_hash(LeafKind.REVOCATION, "myca1", 7, b"digest")
     assert leaf.leaf_hash != unknown_leaf(authority, b"digest", 7).leaf_hash
+
+
+def test_a_restoration_leaf_names_the_manifest_and_no_authority() -> None:
+    leaf = restoration_leaf(b"digest", 7)
+    assert (leaf.kind, leaf.authority.text, leaf.sha256, leaf.logged_at) == (
+        LeafKind.RESTORATION,
+        "",
+        b"digest",
+        7,
+    )
+    assert leaf.leaf_hash == leaf_hash(LeafKind.RESTORATION, "", 7, b"digest")

@@ -70,7 +70,11 @@ def head_document(head: TreeHead) -> HeadDocument:
 
 def read_head(body: bytes) -> TreeHead:
     """Raises Malformed. Whether the signature is good is for the caller to ask (`TreeHead.signed_by`)."""
-    document = read(body, HeadDocument)
+    return head_of(read(body, HeadDocument))
+
+
+def head_of(document: HeadDocument) -> TreeHead:
+    """The same of a document that was read already."""
     try:
         root = bytes.fromhex(document.root_hash)
         key = base64.b64decode(document.public_key, validate=True)
