@@ -60,7 +60,7 @@ async def test_every_envelope_opens_at_its_place(filled):
     for each in SEALED_COLUMNS:
         columns = ", ".join((each.column, *each.key))
         text = f"SELECT {columns} FROM {each.table} WHERE {each.column} IS NOT NULL"
-        for envelope, *key in filled._rows(text, ()):
+        for envelope, *key in await filled._rows(text, ()):
             assert SEALER.open(envelope, each.table, each.place(key), each.column)
             seen.add((each.table, each.column))
     assert seen == {(each.table, each.column) for each in SEALED_COLUMNS}
