@@ -83,11 +83,27 @@ def _flag(value: Any) -> bool:
     raise ValueError("true or false")
 
 
+_HTTPS_URL = "a URL that begins with https://, without user, query or fragment"
+
+
 def _https_url(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", text):
-        raise ValueError("a URL that begins with https://, without user, query or fragment")
+        raise ValueError(_HTTPS_URL)
     return text
+
+
+def _witness(value: Any) -> str:
+    """An https URL, or the path of a file; empty is no witness."""
+    text = value.strip() if isinstance(value, str) else str(value) if isinstance(value, Path) else None
+    if text == "":
+        return text
+    try:
+        if text is not None and "://" not in text:
+            return str(Path(text).expanduser())
+        return str(_https_url(text))
+    except (ValueError, RuntimeError):
+        raise ValueError("the path of a file, or " + _HTTPS_URL) from None
 
 
 _SQLITE = "sqlite:///"
@@ -185,6 +201,10 @@ SETTINGS: tuple[Setting, ...] = (
             "Where the issuer's keys are (its `jwks_uri`); by default the issuer's own configuration document says it."),
     Setting("oidc_trust_file", _path, Path(),
             "PEM file of further roots that the issuer's TLS may chain to."),
+    Setting("log_witness", _witness, "",
+            "Where each signed head of the issuance log goes as soon as there is one: a file that grows by a line a head, or an https URL that takes it by POST; by default nowhere."),
+    Setting("log_witness_trust_file", _path, Path(),
+            "PEM file of further roots that the witness's TLS may chain to."),
     Setting("ca_retry_s", _whole(1, 86_400), 300,
             "How long a registration stays `assigning` while a webhook, its authority or a hub does not answer, in seconds."),
     Setting("patience_ms", _whole(0, 20_000), 1_500,

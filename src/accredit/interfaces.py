@@ -37,6 +37,7 @@ from accredit.domain.tpm import TpmProof
 from accredit.domain.trace import DecisionTrace
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
+from accredit.domain.witness import Witnessed
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -264,6 +265,10 @@ class Store(Protocol):
 
     async def tree_head(self, size: int | None = None) -> TreeHead | None:
         """The newest head, or the one of this size."""
+        ...
+
+    async def witnessed(self, witness: str, limit: int) -> Sequence[Witnessed]:
+        """Which heads this witness has taken, the largest first."""
         ...
 
     async def linked_hubs(self) -> Sequence[LinkedHub]:
@@ -538,6 +543,26 @@ class Webhooks(Protocol):
     """Asks the webhooks of enrollments. Raises nothing: what came of it is in the answer."""
 
     async def ask(self, webhook: Webhook, operation_id: str, body: bytes) -> WebhookAnswer: ...
+
+
+class NotTaken(Exception):
+    """A witness did not take a head now; the text says why."""
+
+
+class Witness(Protocol):
+    """Keeps heads of the issuance log outside of it. `name` is its file or URL."""
+
+    name: str
+
+    async def last(self) -> TreeHead | None:
+        """The head that it took last, where it can tell. Raises NotTaken when it can't be asked now."""
+        ...
+
+    async def take(self, head: TreeHead) -> None:
+        """Return when the witness has the head; twice is as once. Raises NotTaken."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class TelemetryLog(Protocol):

@@ -40,6 +40,7 @@ from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.domain.tree_head import TreeHead
+from accredit.domain.witness import Witnessed
 from accredit.interfaces import HubUsers, Page, Stale, Store, StoreUnavailable
 from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
@@ -952,6 +953,16 @@ class TestLogTree:
         await store.commit([growth])
         assert await stale(store, growth) is growth
         assert await stale(store, c.GrowLogTree(5, [], {}, replace(self.HEAD, size=5)))
+
+    async def test_what_a_witness_has_taken(self, store):
+        for witness, size in (("/one", 2), ("/one", 9), ("/other", 3), ("/one", 2)):
+            await store.commit([c.RecordWitnessed(Witnessed(witness, size, NOW + size))])
+        assert await store.witnessed("/one", 9) == [
+            Witnessed("/one", 9, NOW + 9),
+            Witnessed("/one", 2, NOW + 2),
+        ]
+        assert [each.size for each in await store.witnessed("/one", 1)] == [9]
+        assert await store.witnessed("/none", 9) == []
 
 
 class TestHubDevices:

@@ -72,6 +72,7 @@ ELSEWHERE = {
     "stores/trust.py": "tests/contract/test_store.py",
     "stores/trust_statements.py": "tests/unit/stores/test_statements.py",
     "stores/refusal_statements.py": "tests/unit/stores/test_statements.py",
+    "cli/kept_heads.py": "tests/unit/cli/test_issuance_log.py",
     "domain/custody.py": "values without behaviour; tests/unit/wire/service_api/test_custody.py",
     "wire/dps_renewal.py": "tests/unit/wire/test_dps.py",
     "domain/renewal.py": "values without behaviour; tests/unit/wire/test_credentials.py",

@@ -132,6 +132,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/certificateOrphans"): Example("/certificateOrphans", 200),
     ("GET", "/issuanceLog/leaves"): Example("/issuanceLog/leaves", 200),
     ("GET", "/issuanceLog/head"): Example("/issuanceLog/head", 404),
+    ("GET", "/issuanceLog/witness"): Example("/issuanceLog/witness", 404),
     ("GET", "/issuanceLog/inclusion"): Example("/issuanceLog/inclusion", 404, query=f"&sha256={'00' * 32}"),
     ("GET", "/issuanceLog/consistency"): Example("/issuanceLog/consistency", 404, query="&first=1"),
     ("GET", "/issuanceLog/entries"): Example("/issuanceLog/entries", 200),

@@ -55,6 +55,7 @@ def test_lists_are_parted_by_commas(folder: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("log_witness", "http://witness.example/heads"), ("log_witness", "https://a:b@witness.example"), ("log_witness", "s3://heads"),
         ("mqtt_port", "65536"), ("mqtt_port", "-1"), ("mqtt_port", "x"), ("https_port", "1.5"), ("key_reuse", "maybe"),
         ("log", "loud"), ("allow_bootstrap_at_hub", "perhaps"), ("workers", "2"), ("host", " , "),
         ("database_url", "postgresql://x/y"), ("digicert_url", " "), ("telemetry_max_age_s", "1"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from accredit.administration.allowed import AllowedRegistrations
@@ -20,6 +20,7 @@ from accredit.administration.registrations import Registrations
 from accredit.administration.revocation import Effects, Revocation
 from accredit.administration.traces import DecisionTraces, KeepsTraces, StoredTraces
 from accredit.administration.trust_bundles import TrustBundles
+from accredit.domain.witness import WitnessStanding
 from accredit.interfaces import Clock, Entropy, Hubs, Store
 
 
@@ -53,11 +54,12 @@ def administration(
     hub_surroundings: HubSurroundings = UNASKED,
     effects: Effects | None = None,
     keepers: Mapping[str, KeepsKeys] | None = None,
+    witness: Callable[[], WitnessStanding | None] = lambda: None,
 ) -> Administration:
     """Everything over one store. `makers` found our own authorities, by type; `keepers` change their keys.
 
     `probe` asks a CA before its record is stored, `hub_surroundings` a hub. `traces` knows of more decision traces than
-    the stored ones. `effects` are what a revocation does beside the store.
+    the stored ones. `effects` are what a revocation does beside the store. `witness` tells of the issuance log's.
     """
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
@@ -66,7 +68,7 @@ def administration(
         registrations=Registrations(store, clock, entropy),
         revocation=Revocation(store, clock, entropy, hubs, effects or Effects()),
         listings=Listings(store),
-        issuance_log=IssuanceLog(store),
+        issuance_log=IssuanceLog(store, witness),
         policies=Policies(store, clock, entropy),
         trust_bundles=TrustBundles(store, clock, entropy),
         certificate_profiles=CertificateProfiles(store, clock, entropy),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from accredit.domain import merkle
@@ -10,9 +10,11 @@ from accredit.domain.errors import Malformed, NotFound
 from accredit.domain.issuance_log import LeafKind, PlacedLeaf
 from accredit.domain.merkle import Range
 from accredit.domain.tree_head import TreeHead
+from accredit.domain.witness import Witnessed, WitnessStanding
 from accredit.interfaces import Store
 
 MAX_EXPORTED = 1_000
+MAX_WITNESSED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,19 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class IssuanceLog:
+    """`witness` says how far the log's witness is, None where the operator has set none."""
+
     store: Store
+    witness: Callable[[], WitnessStanding | None] = lambda: None
+
+    async def witnessed(self) -> tuple[WitnessStanding, Sequence[Witnessed]]:
+        """How far the witness is, and the newest heads that it has taken. Raises NotFound."""
+        standing = self.witness()
+        if standing is None:
+            raise NotFound(
+                "The issuance log has no witness.", rule="log-witness-unknown", hint="set log_witness"
+            )
+        return standing, await self.store.witnessed(standing.witness, MAX_WITNESSED)
 
     async def head(self, size: int | None = None) -> TreeHead:
         """The newest head, or the one that was signed at this size. Raises NotFound."""

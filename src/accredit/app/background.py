@@ -1,15 +1,17 @@
-"""What goes on beside the fronts: orders at outside CAs, releases, revocations to be told, the log's sequencer."""
+"""What goes on beside the fronts: orders at outside CAs, releases, revocations to be told, the log's sequencer and witness."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from accredit.interfaces import Witness
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.outside_revocations import OutsideRevocations
 from accredit.provisioning.releases import Releases
 from accredit.provisioning.sequencer import TREE_HEADS, Sequencer
+from accredit.provisioning.witnessing import Witnessing
 from accredit.seal import Sealer
 
 DRAIN_S = 10.0
@@ -23,11 +25,20 @@ class Background:
     releases: Releases
     revocations: OutsideRevocations
     resumed: int
+    witnessing: Witnessing | None
 
 
-async def begun(means: Means, sealer: Sealer, parts: AsyncExitStack) -> Background:
+async def begun(
+    means: Means, sealer: Sealer, parts: AsyncExitStack, witness: Witness | None = None
+) -> Background:
     """Start them; each is stopped by `parts`, in the opposite order."""
-    sequencer = Sequencer(means.store, means.clock, sealer.derive(TREE_HEADS, b""))
+    witnessing = None
+    if witness is not None:
+        witnessing = Witnessing(means.store, means.clock, witness, means.jitter)
+        parts.push_async_callback(witnessing.stop)
+        witnessing.start()
+    told = None if witnessing is None else witnessing.told
+    sequencer = Sequencer(means.store, means.clock, sealer.derive(TREE_HEADS, b""), told)
     parts.push_async_callback(sequencer.stop)
     sequencer.start()
     releases = Releases(means)
@@ -39,4 +50,4 @@ async def begun(means: Means, sealer: Sealer, parts: AsyncExitStack) -> Backgrou
     revocations = OutsideRevocations(means.store, means.authorities, means.clock)
     parts.push_async_callback(revocations.stop)
     revocations.start()
-    return Background(orders, releases, revocations, resumed)
+    return Background(orders, releases, revocations, resumed, witnessing)

@@ -19,7 +19,7 @@ from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
 from accredit.administration.revocation import Effects
-from accredit.app import identity_provider
+from accredit.app import identity_provider, log_witness
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
@@ -33,6 +33,7 @@ from accredit.app.world import SystemClock, SystemEntropy
 from accredit.ca.ceremony import Ceremony
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
+from accredit.domain.witness import WitnessStanding
 from accredit.egress import Egress, EgressRules
 from accredit.fronts import (
     device_api,
@@ -160,7 +161,11 @@ async def _serving(
         renewal_grace_s=config.renewal_grace_s,
     )
     refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
-    background = await begun(means, sealer, parts)
+    witness = log_witness.opened(config, rules)
+    if witness is not None:
+        parts.push_async_callback(witness.close)
+    background = await begun(means, sealer, parts, witness)
+    standing = background.witnessing.standing if background.witnessing else lambda: None
     provisioning = Provisioning(means, background.orders, refusals)
     devices = HubConversations(
         Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
@@ -183,6 +188,7 @@ async def _serving(
         HubSurroundings(elsewhere.probe, LeadsHere(config, identity.covers).objection, identity.renew),
         Effects(lambda key, device_id, why: sessions.cut(device_id, why, key), background.revocations.wake),
         {"BuiltIn": ceremony},
+        standing,
     )
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:
@@ -191,7 +197,7 @@ async def _serving(
     hub_access = _access(config, store, clock, Realm.HUB, bearers)
     readiness = _Readiness(store)
     routes = [
-        *health.routes(readiness.reason),
+        *health.routes(readiness.reason, lambda: _warnings(standing())),
         *service_api.routes(
             administrators,
             _access(config, store, clock, Realm.PROVISIONING, bearers),
@@ -318,6 +324,10 @@ def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: B
             store, clock, config.host, realm, max_lifetime_s=limit, refuse_longer=True, bearers=bearers
         )
     return Access(store, clock, config.host, realm, bearers=bearers)
+
+
+def _warnings(witness: WitnessStanding | None) -> tuple[str, ...]:
+    return () if witness is None else witness.warnings
 
 
 async def _drained(listeners: Sequence[Listener | PlainListener]) -> None:

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.cli import render
 from accredit.cli.connection import ServiceClient
+from accredit.cli.kept_heads import KeptHeads, kept_heads
 from accredit.cli.local import DataDir, Remote, Trust, client
 from accredit.cli.problem import Problem
 from accredit.domain import merkle
 from accredit.domain.errors import Malformed
 from accredit.domain.issuance_log import LeafKind, leaf_hash
-from accredit.domain.tree_head import TreeHead
-from accredit.wire.service_api.tree import ExportedShown, exported_body, read_head
+from accredit.wire.service_api.tree import ExportedShown, exported_body
 
 app = typer.Typer(no_args_is_help=True, help="The issuance log.")
 
@@ -40,6 +40,12 @@ PAGE = 1_000
 def head(data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:
     """Print the newest signed tree head; keep it somewhere else, and what it covers can't be changed unnoticed."""
     render.document(client(data_dir, remote, trust).call("GET", "/issuanceLog/head").json())
+
+
+@app.command()
+def witness(data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:
+    """Show how far the log's witness is: which heads it has taken, and whether one waits for it, and why."""
+    render.document(client(data_dir, remote, trust).call("GET", "/issuanceLog/witness").json())
 
 
 @app.command()
@@ -69,7 +75,10 @@ def export(
 def verify(
     against: Annotated[
         Path | None,
-        typer.Option("--against", help="A tree head that was kept: the log must still begin with it."),
+        typer.Option(
+            "--against",
+            help="A tree head that was kept, or a witness's file with one a line: the log must still begin with each.",
+        ),
     ] = None,
     exported: Annotated[
         Path | None, typer.Option("--export", help="Check this export instead of a service; needs --against.")
@@ -80,7 +89,7 @@ def verify(
 ) -> None:
     """Check that leaves and certificates match, both ways, or that the log still is what a head says it was."""
     if against is not None:
-        kept = _head(against)
+        kept = kept_heads(against)
         rows = _read_export(exported) if exported else _entries(client(data_dir, remote, trust))
         print(_checked(kept, rows))
         return
@@ -98,21 +107,6 @@ def verify(
     print(
         f"The issuance log is whole: {leaves} leaves match the certificates, and the certificates the leaves."
     )
-
-
-def _head(path: Path) -> TreeHead:
-    """A head from a file, its signature checked with the key it names."""
-    try:
-        kept = read_head(path.read_bytes())
-    except OSError as error:
-        raise Problem(f"{path} can't be read: {error}.") from None
-    except Malformed as error:
-        raise Problem(f"{path}: {error.message}") from None
-    if not kept.signed_by(kept.public_key):
-        raise Problem(
-            f"The signature of {path} is not good: it is not a head of any issuance log, or was changed."
-        )
-    return kept
 
 
 def _entries(service: ServiceClient) -> Iterator[ExportedShown]:
@@ -139,10 +133,12 @@ def _read_export(path: Path) -> Iterator[ExportedShown]:
         raise Problem(f"{path} can't be read: {error}.") from None
 
 
-def _checked(kept: TreeHead, rows: Iterable[ExportedShown]) -> str:
-    """What there is to say when the log begins with what the head covers; raises Problem when it does not."""
+def _checked(kept: KeptHeads, rows: Iterable[ExportedShown]) -> str:
+    """What there is to say when the log begins with what every head covers; raises Problem when it does not."""
+    newest = kept.largest
     peaks: dict[merkle.Node, bytes] = {}
-    size = beyond = 0
+    size = beyond = agreeing = 0
+    differing = None if newest.size or newest.root == merkle.EMPTY_ROOT else 0
     went_back = ""
     for row in rows:
         if row.sequence != size + beyond:
@@ -150,25 +146,51 @@ def _checked(kept: TreeHead, rows: Iterable[ExportedShown]) -> str:
         digest = _recomputed(row)
         if row.kind == LeafKind.RESTORATION.name.lower():
             went_back = f" Leaf {row.sequence} says that a backup was restored on {_iso(row.logged_at)}."
-        if size == kept.size:
+        if size == newest.size:
             beyond += 1
             continue
         made = merkle.grown(size, peaks, [digest])
         size += 1
         # Only the subtrees on the right edge are needed again.
         peaks = {node: (peaks | made)[node] for node in merkle.Range(0, size).nodes()}
-    if size < kept.size:
+        head = kept.by_size.get(size)
+        if head is not None and differing is None:
+            if merkle.root(size, peaks) == head.root:
+                agreeing = size
+            else:
+                differing = size
+    if differing is not None:
+        raise Problem(_differs(differing, agreeing) + went_back)
+    if size < newest.size:
         raise Problem(
-            f"The head covers {kept.size} leaves, but there are only {size}: leaves were removed.{went_back}"
+            f"The head covers {newest.size} leaves, but there are only {size}: leaves were removed.{went_back}"
         )
-    if merkle.root(size, peaks) != kept.root:
-        raise Problem(
-            f"The first {size} leaves are not those that the head covers: one was changed, removed or put in. "
-            f"Compare with an earlier export to see which.{went_back}"
-        )
+    return _agreement(kept, beyond)
+
+
+def _differs(size: int, agreeing: int) -> str:
+    begun = f"The first {agreeing} still are: look at those after them. " if agreeing else ""
     return (
-        f"The issuance log still begins with the {size} leaves of the head of {_iso(kept.signed_at)}; {beyond} were added since. "
-        f"Signed with the key {kept.public_key.hex()}: compare it with the one that you were told."
+        f"The first {size} leaves are not those that the head covers: one was changed, removed or put in. "
+        f"{begun}Compare with an earlier export to see which."
+    )
+
+
+def _agreement(kept: KeptHeads, beyond: int) -> str:
+    newest = kept.largest
+    heads = f"the head of {_iso(newest.signed_at)}"
+    if len(kept.by_size) > 1:
+        heads = f"the newest of {len(kept.by_size)} heads, of {_iso(newest.signed_at)}, and with what each of the others covers"
+    keys = ", ".join(sorted(key.hex() for key in kept.keys))
+    told = f"the key {keys}: compare it with the one that you were told."
+    if len(kept.keys) > 1:
+        told = f"the keys {keys}: compare them with those that you were told."
+    broken = (
+        f" Lines that are no heads, and were passed over: {kept.broken_lines}." if kept.broken_lines else ""
+    )
+    return (
+        f"The issuance log still begins with the {newest.size} leaves of {heads}; {beyond} were added since. "
+        f"Signed with {told}{broken}"
     )
 
 

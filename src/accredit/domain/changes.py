@@ -38,6 +38,7 @@ from accredit.domain.tpm import TpmProof
 from accredit.domain.trace import DecisionTrace
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
+from accredit.domain.witness import Witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,13 @@ class GrowLogTree:
     leaf_ids: Sequence[int]
     nodes: Mapping[Node, bytes]
     head: TreeHead
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWitnessed:
+    """Remember that a witness has taken the head of a size; twice is as once."""
+
+    witnessed: Witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +457,7 @@ Change = (
     | RecordCertificate
     | AppendLeaf
     | GrowLogTree
+    | RecordWitnessed
     | RevokeCertificate
     | SettleRevocation
     | SaveHubDevice

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 
-def routes(ready: Callable[[], Awaitable[str | None]]) -> list[Route]:
-    """`ready` says why the service can't work now, or None."""
+def routes(
+    ready: Callable[[], Awaitable[str | None]], warnings: Callable[[], Sequence[str]] = tuple
+) -> list[Route]:
+    """`ready` says why the service can't work now, or None; `warnings` what is amiss beside its work."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -18,7 +20,8 @@ def routes(ready: Callable[[], Awaitable[str | None]]) -> list[Route]:
     async def readyz(_: Request) -> Response:
         reason = await ready()
         if reason is None:
-            return JSONResponse({"status": "ready"})
+            told = list(warnings())
+            return JSONResponse({"status": "ready", **({"warnings": told} if told else {})})
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
 
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

@@ -49,6 +49,9 @@ WEBHOOK_TRIES = 4
 HUB_RETRY = RetrySchedule(base_s=1.0, cap_s=300.0)
 """For linked hubs elsewhere."""
 
+WITNESS_RETRY = RetrySchedule(base_s=1.0, cap_s=300.0)
+"""For the issuance log's witness."""
+
 
 def jitter_of(text: str) -> float:
     """A number in [0, 1) that is always the same for `text`: jitter for those who have no randomness at hand."""

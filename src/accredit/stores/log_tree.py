@@ -13,6 +13,7 @@ from accredit.domain import changes as c
 from accredit.domain.issuance_log import PlacedLeaf
 from accredit.domain.merkle import Node
 from accredit.domain.tree_head import TreeHead
+from accredit.domain.witness import Witnessed
 from accredit.stores import rows
 from accredit.stores.reading import Reading
 from accredit.stores.steps import UnitOfWork
@@ -41,6 +42,10 @@ SELECT l.leaf_hash FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id WHE
 _HEAD = "SELECT size, root, signed_at, public_key, signature FROM log_heads ORDER BY size DESC LIMIT 1"
 _HEAD_OF = "SELECT size, root, signed_at, public_key, signature FROM log_heads WHERE size = ?"
 
+_WITNESS = """
+INSERT INTO log_witnessed (witness, size, taken_at) VALUES (?, ?, ?) ON CONFLICT (witness, size) DO NOTHING"""
+_WITNESSED = "SELECT witness, size, taken_at FROM log_witnessed WHERE witness = ? ORDER BY size DESC LIMIT ?"
+
 
 def _grow(change: c.GrowLogTree, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
     def unchanged(row: rows.Row | None) -> bool:
@@ -57,7 +62,15 @@ def _grow(change: c.GrowLogTree, unit: UnitOfWork, _: Sequence[c.Change]) -> Non
     unit.steps.append((_KEEP_HEAD, values, 1, change))
 
 
-MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {c.GrowLogTree: _grow}
+def _witness(change: c.RecordWitnessed, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+    taken = change.witnessed
+    unit.steps.append((_WITNESS, (taken.witness, taken.size, taken.at), None, change))
+
+
+MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
+    c.GrowLogTree: _grow,
+    c.RecordWitnessed: _witness,
+}
 
 
 class LogTreeReads(Reading):
@@ -88,6 +101,9 @@ class LogTreeReads(Reading):
     async def tree_head(self, size: int | None = None) -> TreeHead | None:
         found = await self._rows(_HEAD, ()) if size is None else await self._rows(_HEAD_OF, (size,))
         return TreeHead(*found[0]) if found else None
+
+    async def witnessed(self, witness: str, limit: int) -> Sequence[Witnessed]:
+        return [Witnessed(*row) for row in await self._rows(_WITNESSED, (witness, limit))]
 
 
 def _placed(row: rows.Row) -> PlacedLeaf:

@@ -236,6 +236,7 @@ _TABLE = {
     "log-damaged": Rule(NotFound, "Hashes of the issuance log's tree are gone from the database.", 404202),
     "log-export": Rule(Malformed, "A line of an export of the issuance log is no leaf."),
     "log-head": Rule(Malformed, "What should be a signed tree head is none."),
+    "log-witness-unknown": Rule(NotFound, "The operator has set no witness for the issuance log.", 404202),
     "log-head-unknown": Rule(NotFound, "There is no tree head of this size, or none yet.", 404202),
     "log-leaf-unknown": Rule(NotFound, "The tree has no leaf about this certificate, or none yet.", 404202),
     "log-size": Rule(Malformed, "A tree size is out of its range."),

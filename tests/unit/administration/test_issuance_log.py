@@ -42,6 +42,12 @@ async def got(side: ServiceSide, path: str, **query: object) -> dict:
     return answer.json()
 
 
+async def test_a_log_without_a_witness(grown: ServiceSide) -> None:
+    answer = await grown.call("GET", "/issuanceLog/witness")
+    assert answer.status_code == 404
+    assert "log_witness" in answer.text
+
+
 async def test_the_newest_head_and_earlier_ones(grown: ServiceSide) -> None:
     newest = read_head((await grown.call("GET", "/issuanceLog/head")).content)
     assert newest.size == 13

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from accredit.domain.tree_head import TreeHead
+from accredit.wire.service_api.tree import head_line, read_head
 from support.command import Ran, command
 from support.device_key import DeviceKey, derived_key
 from support.enrolling import issuing, symmetric_group
@@ -24,7 +27,8 @@ DEVICES = 3
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service of this file's own, because its database gets spoiled; some certificates are issued."""
     folder = tmp_path_factory.mktemp("log")
-    with RunningService(folder) as running:
+    environment = {"ACCREDIT_LOG_WITNESS": str(folder / "heads.jsonl")}
+    with RunningService(folder, environment=environment) as running:
         master = symmetric_group(running, "line", **issuing())
         for number in range(DEVICES):
             key = DeviceKey(f"lamp-{number}", folder)
@@ -82,6 +86,40 @@ def test_an_export_without_a_head_proves_nothing(run: Run, exported: Path) -> No
     assert "--against" in run("log", "verify", "--export", str(exported)).sentence
 
 
+@pytest.fixture
+def witnessed(service: RunningService, kept: Path, tmp_path: Path) -> Path:
+    """A copy of the witness's file, with a head over all certificates in it."""
+    file = service.folder / "heads.jsonl"
+    while not any(json.loads(line)["treeSize"] >= DEVICES for line in file.read_text().splitlines()):
+        time.sleep(0.05)
+    copy = tmp_path / "heads.jsonl"
+    copy.write_bytes(file.read_bytes())
+    return copy
+
+
+def test_the_log_is_what_a_witness_saw(run: Run, witnessed: Path, exported: Path) -> None:
+    """Every line is held against the log; one that was cut off by a full disk spoils no other."""
+    said = run("log", "verify", "--against", str(witnessed)).out
+    assert f"begins with the {DEVICES} leaves of " in said
+    assert "passed over" not in said
+    with witnessed.open("a") as file:
+        file.write('{"treeSize": 9, "root')
+    assert "no heads, and were passed over: 1" in run("log", "verify", "--against", str(witnessed)).out
+    offline = run("log", "verify", "--against", str(witnessed), "--export", str(exported))
+    assert f"begins with the {DEVICES} leaves of " in offline.out
+
+
+def test_the_service_tells_what_its_witness_has(run: Run, service: RunningService, witnessed: Path) -> None:
+    sizes = [json.loads(line)["treeSize"] for line in witnessed.read_text().splitlines()]
+    while "waitingTreeSize" in run("log", "witness").document:
+        time.sleep(0.05)
+    shown = run("log", "witness").document
+    assert shown["witness"] == str(service.folder / "heads.jsonl")
+    assert [each["treeSize"] for each in shown["taken"]] == sorted(sizes, reverse=True)
+    with service.https() as client:
+        assert client.get("/readyz").json() == {"status": "ready"}
+
+
 Rows = list[dict]
 
 
@@ -137,6 +175,31 @@ def test_a_changed_head_is_no_head(run: Run, kept: Path, member: str) -> None:
     other = {"rootHash": "00" * 32, "treeSize": 2, "timestamp": 1, "signature": "AAAA" * 21 + "AA=="}
     kept.write_text(json.dumps(head | {member: other[member]}))
     assert run("log", "verify", "--against", str(kept)).code == 1
+
+
+def test_heads_of_a_log_that_was_set_back_do_not_agree(run: Run, witnessed: Path) -> None:
+    """Somebody put an old database back, and it grew again: the witness has two heads of one size."""
+    first = read_head(witnessed.read_bytes().splitlines()[-1])
+    key = Ed25519PrivateKey.generate()
+    other = TreeHead.sign(first.size, b"x" * 32, first.signed_at + 60, key)
+    with witnessed.open("ab") as file:
+        file.write(head_line(other))
+    assert "do not agree" in run("log", "verify", "--against", str(witnessed)).sentence
+
+
+def test_an_earlier_head_that_the_log_does_not_begin_with_is_found(run: Run, witnessed: Path) -> None:
+    """The newest head fits; the one before it, over another first leaf, does not."""
+    stranger = TreeHead.sign(1, b"x" * 32, 1_800_000_000, Ed25519PrivateKey.generate())
+    newest = witnessed.read_bytes().splitlines()[-1]
+    witnessed.write_bytes(head_line(stranger) + newest + b"\n")
+    assert "The first 1 leaves are not those" in run("log", "verify", "--against", str(witnessed)).sentence
+
+
+def test_a_line_whose_signature_is_not_good_is_found(run: Run, witnessed: Path) -> None:
+    lines = witnessed.read_text().splitlines()
+    changed = json.dumps(json.loads(lines[-1]) | {"timestamp": 1})
+    witnessed.write_text("\n".join([*lines, changed]) + "\n")
+    assert "The signature of line" in run("log", "verify", "--against", str(witnessed)).sentence
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"treeSize": "x"}'])

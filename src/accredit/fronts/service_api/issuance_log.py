@@ -17,6 +17,7 @@ from accredit.wire.service_api.tree import (
     exported_document,
     head_document,
     inclusion_document,
+    witness_document,
 )
 
 _SHA256_CHARS = 64
@@ -30,6 +31,10 @@ class LogCalls:
     async def head(self, request: Request, _by: str) -> Response:
         head = await self.log.head(_number(request, "size"))
         return document(msgspec.to_builtins(head_document(head)))
+
+    async def witness(self, _request: Request, _by: str) -> Response:
+        standing, taken = await self.log.witnessed()
+        return document(witness_document(standing, taken))
 
     async def inclusion(self, request: Request, _by: str) -> Response:
         found = await self.log.inclusion(_sha256(request), _number(request, "size"))

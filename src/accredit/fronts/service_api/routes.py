@@ -66,6 +66,7 @@ from accredit.wire.service_api.tree import (
     ExportedShown,
     HeadDocument,
     InclusionShown,
+    WitnessShown,
 )
 from accredit.wire.service_api.trust_bundles import TrustBundleDocument
 
@@ -321,6 +322,10 @@ def _issuance_log(calls: LogCalls) -> tuple[Endpoint, ...]:
         Endpoint(
             "GET", "/issuanceLog/head", Call.READ_ISSUANCE_LOG, calls.head,
             Described("Show a signed tree head.", answers=HeadDocument, parameters=(size,)),
+        ),
+        Endpoint(
+            "GET", "/issuanceLog/witness", Call.READ_ISSUANCE_LOG, calls.witness,
+            Described("Show which heads the log's witness has taken, and what waits for it.", answers=WitnessShown),
         ),
         Endpoint(
             "GET", "/issuanceLog/inclusion", Call.READ_ISSUANCE_LOG, calls.inclusion,

@@ -12,6 +12,8 @@ import msgspec
 from accredit.domain.errors import Malformed
 from accredit.domain.issuance_log import LeafKind, PlacedLeaf
 from accredit.domain.tree_head import TreeHead
+from accredit.domain.witness import Witnessed, WitnessStanding
+from accredit.wire.instants import iso
 from accredit.wire.service_api.documents import read
 
 _HASH_BYTES = 32
@@ -27,6 +29,25 @@ class HeadDocument(msgspec.Struct, rename="camel"):
     timestamp: int
     public_key: str
     signature: str
+
+
+class WitnessedShown(msgspec.Struct, rename="camel"):
+    """A head that the witness has taken, and when."""
+
+    tree_size: int
+    at: str
+
+
+class WitnessShown(msgspec.Struct, rename="camel"):
+    """The answer of `GET /issuanceLog/witness`; what waits is absent when nothing does."""
+
+    witness: str
+    behind: bool
+    taken: list[WitnessedShown]
+    waiting_tree_size: int | None = None
+    waiting_since: str | None = None
+    failure: str | None = None
+    contradiction: str | None = None
 
 
 class InclusionShown(msgspec.Struct, rename="camel"):
@@ -66,6 +87,34 @@ def head_document(head: TreeHead) -> HeadDocument:
         public_key=base64.b64encode(head.public_key).decode(),
         signature=base64.b64encode(head.signature).decode(),
     )
+
+
+def head_line(head: TreeHead) -> bytes:
+    """What a witness is given: the document in one line, with its end."""
+    return msgspec.json.encode(head_document(head)) + b"\n"
+
+
+def last_head(tail: bytes) -> TreeHead | None:
+    """The last whole line of a witness's file that is a head, of the file's end."""
+    for line in reversed(tail.split(b"\n")):
+        try:
+            return read_head(line)
+        except Malformed:
+            continue
+    return None
+
+
+def witness_document(standing: WitnessStanding, taken: Sequence[Witnessed]) -> dict[str, Any]:
+    shown = WitnessShown(
+        witness=standing.witness,
+        behind=standing.is_behind,
+        taken=[WitnessedShown(each.size, iso(each.at)) for each in taken],
+        waiting_tree_size=standing.waiting_size,
+        waiting_since=None if standing.waiting_since is None else iso(standing.waiting_since),
+        failure=standing.failure,
+        contradiction=standing.contradiction,
+    )
+    return {name: value for name, value in _members(shown).items() if value is not None}
 
 
 def read_head(body: bytes) -> TreeHead:

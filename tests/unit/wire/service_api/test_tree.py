@@ -22,6 +22,7 @@ from accredit.domain.issuance_log import (
     unknown_leaf,
 )
 from accredit.domain.tree_head import TreeHead
+from accredit.domain.witness import Witnessed, WitnessStanding
 from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.tree import (
     ExportedShown,
@@ -29,8 +30,11 @@ from accredit.wire.service_api.tree import (
     exported_body,
     exported_document,
     head_document,
+    head_line,
     inclusion_document,
+    last_head,
     read_head,
+    witness_document,
 )
 
 CA = AuthorityName.parse("MyCA")
@@ -54,6 +58,14 @@ class TestHead:
     def test_shown(self) -> None:
         """The public key of 32 zero bytes is in everybody's test vectors."""
         assert msgspec.to_builtins(head_document(HEAD)) == SHOWN
+
+    def test_a_line_of_a_witness(self) -> None:
+        line = head_line(HEAD)
+        assert line.count(b"\n") == 1
+        assert read_head(line) == HEAD
+        torn = b'{"treeSize": 8, "root'
+        assert last_head(b"HEAD\n" + line + b"\n" + torn) == HEAD
+        assert last_head(torn) is None
 
     def test_read_as_it_was_shown(self) -> None:
         assert read_head(write(head_document(HEAD))) == HEAD
@@ -122,3 +134,27 @@ class TestExport:
         with pytest.raises(Malformed) as refused:
             exported_body(row)
         assert refused.value.rule == "log-export"
+
+
+class TestWitness:
+    NAME = "https://witness.example/heads"
+
+    def test_one_that_has_all(self) -> None:
+        taken = [Witnessed(self.NAME, 7, 1_800_000_000)]
+        assert witness_document(WitnessStanding(self.NAME), taken) == {
+            "witness": self.NAME,
+            "behind": False,
+            "taken": [{"treeSize": 7, "at": "2027-01-15T08:00:00.0000000Z"}],
+        }
+
+    def test_one_that_lags(self) -> None:
+        standing = WitnessStanding(self.NAME, True, 9, 1_800_000_000, "it answered 500", "another log")
+        assert witness_document(standing, []) == {
+            "witness": self.NAME,
+            "behind": True,
+            "taken": [],
+            "waitingTreeSize": 9,
+            "waitingSince": "2027-01-15T08:00:00.0000000Z",
+            "failure": "it answered 500",
+            "contradiction": "another log",
+        }
