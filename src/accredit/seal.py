@@ -75,6 +75,11 @@ class Sealer:
         return self._head[1:].hex()
 
     @property
+    def head(self) -> bytes:
+        """The first nine bytes of every envelope that this sealer closes, and of none that another key has closed."""
+        return self._head
+
+    @property
     def key_ids(self) -> tuple[str, ...]:
         """The names, in hex, of all keys that are loaded; the first one seals."""
         return tuple(key_id.hex() for key_id in self._ciphers)

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
         "est-devices",
         "trust-bundles",
         "keys-and-secrets",
+        "rotate-the-master-key",
         "limits",
         "troubleshoot",
         "ca-of-your-own",

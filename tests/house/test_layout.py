@@ -56,6 +56,7 @@ ELSEWHERE = {
     "stores/registration_reads.py": "tests/contract/test_store.py",
     "stores/revocations.py": "tests/contract/test_store.py",
     "cli/backups.py": "tests/e2e/test_backup.py",
+    "cli/keys.py": "tests/e2e/test_key_rotation.py",
     "cli/certificates.py": "tests/e2e/test_command_line.py",
     "cli/demo.py": "tests/docs/test_quick_start.py runs it",
     "cli/hub.py": "tests/e2e/test_command_line.py",

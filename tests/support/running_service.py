@@ -6,6 +6,7 @@ The SDKs have the ports 443 and 8883 built in; another 127.x.y.z gives each serv
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -25,10 +26,11 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from accredit.app import local
 from accredit.app.data_folder import DataFolder
 from accredit.app.local import LocalState
 from accredit.cli.connection import Connection, ServiceClient
-from accredit.cli.local import state
+from accredit.config import load
 from accredit.domain.access import Realm
 from accredit.domain.secret import Secret
 
@@ -175,8 +177,11 @@ class RunningService:
         if self._state is None:
             # In a thread, because an asynchronous test has its own event loop running here.
             with ThreadPoolExecutor(1) as aside:
-                self._state = aside.submit(state, self.data).result()
+                self._state = aside.submit(self._read_state).result()
         return self._state
+
+    def _read_state(self) -> LocalState:
+        return asyncio.run(local.read(load({"data_dir": self.data}, self.environment)))
 
     @property
     def id_scope(self) -> str:

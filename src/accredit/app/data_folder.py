@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,7 +98,8 @@ class DataFolder:
         """What the last service to run here said of itself."""
         try:
             document: dict[str, Any] = json.loads(self._running.read_bytes())
-            return Running(**document)
+            running = Running(**document)
+            return replace(running, master_keys=tuple(running.master_keys))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -118,6 +119,7 @@ class Running:
     """Where a service answers: for `info` and for the command line's own calls. A port of 0 is not open.
 
     `address` is where HTTPS is reached on this machine, which need not be what the host name means here, if anything.
+    `master_keys` are the ids (hex) of the keys that it has loaded, the one that seals first.
     """
 
     host: str
@@ -127,3 +129,4 @@ class Running:
     amqp: int = 0
     public: int = 0
     address: str = ""
+    master_keys: tuple[str, ...] = ()

@@ -225,7 +225,7 @@ async def _serving(
     parts.callback(readiness.stop)
     housekeeping = asyncio.create_task(_housekeeping(config, store, identity, clock))
     parts.callback(housekeeping.cancel)
-    running = _announced(config, folder, listening, id_scope, background.resumed)
+    running = _announced(config, folder, listening, id_scope, background.resumed, sealer.key_ids)
     return Service(config, id_scope, running.https, running.mqtt, running.amqp, parts.pop_all())
 
 
@@ -235,12 +235,15 @@ def _announced(
     listening: Sequence[Listener | PlainListener],
     id_scope: str,
     resumed: int,
+    master_keys: tuple[str, ...],
 ) -> Running:
     """Tell clients, by the folder, and the log where the service answers."""
     ports = {listener.name: listener.port for listener in listening}
     amqp, public = ports.get("amqp", 0), ports.get("public", 0)
     address = own_address(config.bind)
-    running = Running(config.hub_name, ports["https"], ports["mqtt"], os.getpid(), amqp, public, address)
+    running = Running(
+        config.hub_name, ports["https"], ports["mqtt"], os.getpid(), amqp, public, address, master_keys
+    )
     tell_address(config)
     folder.write_running(running)
     log.info(

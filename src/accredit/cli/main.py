@@ -24,6 +24,7 @@ from accredit.cli import (
     explain,
     hub,
     issuance_log,
+    keys,
     local,
     policies,
     trust_bundles,
@@ -73,6 +74,7 @@ app.add_typer(doctor.app, name="doctor")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(issuance_log.app, name="log")
 app.add_typer(policies.app, name="policy")
+app.add_typer(keys.app, name="key")
 app.add_typer(ca_certificates.app, name="ca-certificate")
 app.add_typer(certificate_profiles.app, name="profile")
 app.add_typer(trust_bundles.app, name="trust-bundle")

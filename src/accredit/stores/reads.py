@@ -10,6 +10,7 @@ from accredit.stores.log_tree import LogTreeReads
 from accredit.stores.one_time_passwords import OneTimePasswordReads
 from accredit.stores.refusals import RefusalReads
 from accredit.stores.registration_reads import RegistrationReads
+from accredit.stores.resealing import Resealing
 from accredit.stores.revocations import RevocationReads
 from accredit.stores.steps import UnitOfWork
 
@@ -24,6 +25,7 @@ class StoreReads(
     CertificateReads,
     CustodyReads,
     OneTimePasswordReads,
+    Resealing,
 ):
     """A store gives it its way to the database (`Reading`)."""
 
