@@ -26,6 +26,7 @@ from accredit.domain.ids import (
     TrustBundleName,
 )
 from accredit.domain.issuance_log import Leaf, PlacedLeaf
+from accredit.domain.lease import Lease
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.domain.merkle import Node
 from accredit.domain.one_time_password import OneTimePassword
@@ -203,6 +204,15 @@ class Store(Protocol):
 
     async def unsettled_operations(self) -> Sequence[Operation]:
         """Every superseded operation whose order may have been signed and is not accounted for."""
+        ...
+
+    async def lapsed_operations(self, now: int, limit: int) -> Sequence[Operation]:
+        """Operations that are to be gone on with (`changes.TakeOperation`) and whose leases have ended: the first to end
+        first, up to `limit` that are open and as many superseded ones."""
+        ...
+
+    async def lease(self, name: str) -> Lease | None:
+        """Who took it last."""
         ...
 
     async def forget_operations(self, before: int) -> None:

@@ -663,6 +663,38 @@ class TestOneTimePasswords:
         await stale(store, c.UseOneTimePassword(PUMP, digest("one"), digest("csr"), NOW))
 
 
+class TestLeases:
+    async def test_one_owner_at_a_time(self, store):
+        assert await store.lease("duty") is None
+        await store.commit([c.TakeLease("duty", "a", NOW, NOW + 10)])
+        first = await store.lease("duty")
+        assert (first.owner, first.expires_at) == ("a", NOW + 10)
+        await stale(store, c.TakeLease("duty", "b", NOW + 9, NOW + 19))
+        await store.commit([c.TakeLease("duty", "a", NOW + 9, NOW + 19)])
+        assert await store.lease("duty") == replace(first, expires_at=NOW + 19)
+        await store.commit([c.TakeLease("other", "b", NOW, NOW + 10)])
+
+    async def test_who_takes_it_over_has_another_fence(self, store):
+        await store.commit([c.TakeLease("duty", "a", NOW, NOW + 10)])
+        held = await store.lease("duty")
+        await store.commit([c.AssertLease(held)])
+        await store.commit([c.TakeLease("duty", "b", NOW + 10, NOW + 20)])
+        await stale(store, c.AssertLease(held))
+        assert (await store.lease("duty")).fence > held.fence
+        # Taken again, it is not the lease that was lost.
+        await store.commit([c.TakeLease("duty", "a", NOW + 20, NOW + 30)])
+        await stale(store, c.AssertLease(held))
+
+    async def test_given_back(self, store):
+        await store.commit([c.TakeLease("duty", "a", NOW, NOW + 10)])
+        held = await store.lease("duty")
+        await store.commit([c.EndLease("duty", "b"), c.EndLease("nothing", "a")])
+        await stale(store, c.TakeLease("duty", "b", NOW, NOW + 10))
+        await store.commit([c.EndLease("duty", "a")])
+        await store.commit([c.TakeLease("duty", "b", NOW, NOW + 10)])
+        assert (await store.lease("duty")).fence > held.fence
+
+
 class TestOperations:
     async def test_opened_and_finished(self, store):
         intent = some.operation("o1", bootstrap_certificate=b"der", payload=None)
@@ -730,19 +762,60 @@ class TestOperations:
             "o3", "pump-3", created_at=NOW - 10, submitted=True, state=OperationState.FAILED
         )
         await store.commit([c.OpenOperation(each) for each in (ordered, idle, failed)])
-        await stale(store, c.SettleOperation("o1"))
+        await stale(store, c.SettleOperation("o1", 0))
         await store.commit([c.SupersedeOperation("o1", PUMP)])
         await store.commit([c.SupersedeOperation("o2", RegistrationId.parse("pump-2"))])
         ended = replace(ordered, state=OperationState.SUPERSEDED)
         assert list(await store.unsettled_operations()) == [ended]
         await store.forget_operations(NOW)
         assert [await store.operation(name) for name in ("o1", "o2", "o3")] == [ended, None, None]
-        await store.commit([c.SettleOperation("o1")])
+        await store.commit([c.SettleOperation("o1", 0)])
         assert await store.operation("o1") == replace(ended, submitted=False)
         assert list(await store.unsettled_operations()) == []
-        await stale(store, c.SettleOperation("o1"))
+        await stale(store, c.SettleOperation("o1", 0))
         await store.forget_operations(NOW)
         assert await store.operation("o1") is None
+
+    async def test_taken_by_another_process_when_its_lease_has_ended(self, store):
+        mine = some.operation("o1", lease_owner="me", lease_expires_at=NOW + 9)
+        theirs = some.operation("o2", "pump-2", lease_owner="them", lease_expires_at=NOW + 5)
+        await store.commit([c.OpenOperation(mine), c.OpenOperation(theirs)])
+        assert list(await store.lapsed_operations(NOW + 4, 10)) == []
+        assert list(await store.lapsed_operations(NOW + 9, 10)) == [theirs, mine]
+        assert list(await store.lapsed_operations(NOW + 9, 1)) == [theirs]
+        await stale(store, c.TakeOperation("o2", 1, "me", NOW + 20))
+        await store.commit([c.TakeOperation("o2", 0, "me", NOW + 20)])
+        taken = replace(theirs, fence=1, lease_owner="me", lease_expires_at=NOW + 20)
+        assert await store.operation("o2") == taken
+        await stale(store, c.TakeOperation("o2", 0, "them", NOW + 20))
+        await stale(store, c.SaveOperation(theirs, 0))
+        await stale(store, c.AssertOperation("o2", 0))
+        await store.commit([c.AssertOperation("o2", 1)])
+        await store.commit([c.SaveOperation(replace(taken, state=OperationState.FAILED), 1)])
+        await stale(store, c.TakeOperation("o2", 1, "them", NOW + 20))
+        await store.commit([c.AssertOperation("o2", 1)])
+
+    async def test_one_that_is_to_be_accounted_for_is_leased_too(self, store):
+        ordered = some.operation("o1", submitted=True, lease_owner="me", lease_expires_at=NOW)
+        await store.commit([c.OpenOperation(ordered)])
+        await store.commit([c.SupersedeOperation("o1", PUMP)])
+        superseded = replace(ordered, state=OperationState.SUPERSEDED)
+        assert list(await store.lapsed_operations(NOW, 10)) == [superseded]
+        await store.commit([c.RenewOperations("me", NOW + 1)])
+        assert list(await store.lapsed_operations(NOW, 10)) == []
+        await store.commit([c.TakeOperation("o1", 0, "them", NOW + 5)])
+        await stale(store, c.SettleOperation("o1", 0))
+        await store.commit([c.SettleOperation("o1", 1)])
+        await stale(store, c.TakeOperation("o1", 1, "me", NOW + 20))
+
+    async def test_its_owner_renews_all_of_its_leases(self, store):
+        mine = [some.operation(f"o{n}", f"pump-{n}", lease_owner="me", lease_expires_at=NOW) for n in (1, 2)]
+        theirs = some.operation("o3", "pump-3", lease_owner="them", lease_expires_at=NOW)
+        await store.commit([c.OpenOperation(each) for each in (*mine, theirs)])
+        await store.commit([c.RenewOperations("me", NOW + 60)])
+        assert [each.id for each in await store.lapsed_operations(NOW + 59, 10)] == ["o3"]
+        await store.commit([c.RenewOperations("nobody", NOW + 60)])
+        assert (await store.operation("o1")).lease_expires_at == NOW + 60
 
     async def test_its_phases_come_back(self, store):
         intent = some.operation("o1", hub=None, csr_field=None, phase=Phase.ALLOCATE)

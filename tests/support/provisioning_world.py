@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from accredit.authorities.builtin import BuiltInAuthority
+from accredit.buses.in_process import InProcessBus
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.certificate_profile import CertificateProfile
@@ -63,6 +64,7 @@ from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import Authority, Store
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.policy import symmetric_keys
+from accredit.provisioning.leases import LEASE_S, Alone, Shared
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
@@ -95,7 +97,7 @@ PATIENT_S = 60.0
 
 @dataclass
 class World:
-    """`patience_s` 0 answers `assigning` to everything that is not settled at once; `broken`: no connector can be made."""
+    """`shared`: other worlds work on the same disk, by the same clock. `patience_s` 0 answers `assigning` to everything that is not settled at once; `broken`: no connector can be made."""
 
     disk: SqliteStore
     clock: HandClock
@@ -113,6 +115,9 @@ class World:
     elsewhere: dict[str, ScriptedHub] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
     sleep_ends: asyncio.Event = field(default_factory=asyncio.Event)
+    bus: InProcessBus = field(default_factory=InProcessBus)
+    shared: bool = False
+    lease_s: int = LEASE_S
     _etags: int = 0
 
     def __post_init__(self) -> None:
@@ -122,6 +127,7 @@ class World:
     def open(self, store: Store | None = None) -> None:
         """What a process makes when it starts, but for resuming."""
         self.store = store or self.disk
+        self.owner = self.entropy.token(8).hex()
         hubs = ConfiguredHubs(self.store, self.hubs, lambda hub: self.elsewhere[hub.name])
         self.means = Means(
             store=self.store,
@@ -132,7 +138,9 @@ class World:
             entropy=self.entropy,
             challenges=Challenges(ID_SCOPE, SEALER.derive, self.entropy),
             id_scope=ID_SCOPE,
-            owner=self.entropy.token(8).hex(),
+            owner=self.owner,
+            leases=self._leases(),
+            bus=self.bus.join(),
             patience_s=self.patience_s,
             key_reuse=self.key_reuse,
             pause_after_failures=self.pause_after_failures,
@@ -143,6 +151,11 @@ class World:
         self.orders = Orders(self.means, self.releases)
         self.refusals = Refusals(self.means, Limits(self.clock, self.terms), Traces(self.store))
         self.provisioning = Provisioning(self.means, self.orders, self.refusals)
+
+    def _leases(self) -> Alone | Shared:
+        if not self.shared:
+            return Alone(self.clock)
+        return Shared(self.store, self.owner, self.clock, self.lease_s, sleep=self.sleep)
 
     async def reopen(self, store: Store) -> None:
         """The same process over another store."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from accredit.interfaces import Witness
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.outside_revocations import OutsideRevocations
 from accredit.provisioning.releases import Releases
-from accredit.provisioning.sequencer import TREE_HEADS, Sequencer
+from accredit.provisioning.sequencer import DUTY, TREE_HEADS, Sequencer
 from accredit.provisioning.witnessing import Witnessing
 from accredit.seal import Sealer
 
@@ -38,7 +39,9 @@ async def begun(
         parts.push_async_callback(witnessing.stop)
         witnessing.start()
     told = None if witnessing is None else witnessing.told
-    sequencer = Sequencer(means.store, means.clock, sealer.derive(TREE_HEADS, b""), told)
+    leases = means.leases
+    seed = sealer.derive(TREE_HEADS, b"")
+    sequencer = Sequencer(means.store, means.clock, seed, told, partial(leases.mine, DUTY))
     parts.push_async_callback(sequencer.stop)
     sequencer.start()
     releases = Releases(means)
@@ -47,7 +50,7 @@ async def begun(
     resumed = await orders.resume()
     parts.push_async_callback(releases.stop)
     releases.start()
-    revocations = OutsideRevocations(means.store, means.authorities, means.clock)
+    revocations = OutsideRevocations(means.store, means.authorities, means.clock, leases, means.bus)
     parts.push_async_callback(revocations.stop)
     revocations.start()
     return Background(orders, releases, revocations, resumed, witnessing)

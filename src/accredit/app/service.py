@@ -30,6 +30,7 @@ from accredit.app.ports import Sockets, bound, own_address
 from accredit.app.public_port import public_listener, tell_address
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
+from accredit.buses.in_process import InProcessBus
 from accredit.ca.ceremony import Ceremony
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
@@ -57,6 +58,7 @@ from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
 from accredit.provisioning.ca_chains import CaChains
+from accredit.provisioning.leases import Alone
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.questions import Provisioning
@@ -154,6 +156,8 @@ async def _serving(
         challenges=Challenges(id_scope, sealer.derive, entropy),
         id_scope=id_scope,
         owner=entropy.token(8).hex(),
+        leases=Alone(clock),
+        bus=InProcessBus().join(),
         patience_s=config.patience_ms / 1000,
         ca_retry_s=config.ca_retry_s,
         key_reuse=config.key_reuse,

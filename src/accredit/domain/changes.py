@@ -27,6 +27,7 @@ from accredit.domain.ids import (
     TrustBundleName,
 )
 from accredit.domain.issuance_log import Leaf
+from accredit.domain.lease import Lease
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.merkle import Node
 from accredit.domain.one_time_password import OneTimePassword
@@ -367,9 +368,67 @@ class SupersedeOperation:
 
 @dataclass(frozen=True, slots=True)
 class SettleOperation:
-    """A superseded operation's order is accounted for: `submitted` ends. Stale when there was nothing to account for."""
+    """A superseded operation's order is accounted for: `submitted` ends.
+
+    Stale when there was nothing to account for, or its fence is not `fence`.
+    """
 
     operation_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssertOperation:
+    """Changes nothing; holds only while the operation, in whatever state, has this fence."""
+
+    operation_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOperation:
+    """Lease an operation that is open, or superseded with an order to account for: its fence becomes `fence` + 1.
+
+    Stale when it is neither, or its fence is not `fence`: another process has taken it.
+    """
+
+    operation_id: str
+    fence: int
+    owner: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenewOperations:
+    """All leases of operations that `owner` holds end at this instant now; that it holds none is no error."""
+
+    owner: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLease:
+    """Take a lease, or renew it. Stale while it is another owner's and `now`, which is the database's time, is before its end."""
+
+    name: str
+    owner: str
+    now: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssertLease:
+    """Changes nothing; holds only while nobody else has taken the lease since its owner did."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class EndLease:
+    """Give a lease back; that it is another owner's by now is no error."""
+
+    name: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,6 +534,12 @@ Change = (
     | SaveOperation
     | SupersedeOperation
     | SettleOperation
+    | AssertOperation
+    | TakeOperation
+    | RenewOperations
+    | TakeLease
+    | AssertLease
+    | EndLease
     | SaveOneTimePassword
     | UseOneTimePassword
     | SaveTrace

@@ -34,7 +34,7 @@ async def collect(
             return
         left_s = operation.deadline_at - means.now()
         if left_s <= 0 or authority is None:
-            await intent.commit([intent.doubt(), SettleOperation(operation.id)])
+            await intent.commit([intent.doubt(), SettleOperation(operation.id, operation.fence)])
             return
         backoff_s = AUTHORITY_RETRY.wait_s(operation.attempt, means.jitter())
         await pause(means, stopping, min(max(wait_s, backoff_s), left_s))
@@ -43,7 +43,7 @@ async def collect(
 
 async def _account_for(intent: Intent, answer: OrderAnswer | None) -> int | None:
     """Put on record what the answer tells; the seconds to wait when it tells nothing yet."""
-    settled = SettleOperation(intent.operation.id)
+    settled = SettleOperation(intent.operation.id, intent.operation.fence)
     match answer:
         case Delivered(issued):
             await intent.keep(issued, settled)

@@ -14,7 +14,7 @@ from accredit.policy.allocation import AskWebhook
 from accredit.provisioning import names
 from accredit.provisioning.allocate import asks_first
 from accredit.provisioning.issue import Wanted
-from accredit.provisioning.means import LEASE_S, Means
+from accredit.provisioning.means import Means
 
 
 def intended(
@@ -42,7 +42,7 @@ def intended(
         created_at=now,
         deadline_at=now + means.ca_retry_s,
         lease_owner=means.owner,
-        lease_expires_at=now + LEASE_S,
+        lease_expires_at=means.leases.until(),
         key_spelling=proof.spelling if isinstance(proof, DeviceKeys) else None,
         phase=_first_phase(admitted, allocated, settled),
         old_hub=None if admitted.at_hub is None else admitted.at_hub.hub,

@@ -14,6 +14,8 @@ from hashlib import sha256
 
 from accredit.domain.changes import (
     AppendLeaf,
+    AssertLease,
+    AssertOperation,
     Change,
     RecordCertificate,
     RevokeCertificate,
@@ -40,7 +42,7 @@ from accredit.provisioning.allocate import changed_meanwhile, still_admitted, st
 from accredit.provisioning.attest import resumed
 from accredit.provisioning.complete import ROUNDS, lasting_refusal
 from accredit.provisioning.issue import group_of, profile_of
-from accredit.provisioning.means import LEASE_S, Means
+from accredit.provisioning.means import Means
 from accredit.provisioning.record import entries
 
 _ANY_KEY = KeyRules(ed25519=True)
@@ -144,7 +146,7 @@ class Intent:
 
     async def save(self, *also: Change, **changes: object) -> None:
         """Write the row with these members changed, and the lease renewed."""
-        lease_expires_at = self._means.now() + LEASE_S
+        lease_expires_at = self._means.leases.until()
         saved = replace(self.operation, lease_expires_at=lease_expires_at, **changes)  # type: ignore[arg-type]
         await self.commit([*also, SaveOperation(saved, self.operation.fence)])
         self.operation = saved
@@ -193,6 +195,9 @@ class Intent:
             issued_at=self._means.now(),
         )
         kept: list[Change] = [*entries(unbound, shared_key=True)]
+        if stray:
+            # What is nobody's to one process may be what another, which has the operation now, takes for the device's.
+            kept.insert(0, AssertOperation(operation.id, operation.fence))
         if stray and issued.not_before >= operation.created_at - BACKDATING_S:
             # Made for this order, whatever it is: what is older may be somebody else's that the CA showed us.
             now, reason = self._means.now(), RevocationReason.SUPERSEDED
@@ -231,7 +236,7 @@ async def until_it_stands(attempt: Callable[[], Awaitable[None]]) -> AccreditErr
         try:
             await attempt()
         except Stale as stale:
-            if isinstance(stale.change, SaveOperation):
+            if isinstance(stale.change, SaveOperation | AssertLease):
                 raise Superseded from stale
             lasting = lasting_refusal(stale.change)
             if lasting is not None:

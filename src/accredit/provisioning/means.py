@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store, Webhooks
+from accredit.processes import Bus, Leases
 from accredit.provisioning.tpm import Challenges
-
-LEASE_S = 60
-"""How long an operation belongs to its owner without a sign of life; longer than any call to an authority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +16,7 @@ class Means:
     """`patience_s` is how long a register call waits for its operation before it answers `assigning`, `ca_retry_s` how
     long an operation may stay open; `key_reuse` is refuse, warn or allow.
     `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
-    after its end an issued certificate still proves a renewal. `owner` names this process in leases.
+    after its end an issued certificate still proves a renewal. `owner` names this process in `leases`.
     `challenges` knows what is sent into TPMs.
     """
 
@@ -31,6 +29,8 @@ class Means:
     challenges: Challenges
     id_scope: str
     owner: str
+    leases: Leases
+    bus: Bus
     patience_s: float = 1.5
     ca_retry_s: int = 300
     key_reuse: str = "refuse"

@@ -42,7 +42,12 @@ async def asked(means: Means, intent: Intent) -> OrderAnswer:
     if authority.in_process:
         return await authority.order(await intent.order())
     await intent.save(submitted=True, attempt=intent.operation.attempt + 1)
-    return await answer_to(intent, authority.order(await intent.order()))
+    try:
+        # Another process goes on with the operation once the lease has ended: by then no order may be on its way.
+        async with means.leases.in_time(intent.operation.lease_expires_at):
+            return await answer_to(intent, authority.order(await intent.order()))
+    except TimeoutError:
+        return Unknown("no answer while the operation was leased")
 
 
 async def act_on(means: Means, intent: Intent, answer: OrderAnswer) -> int | None:

@@ -1,7 +1,7 @@
-"""Operations: the durable intent of what can't be done in one unit, and the one task that pursues it in this process.
+"""Operations: the durable intent of what can't be done in one unit, and the one task that pursues it, in one process.
 
 That is every registration for which somebody outside is asked: a webhook, an authority, a hub elsewhere. Nobody is
-asked anything before the intent is committed. What every possible answer leads to is in `pursue.py`, and, for an
+asked anything before the intent is committed. Whose lease has ended is taken over by whichever process finds it first. What every possible answer leads to is in `pursue.py`, and, for an
 operation that was superseded, in `collect.py`.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from accredit.domain.changes import (
     AssertAuthority,
     AssertEnrollment,
     Change,
     OpenOperation,
-    SaveOperation,
+    RenewOperations,
     SaveRegistration,
     SupersedeOperation,
+    TakeOperation,
 )
 from accredit.domain.credential import Credential
 from accredit.domain.evidence import Attested
@@ -33,20 +36,28 @@ from accredit.domain.registration import (
     Request,
     Status,
 )
+from accredit.domain.subjects import Subject
+from accredit.interfaces import Stale, StoreUnavailable
+from accredit.observe import log
 from accredit.policy import admission
 from accredit.policy.allocation import AskWebhook
 from accredit.provisioning import names
 from accredit.provisioning.allocate import asks_first
 from accredit.provisioning.complete import resting_on
+from accredit.provisioning.elsewhere import Elsewhere
 from accredit.provisioning.intended import intended
 from accredit.provisioning.issue import Wanted
-from accredit.provisioning.means import LEASE_S, Means
+from accredit.provisioning.means import Means
 from accredit.provisioning.releases import Releases
 from accredit.provisioning.tpm import remembered
 from accredit.provisioning.watch import Watch
 
 OUTCOME_TOLD_S = 120
 """Behind an operation's deadline, for how long who repeats the call hears that it failed: longer than clients pause."""
+
+
+SWEEP_S = 5.0
+_TAKEN_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,8 @@ class Orders:
         self._store = means.store
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._sweeping: asyncio.Task[None] | None = None
+        self._elsewhere = Elsewhere(means.store, means.bus)
 
     async def place(
         self,
@@ -124,28 +137,29 @@ class Orders:
     async def settled(self, operation_id: str, patience_s: float) -> bool:
         """Wait until the operation has ended, at most `patience_s` seconds; False when it has not, or is not ours."""
         task = self._tasks.get(operation_id)
-        if task is None:
-            return False
-        await asyncio.wait({task}, timeout=patience_s)
-        return task.done()
+        if task is not None:
+            await asyncio.wait({task}, timeout=patience_s)
+            return task.done()
+        return self._means.leases.shared and await self._elsewhere.ended(operation_id, patience_s)
 
     async def resume(self) -> int:
-        """Take over what an earlier process left. Holding the data folder's lock ends every earlier lease."""
-        now = int(self._means.clock.now())
-        operations = await self._store.open_operations()
-        for left in operations:
-            taken = replace(
-                left, fence=left.fence + 1, lease_owner=self._means.owner, lease_expires_at=now + LEASE_S
-            )
-            await self._store.commit([SaveOperation(taken, left.fence)])
-            self._start(taken)
-        for superseded in await self._store.unsettled_operations():
-            self._start(superseded)
-        return len(operations)
+        """Take over what an earlier process left, and go on doing so; returns how many open operations there were.
+
+        Holding the data folder's lock ends every earlier lease; among several processes each has its time.
+        """
+        if self._means.leases.shared:
+            self._sweeping = asyncio.create_task(self._sweeps(), name="operations left by others")
+            lapsed = await self._store.lapsed_operations(self._means.leases.now(), _TAKEN_AT_ONCE)
+        else:
+            lapsed = [*await self._store.open_operations(), *await self._store.unsettled_operations()]
+        await self._take(lapsed)
+        return sum(each.state is OperationState.OPEN for each in lapsed)
 
     async def stop(self, grace_s: float) -> None:
         """Finish the calls in hand; what is not done by then stays open and is resumed by the next start."""
         self._stopping.set()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         tasks = set(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
@@ -157,7 +171,39 @@ class Orders:
         watch = Watch(self._means, self._releases, operation, self._stopping)
         task = asyncio.create_task(watch.to_the_end(), name=f"operation {operation.id}")
         self._tasks[operation.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(operation.id, None))
+        task.add_done_callback(partial(self._ended, operation.id))
+
+    def _ended(self, operation_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(operation_id) is task:
+            del self._tasks[operation_id]
+        self._means.bus.tell(Subject.OPERATION, operation_id)
+
+    async def _take(self, lapsed: Sequence[Operation]) -> None:
+        """Lease these operations, and go on with them; those that somebody else was quicker to take are left to him."""
+        owner, until = self._means.owner, self._means.leases.until()
+        for left in lapsed:
+            if left.id in self._tasks:  # it lost its lease, and learns of it by what it can't commit
+                continue
+            with suppress(Stale):
+                await self._store.commit([TakeOperation(left.id, left.fence, owner, until)])
+                self._start(replace(left, fence=left.fence + 1, lease_owner=owner, lease_expires_at=until))
+
+    async def sweep(self) -> None:
+        """Renew what this process works on, take what has been left. Raises StoreUnavailable."""
+        leases = self._means.leases
+        if self._tasks:
+            await self._store.commit([RenewOperations(self._means.owner, leases.until())])
+        await self._take(await self._store.lapsed_operations(leases.now(), _TAKEN_AT_ONCE))
+
+    async def _sweeps(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except StoreUnavailable:
+                log.warning("store-unavailable", work="operations")
+            except Exception:  # noqa: BLE001 - logged with its trace, and tried again
+                log.exception("operations-not-swept")
 
 
 def _joins(asked: Operation, open_one: Operation, authorities: Sequence[AuthorityName]) -> bool:

@@ -12,18 +12,34 @@ import asyncio
 from accredit.domain.changes import SettleRevocation
 from accredit.domain.credential import CertificateRecord, RevocationReason
 from accredit.domain.errors import AccreditError
+from accredit.domain.subjects import Subject
 from accredit.interfaces import Authorities, Clock, Revokes, Stale, Store, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.retry import AUTHORITY_RETRY
+from accredit.processes import Bus, Leases
+from accredit.provisioning.leases import Alone
 
 _AT_ONCE = 100
 _IDLE_S = 300.0
+_IDLE_SHARED_S = 5.0
+
+DUTY = "outside revocations"
 
 
 class OutsideRevocations:
     """`wake` it after a commit that has revoked something of an outside CA."""
 
-    def __init__(self, store: Store, authorities: Authorities, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        authorities: Authorities,
+        clock: Clock,
+        leases: Leases | None = None,
+        bus: Bus | None = None,
+    ) -> None:
+        """Without `leases` and `bus` there is no other process."""
+        self._bus = bus
+        self._leases = leases if leases is not None else Alone(clock)
         self._store = store
         self._authorities = authorities
         self._clock = clock
@@ -31,6 +47,8 @@ class OutsideRevocations:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        if self._bus is not None:
+            self._bus.hear(Subject.REVOCATIONS, lambda _: self._woken.set())
         self._task = asyncio.create_task(self._watch(), name="outside revocations")
 
     async def stop(self) -> None:
@@ -41,20 +59,26 @@ class OutsideRevocations:
 
     def wake(self) -> None:
         self._woken.set()
+        if self._bus is not None:
+            self._bus.tell(Subject.REVOCATIONS)
 
     async def _watch(self) -> None:
         failures = 0
         while True:
             self._woken.clear()
             try:
-                failures = 0 if await self.tell() else failures + 1
+                if not await self._leases.mine(DUTY) or await self.tell():
+                    failures = 0
+                else:
+                    failures += 1
             except StoreUnavailable:
                 log.warning("store-unavailable", work="outside-revocations")
                 failures += 1
             except Exception:  # noqa: BLE001 - logged with its trace, and tried again
                 log.exception("outside-revocations-failed")
                 failures += 1
-            wait_s = AUTHORITY_RETRY.wait_s(failures, 0.0) if failures else _IDLE_S
+            idle_s = _IDLE_SHARED_S if self._leases.shared else _IDLE_S
+            wait_s = AUTHORITY_RETRY.wait_s(failures, 0.0) if failures else idle_s
             try:
                 async with asyncio.timeout(wait_s):
                     await self._woken.wait()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from accredit.domain.changes import Change, EndSetbacks, ReleaseLater, SaveOperation, SettleOperation
 from accredit.domain.credential import Certified, Credential, Presented
 from accredit.domain.errors import UpstreamRejected, UpstreamUnavailable
+from accredit.domain.lease import Lease
 from accredit.domain.linked_hub import HubKind
 from accredit.domain.registration import (
     Allocated,
@@ -54,12 +55,15 @@ async def place(means: Means, releases: Releases, intent: Intent) -> int | None:
             await _completed(means, intent)
         else:
             # From the call to the commit, so that no other operation and no release speaks in between.
-            async with releases.turn(elsewhere(hub.name), allocated.device_id):
-                await _tell(means, intent, hub, await _receipt(means, intent, allocated))
-                await _completed(means, intent)
+            async with releases.turn(elsewhere(hub.name), allocated.device_id) as lease:
+                await _tell(means, intent, hub, await _receipt(means, intent, allocated), lease)
+                await _completed(means, intent, means.leases.held(lease))
     except UpstreamUnavailable as failure:
         log.warning("hub-unavailable", operationId=intent.operation.id, reason=failure.message)
         return failure.retry_after_s
+    except TimeoutError:
+        log.warning("hub-unavailable", operationId=intent.operation.id, reason="no answer in time")
+        return 1
     except UpstreamRejected as refusal:
         raise Failure(refusal) from refusal
     if allocated.leaves is not None:
@@ -67,18 +71,19 @@ async def place(means: Means, releases: Releases, intent: Intent) -> int | None:
     return None
 
 
-async def _tell(means: Means, intent: Intent, hub: RemoteHub, issued: Issued) -> None:
+async def _tell(means: Means, intent: Intent, hub: RemoteHub, issued: Issued, lease: Lease) -> None:
     # From here on the hub may know the device: whatever becomes of the operation, that is accounted for.
     await intent.save(submitted=True, attempt=intent.operation.attempt + 1)
     allocated = issued.allocated
     bindings = await means.store.bindings(allocated.registration_id, allocated.device_id)
     data = await device_data(allocated, means.hubs, intent.operation.data)
-    await hub.put(identity(issued, bindings, data, means.now()))
+    async with means.leases.in_time(lease.expires_at):
+        await hub.put(identity(issued, bindings, data, means.now()))
 
 
-async def _completed(means: Means, intent: Intent) -> None:
+async def _completed(means: Means, intent: Intent, held: Sequence[Change] = ()) -> None:
     async def attempt() -> None:
-        await finish(means, intent, await _receipt(means, intent, await intent.allocated()))
+        await finish(means, intent, await _receipt(means, intent, await intent.allocated()), held)
 
     refusal = await until_it_stands(attempt)
     if refusal is not None:
@@ -96,8 +101,8 @@ async def _receipt(means: Means, intent: Intent, allocated: Allocated) -> Issued
     return unsigned(allocated, credential, intent.operation.id)
 
 
-async def finish(means: Means, intent: Intent, issued: Issued) -> None:
-    """Complete the operation in one unit. Raises Stale."""
+async def finish(means: Means, intent: Intent, issued: Issued, held: Sequence[Change] = ()) -> None:
+    """Complete the operation in one unit, in which the lease under which a hub was told is `held`. Raises Stale."""
     operation, now = intent.operation, means.now()
     recorded = record(issued, shared_key=means.shared_key)
     bound = await bind(recorded, means.hubs, now, names.etag(means.entropy), operation.data)
@@ -105,7 +110,7 @@ async def finish(means: Means, intent: Intent, issued: Issued) -> None:
     sha256 = credential.record.issued.sha256 if isinstance(credential, Certified) else None
     ended = replace(operation, state=OperationState.ASSIGNED, certificate_sha256=sha256, submitted=False)
     etag = names.etag(means.entropy)
-    closing: list[Change] = [SaveOperation(ended, operation.fence)]
+    closing: list[Change] = [SaveOperation(ended, operation.fence), *held]
     if await means.store.setbacks(operation.registration_id) is not None:
         closing.append(EndSetbacks(operation.registration_id))
     await complete(means.store, bound, operation.csr_field, now, etag, closing)
@@ -137,6 +142,6 @@ async def withdraw(means: Means, releases: Releases, operation: Operation) -> No
     """The same for an operation that was superseded while its hub was being told."""
     assert operation.hub is not None
     async with releases.turn(elsewhere(operation.hub), operation.device_id):
-        unit = [*await told_for_nothing(means, operation), SettleOperation(operation.id)]
+        unit = [*await told_for_nothing(means, operation), SettleOperation(operation.id, operation.fence)]
         await means.store.commit(unit)
     releases.wake()

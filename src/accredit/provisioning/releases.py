@@ -12,15 +12,17 @@ by that commit (`changes.SettleRelease`): then no release that was due before ca
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from itertools import groupby
-from weakref import WeakValueDictionary
 
 from accredit.domain.changes import SettleRelease
 from accredit.domain.errors import AccreditError, UpstreamUnavailable
 from accredit.domain.ids import DeviceId
+from accredit.domain.lease import Lease
 from accredit.domain.linked_hub import HubKind
 from accredit.domain.release import Release
-from accredit.interfaces import RemoteHub, StoreUnavailable
+from accredit.domain.subjects import Subject
+from accredit.interfaces import RemoteHub, Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.retry import RetrySchedule
 from accredit.provisioning.means import Means, pause
@@ -30,6 +32,9 @@ RELEASE_RETRY = RetrySchedule(base_s=2.0, cap_s=300.0)
 
 _AT_ONCE = 256
 _IDLE_S = 300.0
+_IDLE_SHARED_S = 5.0
+
+DUTY = "releases"
 
 
 class Releases:
@@ -38,13 +43,14 @@ class Releases:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._store = means.store
-        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._idle_s = _IDLE_SHARED_S if means.leases.shared else _IDLE_S
         self._hubs: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self._means.bus.hear(Subject.RELEASES, lambda _: self._woken.set())
         self._task = asyncio.create_task(self._watch(), name="releases")
 
     async def stop(self) -> None:
@@ -57,20 +63,25 @@ class Releases:
 
     def wake(self) -> None:
         self._woken.set()
+        self._means.bus.tell(Subject.RELEASES)
 
-    def turn(self, hub: str, device_id: DeviceId) -> asyncio.Lock:
+    def turn(self, hub: str, device_id: DeviceId) -> AbstractAsyncContextManager[Lease]:
         """Held by whoever creates or removes this device at that hub (its key)."""
-        return self._turns.setdefault((hub, device_id.text), asyncio.Lock())
+        return self._means.leases.turn(f"device {device_id.text} at {hub}")
 
     async def _watch(self) -> None:
         while True:
             self._woken.clear()
             try:
-                await self._begin()
+                if await self._means.leases.mine(DUTY):
+                    await self._begin()
             except StoreUnavailable:
                 log.warning("store-unavailable", work="releases")
             # An entry may also come by a process that ended before it could wake anybody.
-            waits = {asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(asyncio.sleep(_IDLE_S))}
+            waits = {
+                asyncio.ensure_future(self._woken.wait()),
+                asyncio.ensure_future(asyncio.sleep(self._idle_s)),
+            }
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -91,7 +102,7 @@ class Releases:
         while entries:
             try:
                 await self._release(hub, entries[0])
-            except StoreUnavailable:
+            except (StoreUnavailable, TimeoutError, Stale):
                 wait_s = 1
             except AccreditError as refusal:
                 wait_s = self._failed(entries[0], refusal, failures)
@@ -107,7 +118,7 @@ class Releases:
             entries.append(entries.pop(0))
             await pause(self._means, self._stopping, wait_s)
         del self._hubs[hub]
-        self.wake()  # there may be more than were read
+        self._woken.set()  # there may be more than were read
 
     def _failed(self, release: Release, refusal: AccreditError, failures: int) -> int:
         log.warning(
@@ -124,14 +135,15 @@ class Releases:
 
     async def _release(self, key: str, release: Release) -> None:
         """Remove the device, or find that nothing is to be removed any more; then settle the entry."""
-        async with self.turn(key, release.device_id):
+        async with self.turn(key, release.device_id) as lease:
             hub = await self._hub(key)
             if not await self._store.release_due(key, release.device_id):
                 return
             if hub is not None:
-                await hub.delete(release.device_id)
+                async with self._means.leases.in_time(lease.expires_at):
+                    await hub.delete(release.device_id)
                 log.info("device-released", hub=hub.name, deviceId=str(release.device_id))
-            await self._store.commit([SettleRelease(key, release.device_id)])
+            await self._store.commit([*self._means.leases.held(lease), SettleRelease(key, release.device_id)])
 
     async def _hub(self, key: str) -> RemoteHub | None:
         """None when it is not linked any more."""

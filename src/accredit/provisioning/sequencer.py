@@ -1,7 +1,7 @@
 """The sequencer: gives the issuance log's new leaves their places in the tree, and signs the head over them.
 
-It follows the registrations at a distance of at most a second or so and never stands in their way. Running twice does
-no harm: who finds the tree grown meanwhile starts over. A head that a witness keeps makes what it covers provable.
+It follows the registrations at a distance of at most a second or so and never stands in their way. Of several processes
+one does it at a time; that two did would do no harm: who finds the tree grown meanwhile starts over. A head that a witness keeps makes what it covers provable.
 """
 
 from __future__ import annotations
@@ -28,14 +28,27 @@ Told = Callable[[TreeHead], Awaitable[None]]
 """Who hears of each new head."""
 
 
+Mine = Callable[[], Awaitable[bool]]
+"""Whether the work is this process's now."""
+
+DUTY = "sequencer"
+
+
+async def _always() -> bool:
+    return True
+
+
 class Sequencer:
     """`seed` is the Ed25519 private key of the heads (32 bytes)."""
 
-    def __init__(self, store: Store, clock: Clock, seed: Secret, told: Told | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, seed: Secret, told: Told | None = None, mine: Mine = _always
+    ) -> None:
         self._store = store
         self._clock = clock
         self._key = Ed25519PrivateKey.from_private_bytes(seed.reveal())
         self._told = told
+        self._mine = mine
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -62,7 +75,7 @@ class Sequencer:
     async def _try(self) -> bool:
         """Place one batch, whatever happens; True when more may be waiting."""
         try:
-            return await self.sequence()
+            return await self._mine() and await self.sequence()
         except (Stale, StoreUnavailable) as failure:
             log.warning("log-sequencing-postponed", reason=str(failure))
         except Exception:  # noqa: BLE001 - logged with its trace, and tried again

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 
 from accredit.domain.registration import Operation, OperationState, Phase
-from accredit.interfaces import Stale, StoreUnavailable
+from accredit.interfaces import Delivered, OrderAnswer, Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.retry import AUTHORITY_RETRY
 from accredit.provisioning.collect import collect
-from accredit.provisioning.intent import Superseded
+from accredit.provisioning.intent import Intent, Superseded
 from accredit.provisioning.means import Means, pause
 from accredit.provisioning.place import withdraw
 from accredit.provisioning.pursue import Pursuit
@@ -59,6 +59,7 @@ class Watch:
     async def _pursued(self) -> None:
         current = await self._means.store.operation(self._operation.id)
         if current is None or current.fence != self._operation.fence:
+            await self._lost()
             return
         if current.state is OperationState.OPEN:
             self._pursuit = Pursuit(self._means, current, self._stopping, self._releases, self._pursuit)
@@ -67,5 +68,13 @@ class Watch:
             if current.phase is Phase.BIND:
                 await withdraw(self._means, self._releases, current)
                 return
-            in_hand = None if self._pursuit is None else self._pursuit.order_in_hand
-            await collect(self._means, current, self._stopping, in_hand)
+            await collect(self._means, current, self._stopping, self._in_hand)
+
+    @property
+    def _in_hand(self) -> OrderAnswer | None:
+        return None if self._pursuit is None else self._pursuit.order_in_hand
+
+    async def _lost(self) -> None:
+        """Another process has the operation. What an authority has signed for us by then goes on record, bound to nothing."""
+        if isinstance(self._in_hand, Delivered):
+            await Intent(self._means, self._operation).keep(self._in_hand.issued)

@@ -6,6 +6,7 @@ from accredit.stores.certificate_reads import CertificateReads
 from accredit.stores.custody import CustodyReads
 from accredit.stores.enrollment_reads import EnrollmentReads
 from accredit.stores.hub_reads import HubReads
+from accredit.stores.leases import LeaseReads
 from accredit.stores.log_tree import LogTreeReads
 from accredit.stores.one_time_passwords import OneTimePasswordReads
 from accredit.stores.refusals import RefusalReads
@@ -25,6 +26,7 @@ class StoreReads(
     CertificateReads,
     CustodyReads,
     OneTimePasswordReads,
+    LeaseReads,
     Resealing,
 ):
     """A store gives it its way to the database (`Reading`)."""

@@ -162,14 +162,15 @@ DELETE FROM tpm_proofs WHERE registration_key = ?
 
 # Operations.
 
-OPERATION = """
+OPERATION_COLUMNS = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
   authority, authority_version, profile, device_id, hub, substatus, csr, csr_field, spki_sha256, payload,
   bootstrap_certificate, tracking_id, created_at, deadline_at, state, attempt, submitted, handle, lease_owner,
   lease_expires_at, fence, certificate_sha256, error_code, error_message, key_spelling, phase, old_hub, fate,
   initial_twin, answer, data, held_certificate, request_id
-FROM operations WHERE id = ?"""
+FROM operations"""
+OPERATION = f"{OPERATION_COLUMNS} WHERE id = ?"
 OPEN_OPERATION = """
 SELECT
   id, registration_key, registration, enrollment_kind, enrollment_key, enrollment_etag, enrollment_generation,
@@ -240,9 +241,8 @@ SUPERSEDE_OPERATIONS = (
 SUPERSEDE_INDIVIDUAL_OPERATIONS = """
 UPDATE operations SET state = 'superseded'
 WHERE registration_key = ? AND state = 'open' AND enrollment_kind = 'individual'"""
-SETTLE_OPERATION = (
-    "UPDATE operations SET submitted = 0 WHERE id = ? AND state = 'superseded' AND submitted = 1"
-)
+SETTLE_OPERATION = """
+UPDATE operations SET submitted = 0 WHERE id = ? AND fence = ? AND state = 'superseded' AND submitted = 1"""
 FORGETTABLE_OPERATION = """
 SELECT 1 FROM operations
 WHERE state <> 'open' AND created_at < ? AND NOT (state = 'superseded' AND submitted = 1) LIMIT 1"""

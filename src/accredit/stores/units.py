@@ -14,7 +14,16 @@ from accredit.domain.access import Realm
 from accredit.domain.device import MAX_PENDING_CERTIFICATES
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
-from accredit.stores import log_tree, one_time_passwords, refusals, revocations, rows, sealed_rows, trust
+from accredit.stores import (
+    leases,
+    log_tree,
+    one_time_passwords,
+    refusals,
+    revocations,
+    rows,
+    sealed_rows,
+    trust,
+)
 from accredit.stores import statements as sql
 from accredit.stores.hub_units import HubUnits
 from accredit.stores.steps import UnitOfWork, absent, found, holds, saved
@@ -51,6 +60,7 @@ class Units:
             c.SettleOperation: self._settle_operation,
             **refusals.MAKERS,
             **log_tree.MAKERS,
+            **leases.MAKERS,
             **trust.MAKERS,
             **revocations.MAKERS,
             **one_time_passwords.MAKERS,
@@ -218,7 +228,7 @@ class Units:
         unit.steps.append((sql.SUPERSEDE_OPERATION, place, 1, change))
 
     def _settle_operation(self, change: c.SettleOperation, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.steps.append((sql.SETTLE_OPERATION, (change.operation_id,), 1, change))
+        unit.steps.append((sql.SETTLE_OPERATION, (change.operation_id, change.fence), 1, change))
 
 
 def _binding_of(record: c.RecordCertificate, changes: Sequence[c.Change]) -> c.BindCertificate | None:

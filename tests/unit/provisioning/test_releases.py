@@ -166,8 +166,14 @@ async def test_a_release_under_way_holds_the_turn(outbox: Outbox) -> None:
     outbox.hubs[A].gate.clear()
     await outbox.put(A, "one")
     await until(lambda: outbox.hubs[A].calls)
-    assert outbox.releases.turn(A, DeviceId("one")).locked()
-    assert not outbox.releases.turn(B, DeviceId("one")).locked()
+    async with outbox.releases.turn(B, DeviceId("one")):
+        pass
+    waiting = asyncio.create_task(outbox.releases.turn(A, DeviceId("one")).__aenter__())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    outbox.hubs[A].gate.set()
+    await waiting
 
 
 async def test_a_restart_goes_on(world: World, outbox: Outbox) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from accredit.stores import (
     hub_statements,
+    leases,
     log_tree,
     refusal_statements,
     revocations,
@@ -16,7 +17,15 @@ from accredit.stores import (
 
 TEXTS = {
     name: text
-    for module in (statements, hub_statements, refusal_statements, trust_statements, log_tree, revocations)
+    for module in (
+        statements,
+        hub_statements,
+        refusal_statements,
+        trust_statements,
+        log_tree,
+        revocations,
+        leases,
+    )
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and not name.endswith("_COLUMNS") and name != "_LEAF"
 }
@@ -25,6 +34,10 @@ SOURCES = "".join(path.read_text() for path in Path(statements.__file__).parent.
 WHOLE_INDEXES = {
     "OPEN_OPERATIONS": ["SCAN operations USING INDEX operations_open"],
     "_TO_REVOKE": ["SCAN certificates USING INDEX certificates_to_revoke"],
+    "_LAPSED_OPEN": ["SCAN operations USING INDEX operations_open"],
+    "_LAPSED_UNSETTLED": ["SCAN operations USING INDEX operations_unsettled"],
+    "_RENEW_OPEN": ["SCAN operations USING INDEX operations_open"],
+    "_RENEW_UNSETTLED": ["SCAN operations USING INDEX operations_unsettled"],
     "UNSETTLED_OPERATIONS": ["SCAN operations USING INDEX operations_unsettled"],
 }
 """Indexes of just the rows that are asked for."""

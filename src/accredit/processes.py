@@ -1,0 +1,60 @@
+"""The seams between the processes of one service: what they tell each other, and what only one of them may do.
+
+Where there is one process, it hears nothing and may do everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from accredit.domain.changes import Change
+from accredit.domain.lease import Lease
+from accredit.domain.subjects import Subject
+
+
+class Bus(Protocol):
+    """Tells the other processes of this service what has happened.
+
+    Nothing may rest on it: what must be known stands in the store too, and is looked for there now and then.
+    """
+
+    def tell(self, subject: Subject, word: str = "") -> None:
+        """Send to every other process; what can't be sent now is lost."""
+        ...
+
+    def hear(self, subject: Subject, listener: Callable[[str], None]) -> None:
+        """Call `listener` with each word that another process sends, in the event loop."""
+        ...
+
+
+class Leases(Protocol):
+    """What only one process may do at a time. All instants are of the database's clock, in Unix seconds."""
+
+    shared: bool
+    """Whether there may be other processes."""
+
+    def now(self) -> int:
+        """The database's time, or a little before it."""
+        ...
+
+    def until(self) -> int:
+        """When a lease that is taken or renewed now ends."""
+        ...
+
+    def in_time(self, expires_at: int) -> AbstractAsyncContextManager[object]:
+        """Raises TimeoutError in its block before a lease that ends then has ended: for calls to others."""
+        ...
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[Lease]:
+        """Hold the lease of this name, as soon as nobody else does. Raises StoreUnavailable."""
+        ...
+
+    def held(self, lease: Lease) -> Sequence[Change]:
+        """Asserts in a unit of work that the lease was not lost meanwhile."""
+        ...
+
+    async def mine(self, duty: str) -> bool:
+        """Whether the work of this name, which never ends, is this process's now. Raises StoreUnavailable."""
+        ...
