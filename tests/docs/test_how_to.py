@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
         "choose-a-hub",
         "x509-devices",
         "est-devices",
+        "prove-a-certificate",
         "trust-bundles",
         "keys-and-secrets",
         "rotate-the-master-key",

@@ -80,6 +80,8 @@ ELSEWHERE = {
     "stores/refusal_statements.py": "tests/unit/stores/test_statements.py",
     "cli/kept_heads.py": "tests/unit/cli/test_issuance_log.py",
     "domain/custody.py": "values without behaviour; tests/unit/wire/service_api/test_custody.py",
+    "wire/dps_log_proof.py": "tests/unit/wire/test_dps.py",
+    "domain/inclusion.py": "values without behaviour; tests/unit/administration/test_issuance_log.py",
     "wire/dps_renewal.py": "tests/unit/wire/test_dps.py",
     "domain/renewal.py": "values without behaviour; tests/unit/wire/test_credentials.py",
     "domain/release.py": "values without behaviour; tests/contract holds the store against them",

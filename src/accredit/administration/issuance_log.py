@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accredit.domain import merkle
 from accredit.domain.errors import Malformed, NotFound
+from accredit.domain.inclusion import Inclusion
 from accredit.domain.issuance_log import LeafKind, PlacedLeaf
 from accredit.domain.merkle import Range
 from accredit.domain.tree_head import TreeHead
@@ -15,15 +16,6 @@ from accredit.interfaces import Store
 
 MAX_EXPORTED = 1_000
 MAX_WITNESSED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Inclusion:
-    """A leaf, and the hashes from it up to the head's root."""
-
-    placed: PlacedLeaf
-    head: TreeHead
-    proof: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +50,7 @@ class IssuanceLog:
             raise NotFound("There is no such tree head.", rule="log-head-unknown", hint=hint)
         return head
 
-    async def inclusion(self, sha256: bytes, size: int | None) -> Inclusion:
+    async def inclusion(self, sha256: bytes, size: int | None = None) -> Inclusion:
         """That the certificate (or CSR) with this SHA-256 is covered by a head. Raises NotFound."""
         head = await self.head(size)
         placed = await self.store.placed_leaf(sha256)

@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from accredit.administration.issuance_log import IssuanceLog
 from accredit.interfaces import Witness
+from accredit.provisioning.log_proofs import Growth, LogProofs
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.outside_revocations import OutsideRevocations
@@ -27,6 +29,7 @@ class Background:
     revocations: OutsideRevocations
     resumed: int
     witnessing: Witnessing | None
+    proofs: LogProofs
 
 
 async def begun(
@@ -38,10 +41,14 @@ async def begun(
         witnessing = Witnessing(means.store, means.clock, witness, means.jitter)
         parts.push_async_callback(witnessing.stop)
         witnessing.start()
-    told = None if witnessing is None else witnessing.told
+    told = [] if witnessing is None else [witnessing.told]
     leases = means.leases
+    growth = Growth()
     seed = sealer.derive(TREE_HEADS, b"")
-    sequencer = Sequencer(means.store, means.clock, seed, told, partial(leases.mine, DUTY))
+    sequencer = Sequencer(means.store, means.clock, seed, growth.told, *told, mine=partial(leases.mine, DUTY))
+    proofs = LogProofs(
+        means.store, IssuanceLog(means.store).inclusion, sequencer.hurry, growth, means.patience_s
+    )
     parts.push_async_callback(sequencer.stop)
     sequencer.start()
     releases = Releases(means)
@@ -53,4 +60,4 @@ async def begun(
     revocations = OutsideRevocations(means.store, means.authorities, means.clock, leases, means.bus)
     parts.push_async_callback(revocations.stop)
     revocations.start()
-    return Background(orders, releases, revocations, resumed, witnessing)
+    return Background(orders, releases, revocations, resumed, witnessing, proofs)

@@ -43,6 +43,7 @@ from accredit.fronts import (
     hub_api,
     hub_device_api,
     hub_registry,
+    log_proof,
     openapi,
     service_api,
 )
@@ -170,7 +171,7 @@ async def _serving(
         parts.push_async_callback(witness.close)
     background = await begun(means, sealer, parts, witness)
     standing = background.witnessing.standing if background.witnessing else lambda: None
-    provisioning = Provisioning(means, background.orders, refusals)
+    provisioning = Provisioning(means, background.orders, refusals, background.proofs)
     devices = HubConversations(
         Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
         sessions,
@@ -217,6 +218,7 @@ async def _serving(
         *device_api.routes(provisioning, clock, entropy),
         *est.routes(provisioning, CaChains(means, refusals), entropy),
         *hub_device_api.routes(devices, entropy),
+        *log_proof.routes(background.proofs.of, provisioning, clock, entropy),
     ]
     fronts = device_fronts(provisioning, devices, clock, entropy, engine)
     listening: list[Listener | PlainListener] = [

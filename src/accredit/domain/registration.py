@@ -11,6 +11,7 @@ from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.evidence import Attested, Evidence
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.domain.inclusion import Inclusion
 from accredit.domain.trust_bundle import TrustBundle
 
 
@@ -213,7 +214,8 @@ class Assigned:
     """Answer: done. `certified` when the request carried a CSR; `csr_field` is the field that it came in.
 
     `trust_bundle` is the one that the enrollment names, `renewal` when the certificate is best renewed.
-    `tpm_activation` is the blob with the hub's key for a device that attested by TPM.
+    `tpm_activation` is the blob with the hub's key for a device that attested by TPM. `log_proof` is there where the
+    device has asked for it, and the log has got so far.
     """
 
     registration: Registration
@@ -223,6 +225,7 @@ class Assigned:
     trust_bundle: TrustBundle | None = None
     tpm_activation: bytes | None = None
     renewal: RenewalWindow | None = None
+    log_proof: Inclusion | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,13 @@ from accredit.policy.allocation import NO_HUB
 from accredit.provisioning import answer, names
 from accredit.provisioning.attest import attest
 from accredit.provisioning.explain import Trail
+from accredit.provisioning.log_proofs import LogProofs
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders, Placed
 from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Registering
 from accredit.provisioning.tpm import TPM_UNKNOWN, enrolled
+from accredit.wire import dps
 
 _FAILED_AT_ONCE = frozenset({TPM_UNKNOWN, NO_HUB})
 """Told as the state of a registration rather than as an error of the call (Azure: 200, `failed`)."""
@@ -44,9 +46,17 @@ _FAILED_AT_ONCE = frozenset({TPM_UNKNOWN, NO_HUB})
 class Provisioning:
     """What the device-facing fronts talk to. Every method raises AccreditError and nothing else on purpose."""
 
-    def __init__(self, means: Means, orders: Orders, refusals: Refusals | None = None) -> None:
+    def __init__(
+        self,
+        means: Means,
+        orders: Orders,
+        refusals: Refusals | None = None,
+        proofs: LogProofs | None = None,
+    ) -> None:
+        """`proofs` are those of the issuance log; without them none is given."""
         self._means = means
         self._orders = orders
+        self._proofs = proofs
         self._refusals = refusals if refusals is not None else Refusals(means)
         self._registering = Registering(means, orders, self._refusals)
         self.id_scope = means.id_scope
@@ -58,7 +68,7 @@ class Provisioning:
             async with self._told(request, Asked.REGISTER, trail):
                 outcome = await self._registering.register(request, trail)
                 done = await self._within_patience(outcome) if isinstance(outcome, Placed) else outcome
-                return self._with_hub_key(done)
+                return await self._with_log_proof(self._with_hub_key(done), request.payload)
         except Disabled:
             operation_id = names.operation_id(self._means.entropy)
             if request.repeats or isinstance(request.evidence, TpmEndorsement):
@@ -103,7 +113,10 @@ class Provisioning:
         """How far an operation is; it must be this device's own, which proves itself again."""
         trail = Trail()
         async with self._told(request, Asked.STATUS, trail):
-            return self._with_hub_key(await self._status(request, operation_id, trail))
+            told = self._with_hub_key(await self._status(request, operation_id, trail))
+            operation = await self._means.store.operation(operation_id) if self._proofs else None
+            # The poll says nothing of its own: what was asked stands in the operation.
+            return await self._with_log_proof(told, None if operation is None else operation.payload)
 
     async def lookup(self, request: Request) -> Assigned | Ended:
         """The registration's state, without certificates (DPS: device registration status lookup)."""
@@ -186,6 +199,15 @@ class Provisioning:
         previous = trail.previous if trail.attested is not None else None
         operation_id = names.operation_id(self._means.entropy)
         return answer.failed(operation_id, request.registration_id, previous, refusal, self._means.now())
+
+    async def _with_log_proof(self, told: Answer, payload: bytes | None) -> Answer:
+        """The answer with the proof that the log has its certificate, where the device has asked for that."""
+        if self._proofs is None or not isinstance(told, Assigned) or told.certified is None:
+            return told
+        if not dps.asks_for_log_proof(payload):
+            return told
+        sha256 = told.certified.record.issued.sha256
+        return replace(told, log_proof=await self._proofs.within_patience(sha256))
 
     def _with_hub_key(self, told: Answer) -> Answer:
         """The answer that a TPM device can go to its hub with."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -41,20 +42,23 @@ async def _always() -> bool:
 class Sequencer:
     """`seed` is the Ed25519 private key of the heads (32 bytes)."""
 
-    def __init__(
-        self, store: Store, clock: Clock, seed: Secret, told: Told | None = None, mine: Mine = _always
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, seed: Secret, *told: Told, mine: Mine = _always) -> None:
         self._store = store
         self._clock = clock
         self._key = Ed25519PrivateKey.from_private_bytes(seed.reveal())
         self._told = told
         self._mine = mine
+        self._hurried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def public_key(self) -> bytes:
         """Raw, 32 bytes."""
         return self._key.public_key().public_bytes_raw()
+
+    def hurry(self) -> None:
+        """Somebody waits for a leaf's place."""
+        self._hurried.set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="sequencer")
@@ -69,8 +73,11 @@ class Sequencer:
 
     async def _run(self) -> None:
         while True:
+            self._hurried.clear()
             if not await self._try():
-                await asyncio.sleep(EVERY_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY_S):
+                        await self._hurried.wait()
 
     async def _try(self) -> bool:
         """Place one batch, whatever happens; True when more may be waiting."""
@@ -95,6 +102,6 @@ class Sequencer:
         root = merkle.root(grown, hashes | made)
         head = TreeHead.sign(grown, root, int(self._clock.now()), self._key)
         await self._store.commit([GrowLogTree(size, [each.id for each in waiting], made, head)])
-        if self._told is not None:
-            await self._told(head)
+        for told in self._told:
+            await told(head)
         return len(waiting) == BATCH_LEAVES

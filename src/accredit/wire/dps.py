@@ -8,6 +8,7 @@ mean, so nothing but the version's name is checked. Topics, headers and statuses
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld, ProvenTp
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
 from accredit.domain.tpm import TpmKey
+from accredit.wire.dps_log_proof import LogProofShown, log_proof_shown
 from accredit.wire.dps_renewal import RenewalShown, renewal_shown
 from accredit.wire.instants import iso
 from accredit.wire.pem import IssuerPems, leaf_first
@@ -82,7 +84,12 @@ class _Bridged(msgspec.Struct, rename="camel"):
     client_certificate_csr: str | None = None
 
 
+class _Asks(msgspec.Struct, rename="camel"):
+    issuance_log_proof: msgspec.Raw = msgspec.Raw(b"false")
+
+
 _REGISTER = msgspec.json.Decoder(_Register)
+_ASKS = msgspec.json.Decoder(_Asks)
 _BRIDGED = msgspec.json.Decoder(_Bridged)
 _ENCODER = msgspec.json.Encoder()
 _NOTHING = RegisterDocument(None, (), None, None)
@@ -144,6 +151,18 @@ def bridged_csr(payload: bytes) -> str | None:
         ) from error
 
 
+def asks_for_log_proof(payload: bytes | None) -> bool:
+    """Whether the payload's `issuanceLogProof` is true; anything else that stands there is the device's own affair."""
+    if payload is not None and payload[:1] == b'"':
+        payload = _unwrapped(payload)
+    if payload is None or payload[:1] != b"{":
+        return False
+    try:
+        return bytes(_ASKS.decode(payload).issuance_log_proof) == b"true"
+    except (ValueError, RecursionError):
+        return False
+
+
 def _unwrapped(payload: bytes) -> bytes:
     try:
         inner = msgspec.json.decode(payload, type=str).strip().encode()
@@ -199,6 +218,7 @@ class _State(msgspec.Struct, rename="camel", omit_defaults=True):
     issued_certificate_chain: list[str] | None = None
     trust_bundle: msgspec.Raw | None = None
     certificate_renewal: RenewalShown | None = None
+    issuance_log_proof: LogProofShown | None = None
 
 
 class _OperationStatus(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -280,40 +300,40 @@ def _ended(answer: Ended) -> _State:
 
 
 def _add_certificates(state: _State, answer: Assigned, issuers: IssuerPems) -> None:
-    """Each CSR field has its own form of answer; beside the certificate stands when to renew it (an extension)."""
+    """Each CSR field has its own form of answer; beside it stand when to renew it and the log's proof (extensions)."""
     if answer.certified is None:
         return
     chain = answer.certified.record.issued.chain
     renewal = None if answer.renewal is None else renewal_shown(answer.renewal)
-    if answer.csr_field != "payload.clientCertificateCsr":
-        state.certificate_renewal = renewal
+    proof = None if answer.log_proof is None else log_proof_shown(answer.log_proof)
+    if answer.csr_field != BRIDGED_CSR:
+        state.certificate_renewal, state.issuance_log_proof = renewal, proof
     match answer.csr_field:
         case "csr":
             state.issued_certificate_chain = [b64encode(der).decode("ascii") for der in chain]
         case "payload.clientCertificateCsr":
             issued = leaf_first(chain, issuers)
-            state.payload = _with_certificate(
-                answer.registration.payload, issued, state.trust_bundle, renewal
-            )
+            beside = {
+                "issuedClientCertificate": issued,
+                "certificateRenewal": renewal,
+                "issuanceLogProof": proof,
+                "trustBundle": state.trust_bundle,
+            }
+            state.payload = _with(answer.registration.payload, beside)
         case _:
             state.issued_client_certificate = leaf_first(chain, issuers)
 
 
-def _with_certificate(
-    payload: bytes | None, chain: str, trust_bundle: msgspec.Raw | None, renewal: RenewalShown | None
-) -> msgspec.Raw:
-    """The payload with the chain, when to renew it, and what to trust, in it. One that is no object moves into a member: the Java SDK takes objects only."""
+def _with(payload: bytes | None, beside: Mapping[str, Any]) -> msgspec.Raw:
+    """The payload with the certificate and what comes with it (None is left out). One that is no object moves into a
+    member: the Java SDK takes objects only."""
     members: dict[str, Any] = {}
     if payload is not None:
         is_object = payload.lstrip()[:1] == b"{"
         members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw]) if is_object else {}
         if not is_object:
             members["payload"] = msgspec.Raw(payload)
-    members["issuedClientCertificate"] = chain
-    if renewal is not None:
-        members["certificateRenewal"] = renewal
-    if trust_bundle is not None:
-        members["trustBundle"] = trust_bundle
+    members |= {name: value for name, value in beside.items() if value is not None}
     return msgspec.Raw(_ENCODER.encode(members))
 
 

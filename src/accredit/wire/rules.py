@@ -238,6 +238,7 @@ _TABLE = {
     "log-head": Rule(Malformed, "What should be a signed tree head is none."),
     "log-witness-unknown": Rule(NotFound, "The operator has set no witness for the issuance log.", 404202),
     "log-head-unknown": Rule(NotFound, "There is no tree head of this size, or none yet.", 404202),
+    "log-leaf-waits": Rule(UpstreamUnavailable, "The certificate's leaf has no place in the issuance log's tree yet."),
     "log-leaf-unknown": Rule(NotFound, "The tree has no leaf about this certificate, or none yet.", 404202),
     "log-size": Rule(Malformed, "A tree size is out of its range."),
     "page-size": Rule(Malformed, "x-ms-max-item-count is not a whole number above 0."),

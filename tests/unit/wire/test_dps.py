@@ -15,11 +15,15 @@ from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import Malformed
 from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain, ProvenHeld, ProvenTpm
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId, TrustBundleName
+from accredit.domain.inclusion import Inclusion
+from accredit.domain.issuance_log import PlacedLeaf, unknown_leaf
 from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status, Substatus
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmProof
+from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.wire import dps, tpm
+from accredit.wire.dps_log_proof import log_proof_body
 from accredit.wire.pem import IssuerPems
 from accredit.wire.service_api.trust_bundles import trust_bundle_json
 from support import pki
@@ -517,3 +521,54 @@ class TestRenewal:
         state = json.loads(dps.answer_body(answer, 1)[1])["registrationState"]
         assert state["payload"]["certificateRenewal"] == self.SHOWN
         assert "certificateRenewal" not in state
+
+
+class TestLogProof:
+    """That the issuance log covers the certificate, for a device that asks."""
+
+    @pytest.mark.parametrize(
+        ("payload", "asks"),
+        [
+            (b'{"issuanceLogProof":true}', True),
+            (b'{"clientCertificateCsr":"CSR","issuanceLogProof":true,"a":[1]}', True),
+            (json.dumps('{"issuanceLogProof": true}').encode(), True),
+            (b'{"issuanceLogProof":false}', False),
+            (b'{"issuanceLogProof":null}', False),
+            (b'{"issuanceLogProof":"true"}', False),
+            (b'{"issuanceLogProof":{"true":true}}', False),
+            (b'{"a":{"issuanceLogProof":true}}', False),
+            (b'[{"issuanceLogProof":true}]', False),
+            (b'{"issuanceLogProof":true', False),
+            (b'"no json inside"', False),
+            (b"7", False),
+            (None, False),
+        ],
+    )
+    def test_who_asks(self, payload, asks):
+        assert dps.asks_for_log_proof(payload) is asks
+
+    FOUND = Inclusion(
+        PlacedLeaf(unknown_leaf(AuthorityName.parse("MyCA"), b"c" * 32, 8), 41, 3),
+        TreeHead(7, b"r" * 32, 9, b"k" * 32, b"s" * 64),
+        [b"\x01" * 32, b"\x02" * 32],
+    )
+
+    def state(self, field):
+        answer = replace(
+            assigned(certified=certified(pki.root("dev-1")), csr_field=field), log_proof=self.FOUND
+        )
+        return json.loads(dps.answer_body(answer, 1)[1])["registrationState"]
+
+    @pytest.mark.parametrize("field", ["clientCertificateCsr", "csr"])
+    def test_in_the_state(self, field):
+        shown = self.state(field)["issuanceLogProof"]
+        assert shown == json.loads(log_proof_body(self.FOUND))
+        assert (shown["sequence"], shown["authority"], shown["loggedAt"]) == (3, "myca", 8)
+        assert shown["proof"] == ["01" * 32, "02" * 32]
+        assert shown["leafHash"] == self.FOUND.placed.leaf.leaf_hash.hex()
+        assert shown["head"]["treeSize"] == 7
+
+    def test_in_the_payload_where_the_certificate_is_there(self):
+        state = self.state(dps.BRIDGED_CSR)
+        assert state["payload"]["issuanceLogProof"]["sequence"] == 3
+        assert "issuanceLogProof" not in state
