@@ -11,6 +11,7 @@ from typing import Protocol
 
 from accredit.domain.changes import Change
 from accredit.domain.lease import Lease
+from accredit.domain.session_cut import SessionCut
 from accredit.domain.subjects import Subject
 
 
@@ -26,6 +27,14 @@ class Bus(Protocol):
 
     def hear(self, subject: Subject, listener: Callable[[str], None]) -> None:
         """Call `listener` with each word that another process sends, in the event loop."""
+        ...
+
+
+class TellsCuts(Protocol):
+    """The part of a store by which processes end each other's sessions. Raises StoreUnavailable."""
+
+    async def session_cuts(self, since: int) -> Sequence[SessionCut]:
+        """What was committed at this instant of the database's clock or later, and is not forgotten."""
         ...
 
 

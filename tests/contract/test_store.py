@@ -663,6 +663,26 @@ class TestOneTimePasswords:
         await stale(store, c.UseOneTimePassword(PUMP, digest("one"), digest("csr"), NOW))
 
 
+class TestSessionCuts:
+    async def test_are_told_until_they_are_forgotten(self, store):
+        assert list(await store.session_cuts(0)) == []
+        await store.commit([c.CutSession(FIRST_HUB, DeviceId("one"), "revoked")])
+        await store.commit([c.CutSession("other.example", DeviceId("two"), "moved")])
+        cuts = list(await store.session_cuts(0))
+        assert {(each.hub, each.device_id.text, each.reason) for each in cuts} == {
+            (FIRST_HUB, "one", "revoked"),
+            ("other.example", "two", "moved"),
+        }
+        assert len({each.id for each in cuts}) == 2
+        oldest = min(each.cut_at for each in cuts)
+        assert len(await store.session_cuts(oldest)) == 2
+        assert list(await store.session_cuts(oldest + 600)) == []
+        await store.forget_session_cuts(oldest)
+        assert len(await store.session_cuts(0)) == 2
+        await store.forget_session_cuts(oldest + 600)
+        assert list(await store.session_cuts(0)) == []
+
+
 class TestLeases:
     async def test_one_owner_at_a_time(self, store):
         assert await store.lease("duty") is None

@@ -66,6 +66,8 @@ ELSEWHERE = {
     "cli/endorsements.py": "tests/unit/cli/test_enrollments.py",
     "cli/problem.py": "an exception without behaviour",
     "domain/lease.py": "values without behaviour; tests/contract holds the store against them",
+    "domain/session_cut.py": "values without behaviour; tests/contract holds the store against them",
+    "stores/session_cuts.py": "tests/contract/test_store.py",
     "domain/subjects.py": "names; tests/unit/buses",
     "processes.py": "Protocols; mypy holds implementations against them",
     "provisioning/elsewhere.py": "tests/unit/provisioning/test_leases.py",

@@ -15,6 +15,7 @@ from accredit.administration.preconditions import repeated
 from accredit.domain.changes import (
     AppendLeaf,
     Change,
+    CutSession,
     DeleteRegistration,
     ReleaseLater,
     ReplaceHubDevice,
@@ -192,7 +193,7 @@ class Revocation:
             etag=names.etag(self.entropy),
             updated_at=now,
         )
-        return (ReplaceHubDevice(off, identity.etag),)
+        return (ReplaceHubDevice(off, identity.etag), CutSession(hub.key, registration.device_id, CUT))
 
     async def _readmit(self, registration_id: RegistrationId) -> None:
         now = int(self.clock.now())

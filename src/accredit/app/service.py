@@ -51,6 +51,7 @@ from accredit.fronts.hub_credentials import CredentialService
 from accredit.fronts.listener import Listener
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.fronts.plain import PlainListener
+from accredit.hub.cuts import KEPT_S
 from accredit.hub.identities import Identities
 from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
@@ -68,6 +69,7 @@ from accredit.provisioning.renew import Renewals
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
+from accredit.stores.reads import StoreReads
 from accredit.stores.sqlite import SqliteStore
 from accredit.webhooks.calls import Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES
@@ -364,10 +366,11 @@ class _Readiness:
         return None
 
 
-async def _housekeeping(config: Config, store: Store, identity: TLSIdentity, clock: Clock) -> None:
+async def _housekeeping(config: Config, store: StoreReads, identity: TLSIdentity, clock: Clock) -> None:
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
         try:
+            await store.forget_session_cuts(int(clock.now()) - 2 * KEPT_S)
             await store.forget_operations(int(clock.now()) - OPERATIONS_KEPT_S)
             await store.forget_refusals(int(clock.now()) - config.trace_max_age_s, config.trace_max_count)
             await identity.renew()

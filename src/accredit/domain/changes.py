@@ -276,6 +276,15 @@ class DeleteHubDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class CutSession:
+    """Have every process end the connection that the device has at an embedded hub, if it has one there."""
+
+    hub: str
+    device_id: DeviceId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SaveLinkedHub:
     hub: LinkedHub
     replaces: str | None
@@ -523,6 +532,7 @@ Change = (
     | ReplaceHubDevice
     | SaveTwin
     | DeleteHubDevice
+    | CutSession
     | SaveLinkedHub
     | DeleteLinkedHub
     | AssertHub

@@ -12,3 +12,7 @@ class Subject(StrEnum):
     """The id of an operation that has ended, or is left to others."""
     RELEASES = "releases"
     REVOCATIONS = "revocations"
+    SETTINGS = "settings"
+    CUTS = "cuts"
+    CONNECTED = "connected"
+    """A hub's key and the device that has connected there, separated by a slash."""

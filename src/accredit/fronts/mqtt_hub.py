@@ -109,7 +109,7 @@ class HubConversations:
 
     async def close(self) -> None:
         """Cut who is still connected; return when all that was taken from devices is stored."""
-        self.sessions.cut_all(STOPS)
+        self.sessions.end_all(STOPS)
         if self.credentials is not None:
             await self.credentials.close()
         await self.in_flight.drained()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from accredit.domain.changes import DeleteHubDevice, ReplaceHubDevice, SaveTwin
+from accredit.domain.changes import Change, CutSession, DeleteHubDevice, ReplaceHubDevice, SaveTwin
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.errors import Conflict, NotFound, PreconditionFailed, UpstreamUnavailable
 from accredit.domain.evidence import DeviceKeys
@@ -116,8 +116,12 @@ class Registry:
             status_reason=sent.status_reason,
             data=replace(present.data, iot_edge=sent.iot_edge),
         )
-        await self._store.commit([ReplaceHubDevice(replaced, present.etag)])
-        if not replaced.enabled or _credentials(replaced) != _credentials(present):
+        unit: list[Change] = [ReplaceHubDevice(replaced, present.etag)]
+        ends = not replaced.enabled or _credentials(replaced) != _credentials(present)
+        if ends:
+            unit.append(CutSession(hub.key, device_id, CHANGED))
+        await self._store.commit(unit)
+        if ends:
             self._sessions.cut(device_id, CHANGED, hub.key)
         return replaced, "replaced"
 
@@ -165,7 +169,8 @@ class Registry:
     async def _delete(self, hub: HubAddress, device_id: DeviceId, condition: IfMatch) -> None:
         present = await self._present(hub, device_id)
         _check(condition, present.etag)
-        await self._store.commit([DeleteHubDevice(hub.key, device_id, present.etag)])
+        gone = DeleteHubDevice(hub.key, device_id, present.etag)
+        await self._store.commit([gone, CutSession(hub.key, device_id, DELETED)])
 
     async def _change_twin(
         self, hub: HubAddress, device_id: DeviceId, sent: TwinSent, condition: IfMatch, *, whole: bool

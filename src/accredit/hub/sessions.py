@@ -1,7 +1,8 @@
 """Who is connected to the embedded hubs, one live session for each device of each hub.
 
 A new session takes the place of the old one, which is closed before the new one's first packet is processed (Azure:
-400027 ConnectionForcefullyClosedOnNewConnection). Sessions are of this process; nothing here judges a credential.
+400027 ConnectionForcefullyClosedOnNewConnection). Sessions are of this process; one that the device opens at another one
+ends the one here as soon as the bus tells of it. Nothing here judges a credential.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from accredit.domain.errors import Throttled
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import FIRST_HUB
+from accredit.domain.subjects import Subject
+from accredit.processes import Bus
 
 TAKEN_OVER = "the device connected again"
 RELEASED = "the device was moved to another hub"
@@ -31,8 +34,12 @@ class Session:
 class Sessions:
     """The live sessions by device; every method belongs to the event loop's thread."""
 
-    def __init__(self, max_sessions: int = 100_000) -> None:
+    def __init__(self, max_sessions: int = 100_000, bus: Bus | None = None) -> None:
+        """Over the `bus` the other processes hear who has connected here, and who is cut."""
         self._max_sessions = max_sessions
+        self._bus = bus
+        if bus is not None:
+            bus.hear(Subject.CONNECTED, self._connected_elsewhere)
         self._live: dict[tuple[str, DeviceId], Session] = {}
 
     def __len__(self) -> int:
@@ -56,6 +63,8 @@ class Sessions:
         self._live[hub, device_id] = session
         if replaced is not None:
             replaced.close(TAKEN_OVER)
+        if self._bus is not None:
+            self._bus.tell(Subject.CONNECTED, f"{hub}/{device_id.text}")
         return session
 
     def end(self, session: Session) -> None:
@@ -65,7 +74,13 @@ class Sessions:
             del self._live[place]
 
     def cut(self, device_id: DeviceId, reason: str, hub: str = FIRST_HUB) -> bool:
-        """Close the device's connection, if it has one."""
+        """Close the device's connection, if it has one; other processes look for what was committed about it."""
+        if self._bus is not None:
+            self._bus.tell(Subject.CUTS)
+        return self.end_here(device_id, reason, hub)
+
+    def end_here(self, device_id: DeviceId, reason: str, hub: str = FIRST_HUB) -> bool:
+        """Close the connection that the device has in this process, if it has one."""
         session = self._live.pop((hub, device_id), None)
         if session is None:
             return False
@@ -76,6 +91,11 @@ class Sessions:
         """The device is no longer one of this hub."""
         self.cut(device_id, RELEASED, hub)
 
-    def cut_all(self, reason: str) -> None:
+    def end_all(self, reason: str) -> None:
+        """Close all connections of this process."""
         for hub, device_id in list(self._live):
-            self.cut(device_id, reason, hub)
+            self.end_here(device_id, reason, hub)
+
+    def _connected_elsewhere(self, word: str) -> None:
+        hub, _, device_id = word.partition("/")
+        self.end_here(DeviceId(device_id), TAKEN_OVER, hub)

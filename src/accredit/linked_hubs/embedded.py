@@ -10,7 +10,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
+from accredit.domain.changes import (
+    AssertHub,
+    BindCertificate,
+    Change,
+    CutSession,
+    DeleteHubDevice,
+    SaveHubDevice,
+)
 from accredit.domain.credential import Certified
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, LeafCertificates, SymmetricKeys
@@ -18,6 +25,7 @@ from accredit.domain.evidence import DeviceKeys, ProvenChain, ProvenHeld, Proven
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB, HubKind
 from accredit.domain.registration import Issued
+from accredit.hub.sessions import RELEASED
 from accredit.interfaces import Store
 from accredit.policy import tpm_challenge
 
@@ -69,7 +77,10 @@ class EmbeddedHub:
         return None if device is None else device.data
 
     def release(self, device_id: DeviceId, registration_id: RegistrationId) -> Sequence[Change]:
-        return (DeleteHubDevice(self._key, device_id, registration_id=registration_id),)
+        return (
+            DeleteHubDevice(self._key, device_id, registration_id=registration_id),
+            CutSession(self._key, device_id, RELEASED),
+        )
 
     def released(self, device_id: DeviceId) -> None:
         if self._cut is not None:

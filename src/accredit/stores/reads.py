@@ -13,6 +13,7 @@ from accredit.stores.refusals import RefusalReads
 from accredit.stores.registration_reads import RegistrationReads
 from accredit.stores.resealing import Resealing
 from accredit.stores.revocations import RevocationReads
+from accredit.stores.session_cuts import SessionCutReads
 from accredit.stores.steps import UnitOfWork
 
 
@@ -27,6 +28,7 @@ class StoreReads(
     CustodyReads,
     OneTimePasswordReads,
     LeaseReads,
+    SessionCutReads,
     Resealing,
 ):
     """A store gives it its way to the database (`Reading`)."""

@@ -22,6 +22,7 @@ from accredit.stores import (
     revocations,
     rows,
     sealed_rows,
+    session_cuts,
     trust,
 )
 from accredit.stores import statements as sql
@@ -61,6 +62,7 @@ class Units:
             **refusals.MAKERS,
             **log_tree.MAKERS,
             **leases.MAKERS,
+            **session_cuts.MAKERS,
             **trust.MAKERS,
             **revocations.MAKERS,
             **one_time_passwords.MAKERS,

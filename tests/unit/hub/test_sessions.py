@@ -65,10 +65,10 @@ def test_cut_closes_with_its_reason_once() -> None:
     assert not sessions.connected(LAMP)
 
 
-def test_cut_all_leaves_nobody() -> None:
+def test_end_all_leaves_nobody() -> None:
     sessions = Sessions()
     connections = [Connection(sessions).open(DeviceId(f"d{n}")) for n in range(3)]
-    sessions.cut_all("over")
+    sessions.end_all("over")
     assert [connection.reasons for connection in connections] == [["over"]] * 3
     assert len(sessions) == 0
 

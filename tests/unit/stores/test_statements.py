@@ -11,6 +11,7 @@ from accredit.stores import (
     log_tree,
     refusal_statements,
     revocations,
+    session_cuts,
     statements,
     trust_statements,
 )
@@ -25,6 +26,7 @@ TEXTS = {
         log_tree,
         revocations,
         leases,
+        session_cuts,
     )
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and not name.endswith("_COLUMNS") and name != "_LEAF"

@@ -1,0 +1,18 @@
+"""A connection at an embedded hub that has to end, in whichever process it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accredit.domain.ids import DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCut:
+    """`hub` is the hub's key; `cut_at` is the database's time, in Unix seconds."""
+
+    id: int
+    hub: str
+    device_id: DeviceId
+    reason: str
+    cut_at: int

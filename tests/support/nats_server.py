@@ -1,0 +1,66 @@
+"""A real NATS server of a test, with JetStream, in a folder of its own; it can be killed and comes back with what it stored."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.ca_servers import free_port
+from support.programs import missing
+
+
+class NatsServer:
+    def __init__(self, folder: Path) -> None:
+        found = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if found is None:
+            missing("nats-server is not installed")
+        self._program = found
+        self._folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        # What is acknowledged is on the disk, as in production.
+        (folder / "nats.conf").write_text(
+            f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {folder / 'jetstream'} }}\n"
+        )
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Return once it takes connections."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-c", self._folder / "nats.conf"], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                assert time.monotonic() < deadline, "nats-server takes no connections"
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(60)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[NatsServer]:
+    server = NatsServer(folder)
+    try:
+        yield server
+    finally:
+        server.kill()
