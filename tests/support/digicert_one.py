@@ -4,7 +4,7 @@ It speaks `POST /iot/api/v1/certificate` and the list `GET /iot/api/v1/certifica
 profile, and writes every signature to an append-only ledger (JSON lines) that is on disk before the answer leaves.
 It can be told to misbehave in every way of `FAULTS`: the next orders in turn (`faults`), or at random from a seed
 (`rates`: fault -> probability). Over HTTP: `POST /_fake/faults` with any of `{"faults": [...], "rates": {...},
-"list_faults": [...], "seed": n, "delay_s": n, "pending_lists": n}`, `POST /_fake/release` (finish what is pending), `GET /_fake/ledger`,
+"list_faults": [...], "seed": n, "delay_s": n, "held": bool, "pending_lists": n}`, `POST /_fake/release` (finish what is pending), `GET /_fake/ledger`,
 `GET /_fake/root`.
 
     async with DigiCertOneServer() as server: ...         # server.url, server.signed, server.root_pem
@@ -96,6 +96,10 @@ class DigiCertOneServer(FakeHTTP):
                 self.list_faults.extend(told.get("list_faults", ()))
                 self.rates = dict(told.get("rates", self.rates))
                 self.delay_s = float(told.get("delay_s", self.delay_s))
+                if told.get("held", not self.answers.is_set()):
+                    self.answers.clear()
+                else:
+                    self.answers.set()
                 self.pending_lists = int(told.get("pending_lists", self.pending_lists))
                 if "seed" in told:
                     self._random = random.Random(told["seed"])

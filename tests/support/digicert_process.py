@@ -32,7 +32,7 @@ class DigiCertProcess:
         assert self._process.stdout is not None
         told = json.loads(self._process.stdout.readline())
         self.url = told["url"].replace("localhost", "127.0.0.1")
-        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=20)
+        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -40,12 +40,19 @@ class DigiCertProcess:
         assert self._process.stdout is not None
         self._http.close()
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
     def misbehaves(self, *faults: str, **settings: Any) -> None:
         """The next orders meet these faults in turn; `delay_s`, `pending_lists` and so on hold until changed."""
         self._http.post("/_fake/faults", json={"faults": faults, **settings}).raise_for_status()
+
+    def hold(self) -> None:
+        """From now on it acts, but keeps its answers: until `answer`, or until its clients give it up."""
+        self.misbehaves(held=True)
+
+    def answer(self) -> None:
+        self.misbehaves(held=False)
 
     def release(self) -> None:
         """Issue everything that is pending."""

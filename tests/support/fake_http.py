@@ -41,12 +41,17 @@ class Call:
 
 
 class FakeHTTP:
-    """`calls` is what the test looks at afterwards. What hangs lets `silent_s` pass at once, see `passing_time`."""
+    """`calls` is what the test looks at afterwards. While `answers` is cleared, it keeps them.
+
+    What hangs lets `silent_s` pass at once, see `passing_time`.
+    """
 
     def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._port, self._tls = port, tls
         self.calls: list[Call] = []
         self.delay_s = 0.0
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.silent_s = passing_time.SILENCE_S
         self._server: asyncio.Server | None = None
         self._hung: set[asyncio.Task[None]] = set()
@@ -122,6 +127,7 @@ class FakeHTTP:
         fault, answer = self.answer(call)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        await self.answers.wait()
         match fault:
             case "drop-before" | "drop-after":
                 writer.transport.abort()
