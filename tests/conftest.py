@@ -16,8 +16,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# A busy machine is slow, which is no defect of what is tried.
+settings.register_profile(
+    "patient", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 settings.register_profile("covering", max_examples=10, derandomize=True, deadline=None, database=None)
 
 

@@ -91,7 +91,7 @@ class TestBeforeAConnection:
 
     def test_bytes_that_are_no_tls(self, service: RunningService) -> None:
         for port in (service.mqtt_port, service.https_port):
-            with socket.create_connection((service.host, port), timeout=20) as plain:
+            with socket.create_connection((service.host, port), timeout=40) as plain:
                 plain.sendall(mqtt.encode(CONNECT))
                 answered = b""
                 with contextlib.suppress(ConnectionResetError):
@@ -215,7 +215,7 @@ class TestSilence:
         with contextlib.ExitStack() as held:
             for number in range(150):
                 port = service.mqtt_port if number % 2 else service.https_port
-                silent = held.enter_context(socket.create_connection((service.host, port), timeout=20))
+                silent = held.enter_context(socket.create_connection((service.host, port), timeout=40))
                 if number % 3 == 0:
                     silent.sendall(b"\x16\x03\x01")
             with DpsDevice(service, name, key=secret) as device:

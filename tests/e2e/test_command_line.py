@@ -58,5 +58,5 @@ def test_telemetry_is_followed_as_it_arrives(service: RunningService, name: str)
                 assert json.loads(following.stdout.readline())["body"] == body.decode()
     finally:
         following.terminate()
-        following.wait(10)
+        following.wait(60)
         following.stdout.close()

@@ -37,7 +37,7 @@ def test_every_answer_is_one_that_the_document_describes(tmp_path: Path) -> None
                 "--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing",
                 "--max-examples", str(EXAMPLES), "--seed", str(SEED), "--no-color",
             ],
-            cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False, timeout=110,
+            cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False, timeout=350,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-6000:]
         assert "401/403" not in done.stdout

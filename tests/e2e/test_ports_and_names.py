@@ -22,7 +22,7 @@ def test_the_certificate_is_for_the_host_that_the_sdk_names(
     context.minimum_version = context.maximum_version = version
     assert context.check_hostname
     with (
-        socket.create_connection((service.host, getattr(service, port)), timeout=20) as plain,
+        socket.create_connection((service.host, getattr(service, port)), timeout=40) as plain,
         context.wrap_socket(plain, server_hostname=service.host) as secured,
     ):
         assert secured.version() in {"TLSv1.2", "TLSv1.3"}
@@ -35,7 +35,7 @@ def test_a_name_that_is_not_the_services_is_for_the_client_to_refuse(
     """Checklist 18: the host name check of mqtt_transport.py, the other way round. The handshake itself is not refused by SNI."""
     context = ssl.create_default_context(cafile=str(service.trust_root))
     with (
-        socket.create_connection((service.host, getattr(service, port)), timeout=20) as plain,
+        socket.create_connection((service.host, getattr(service, port)), timeout=40) as plain,
         pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"),
     ):
         context.wrap_socket(plain, server_hostname="other.example")

@@ -72,7 +72,7 @@ def pebble(folder: Path) -> Iterator[CAServer]:
 
 def _managed(port: int, path: str) -> bytes:
     context = ssl.create_default_context(cadata=tls_root().pem().decode())
-    with urllib.request.urlopen(f"https://localhost:{port}/{path}", context=context, timeout=20) as answer:
+    with urllib.request.urlopen(f"https://localhost:{port}/{path}", context=context, timeout=60) as answer:
         return answer.read()
 
 

@@ -17,6 +17,7 @@ from accredit.wire import amqp_types as t
 from accredit.wire.amqp_sasl import AMQP_HEADER, SASL_HEADER
 from accredit.wire.amqp_types import Described, Reader
 from support.mqtt_transcript import RecordingTransport
+from support.waiting import until
 
 _TURNS = 50
 
@@ -177,9 +178,9 @@ class AmqpScript:
 
     async def is_closed(self) -> None:
         """The server has ended the connection, and said nothing else."""
+        await until(lambda: self.transport.closing, lambda: "the connection is still open")
         await self._settle()
         assert not self._rest(), bytes(self._data)
-        assert self.transport.closing, "the connection is still open"
 
     async def is_silent(self) -> None:
         await self._settle()
@@ -218,17 +219,17 @@ class AmqpScript:
                 return Heard(NAMES[performative.descriptor], performative.value, body[reader.at :], channel)
 
     async def _until(self, size: int) -> None:
-        for _ in range(_TURNS):
-            self._data += self.transport.written
-            self.transport.written.clear()
-            if len(self._data) >= size:
-                return
-            # The store's commits end in a thread.
-            await asyncio.sleep(0.002)
-        raise AssertionError(f"the server is silent after {bytes(self._data)!r}")
+        def heard() -> bool:
+            self._hear()
+            return len(self._data) >= size
+
+        await until(heard, lambda: f"the server is silent after {bytes(self._data)!r}")
+
+    def _hear(self) -> None:
+        self._data += self.transport.written
+        self.transport.written.clear()
 
     async def _settle(self) -> None:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        self._data += self.transport.written
-        self.transport.written.clear()
+        self._hear()

@@ -33,7 +33,7 @@ from accredit.domain.credential import IssuedChain
 from support.programs import missing, need
 from support.signing_requests import Key
 
-START_S = 30.0
+START_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def bao(port: int, method: str, path: str, document: Any = None, token: str = BA
         method=method,
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             body = answer.read()
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None

@@ -90,7 +90,7 @@ class _Mock:
         head = f"POST / HTTP/1.0\r\nContent-Type: application/pkixcmp\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         request = head + body
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             connection.connect(self._socket)
             connection.sendall(len(request).to_bytes(4, "big") + request)
             told = b""
@@ -100,7 +100,7 @@ class _Mock:
         return Answer(int(first.split()[1]), rest, content_type="application/pkixcmp")
 
     def end(self) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=60)
 
 
 class CmpServer(FakeHTTP):

@@ -21,8 +21,7 @@ from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.mqtt_transcript import RecordingTransport
 from support.scripted_provisioning import ScriptedProvisioning
-
-_TURNS = 200
+from support.waiting import until
 
 
 @dataclass
@@ -102,12 +101,9 @@ class HTTPScene:
     async def says(self, data: bytes) -> HTTPAnswer:
         """Send one request; its one answer."""
         self.hears(data)
-        for _ in range(_TURNS):
-            if answers := read_answers(bytes(self.transport.written)):
-                break
-            await asyncio.sleep(0)
+        await until(lambda: read_answers(bytes(self.transport.written)))
+        (answer,) = read_answers(bytes(self.transport.written))
         self.transport.written.clear()
-        (answer,) = answers
         return answer
 
     def hears(self, data: bytes) -> None:

@@ -61,6 +61,7 @@ def server() -> str:
         if found:
             # What it says from now on goes nowhere, but has to be read.
             _running.append(subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL))
+            process.stderr.close()
             return found[1]
     return pytest.fail("moto's server did not start")
 
@@ -70,7 +71,7 @@ def _authenticate(after: str) -> None:
     plain = {"Content-Type": "text/plain"}
     address = f"{server()}/moto-api/reset-auth"
     request = urllib.request.Request(address, after.encode(), plain, method="POST")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def _client(service: str) -> Any:
@@ -101,7 +102,7 @@ class PrivateCa:
     def revoked(self) -> dict[str, Any]:
         """Serial number as sent -> what moto wrote down."""
         request = urllib.request.Request(f"{self.url}/moto-api/data.json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             data = json.load(answer)
         return next(
             ca["revoked_certificates"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accredit.wire import mqtt, topics
+from support.waiting import until
 
 _TURNS = 50
 
@@ -148,17 +149,19 @@ class Transcript:
 
     async def _leave(self, what: mqtt.Packet | Answer | _End, number: int) -> None:
         if isinstance(what, _End):
+            await until(
+                lambda: self.transport.closing, lambda: f"line {number}: the connection is still open"
+            )
             await self._settle()
             self._hear()
             assert self._heard == [], f"line {number}: the server said more before it closed"
-            assert self.transport.closing, f"line {number}: the connection is still open"
             return
-        for _ in range(_TURNS):
+
+        def heard() -> bool:
             self._hear()
-            if self._heard:
-                break
-            await asyncio.sleep(0)
-        assert self._heard, f"line {number}: the server is silent instead of {what}"
+            return bool(self._heard)
+
+        await until(heard, lambda: f"line {number}: the server is silent instead of {what}")
         packet = self._heard.pop(0)
         if isinstance(what, Answer):
             what.check(packet)

@@ -21,7 +21,7 @@ from support.running_service import RunningService, clean_environment, needs_por
 
 FOLDER = Path(__file__).parents[1] / "node"
 
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 
 
 class NodeError(Exception):

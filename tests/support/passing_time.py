@@ -17,8 +17,9 @@ SILENCE_S = PATIENCE_S + 1
 def passes(seconds: float) -> None:
     """Move the running loop's clock on: what is due by then runs next."""
     loop = asyncio.get_running_loop()
+    assert isinstance(loop, asyncio.BaseEventLoop), "uvloop's timers have a clock of their own"
     before = loop.time
-    loop.time = lambda: before() + seconds
+    loop.time = lambda: before() + seconds  # type: ignore[method-assign]
 
 
 async def silence(seconds: float = SILENCE_S) -> None:

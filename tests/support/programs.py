@@ -26,7 +26,7 @@ def missing(reason: str) -> NoReturn:
 def run(*command: str, given: str = "", check: bool = True) -> str:
     """Run a program to its end; returns what it printed, its complaints too where it may fail."""
     need(command[0])
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=180, check=False)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}{done.stdout}")
     return done.stdout if check else done.stdout + done.stderr

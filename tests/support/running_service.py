@@ -34,8 +34,9 @@ from accredit.config import load
 from accredit.domain.access import Realm
 from accredit.domain.secret import Secret
 
-READY_S = 30.0
-STOP_S = 30.0
+READY_S = 60.0
+STOP_S = 60.0
+TOLD_S = 30.0
 
 _numbers = count(0)
 
@@ -141,8 +142,8 @@ class RunningService:
         return [entry for entry in map(json.loads, lines) if event is None or entry.get("event") == event]
 
     def logs(self, event: str, **fields: Any) -> dict[str, Any]:
-        """The newest entry with these fields; waits a little, since lines are written off the path."""
-        deadline = time.monotonic() + 5
+        """The newest entry with these fields; waits for it, since lines are written off the path."""
+        deadline = time.monotonic() + TOLD_S
         while True:
             for entry in reversed(self.log_lines(event)):
                 if fields.items() <= entry.items():
@@ -276,7 +277,7 @@ def accredit(
     """Run any `accredit` command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "accredit", *arguments],
-        capture_output=True, text=True, check=False, timeout=60, input=given,
+        capture_output=True, text=True, check=False, timeout=180, input=given,
         env=clean_environment() | (environment or {}),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from azure.iot.device import aio as sdk
 
 from support.running_service import RunningService, needs_port_443
 
-PATIENCE_S = 25
+PATIENCE_S = 60
 
 Result = TypeVar("Result")
 

@@ -183,7 +183,7 @@ def _revoked(folder: Path, port: int, root_pem: str, issued: IssuedChain, privat
     shown.write_bytes(b"".join([*chain, key]))
     context = ssl.create_default_context(cadata=root_pem)
     context.load_cert_chain(shown)
-    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20)
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
     try:
         connection.request("POST", "/1.0/renew", b"")
         status = connection.getresponse().status

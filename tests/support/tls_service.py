@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from support.pki import Entity
 
 TLS12 = ssl.TLSVersion.TLSv1_2
 TLS13 = ssl.TLSVersion.TLSv1_3
+TRICKLE_S = 0.005
 
 
 @functools.cache
@@ -89,6 +91,46 @@ async def closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
+
+
+def said_at_once(port: int, data: bytes, trickle: bytes = b"") -> bytes:
+    """What comes back until the server ends the connection; for a thread. No deadline can fall before these bytes.
+
+    They travel in one segment with the last word of the handshake, so that the front has them when it begins. `trickle`
+    follows again and again.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    received = bytearray()
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+
+        def read_on() -> None:
+            if found := raw.recv(65_536):
+                incoming.write(found)
+            else:
+                incoming.write_eof()
+
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                raw.sendall(outgoing.read())
+                read_on()
+        tls.write(data)
+        raw.sendall(outgoing.read())
+        raw.settimeout(TRICKLE_S if trickle else None)
+        while True:
+            try:
+                received += (chunk := tls.read(65_536))
+                if not chunk:
+                    return bytes(received)
+            except ssl.SSLWantReadError:
+                try:
+                    read_on()
+                except TimeoutError:
+                    tls.write(trickle)
+                    raw.sendall(outgoing.read())
 
 
 class Recorder(asyncio.Protocol):

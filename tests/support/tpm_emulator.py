@@ -23,7 +23,7 @@ from support.programs import need
 EK, SRK, ID_KEY = "0x81010001", "0x81000001", "0x81000100"
 """Where clients keep a TPM's two keys, and the one that the service sent."""
 
-START_S = 20.0
+START_S = 60.0
 _SRK = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
 
 

@@ -74,15 +74,18 @@ def test_hostile_text_stays_within_its_line() -> None:
 
 
 def test_what_does_not_fit_the_queue_is_counted() -> None:
-    release = threading.Event()
+    reached, release = threading.Event(), threading.Event()
 
     class Slow(io.StringIO):
         def write(self, text: str) -> int:
-            release.wait(10)
+            reached.set()
+            release.wait()
             return super().write(text)
 
     stream = Slow()
     writer = LineWriter(stream)
+    writer.write(lambda: "{}\n")
+    reached.wait()
     for _ in range(21_000):
         writer.write(lambda: "{}\n")
     release.set()
@@ -142,7 +145,7 @@ def test_how_many_lines_were_dropped_is_said() -> None:
 
     class Slow(io.StringIO):
         def write(self, text: str) -> int:
-            release.wait(10)
+            release.wait()
             written.append(text)
             return len(text)
 

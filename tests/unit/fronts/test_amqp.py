@@ -40,6 +40,7 @@ from support.amqp_script import (
     transfer,
 )
 from support.scripted_provisioning import ID_SCOPE, assigned
+from support.waiting import until
 
 ADDRESS = f"{ID_SCOPE}/registrations/dev-1"
 TOKEN = sas.make(ADDRESS, b"k" * 32, 1_900_000_000, None)
@@ -427,11 +428,6 @@ class TestCredit:
 
 
 class TestDeadlines:
-    async def closed_by_itself(self, script: AmqpScript) -> None:
-        async with asyncio.timeout(5):
-            while not script.transport.closing:
-                await asyncio.sleep(0.001)
-
     @pytest.mark.parametrize(
         "data",
         [b"", b"AMQP", SASL_HEADER, SASL_HEADER + sasl.encode(sasl.Init("PLAIN")), AMQP_HEADER, AMQP_HEADER + open_()[:5]],
@@ -440,7 +436,7 @@ class TestDeadlines:
         scene = await amqp_scene(tmp_path, Patience(login_s=0.02))
         script = scene.script()
         script.says(data)
-        await self.closed_by_itself(script)
+        await until(lambda: script.transport.closing)
         assert len(events(lines, "amqp-closed")) == 1
         await scene.close()
 

@@ -24,7 +24,15 @@ from accredit.fronts.http_connection import HTTPConnection, HTTPFront, HTTPLimit
 from accredit.fronts.listener import Listener
 from support import pki
 from support.hand_clock import HandClock
-from support.tls_service import TLS12, client_context, closed, connected, credential_file, serving
+from support.tls_service import (
+    TLS12,
+    client_context,
+    closed,
+    connected,
+    credential_file,
+    said_at_once,
+    serving,
+)
 
 
 class Application:
@@ -235,19 +243,13 @@ class TestHead:
     @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
     async def test_a_slow_head_is_cut(self, begun: bytes) -> None:
         async with service(head_s=0.02) as it:
-            received = await it.exchange(begun)
+            received = await asyncio.to_thread(said_at_once, it.port, begun)
         assert statuses(received) == ([408] if begun else [])
 
     async def test_bytes_that_keep_trickling_do_not_put_the_deadline_off(self) -> None:
         async with service(head_s=0.05) as it:
-            reader, writer = await connected(it.port)
-            writer.write(b"GET / HTTP/1.1\r\nX: ")
-            ended = asyncio.create_task(reader.read())
-            while not ended.done():
-                writer.write(b"x")
-                await asyncio.wait([ended], timeout=0.005)
-            assert statuses(await ended) == [408]
-            await closed(writer)
+            begun = b"GET / HTTP/1.1\r\nX: "
+            assert statuses(await asyncio.to_thread(said_at_once, it.port, begun, b"x")) == [408]
 
 
 class TestBody:
@@ -314,14 +316,8 @@ class TestBody:
 
     async def test_a_body_that_keeps_trickling_does_not_put_the_deadline_off(self) -> None:
         async with service(body_s=0.05) as it:
-            reader, writer = await connected(it.port)
-            writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
-            ended = asyncio.create_task(reader.read())
-            while not ended.done():
-                writer.write(b"x")
-                await asyncio.wait([ended], timeout=0.005)
-            assert statuses(await ended) == [408]
-            await closed(writer)
+            begun = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+            assert statuses(await asyncio.to_thread(said_at_once, it.port, begun, b"x")) == [408]
 
     async def test_one_whose_sender_leaves_reaches_nobody(self) -> None:
         async with service() as it:
@@ -409,11 +405,10 @@ class TestConnection:
 
     async def test_an_application_that_takes_its_time_is_waited_for(self) -> None:
         async with service(head_s=0.01, body_s=0.01, idle_s=0.01) as it:
-            reader, writer = await connected(it.port)
-            writer.write(get("/held"))
+            told = asyncio.create_task(asyncio.to_thread(said_at_once, it.port, get("/held")))
+            await it.application.entered.wait()
             asyncio.get_running_loop().call_later(0.06, it.application.gate.set)
-            assert await answer(reader) == (200, b"GET /held 0")
-            await closed(writer)
+            assert (await told).endswith(b"GET /held 0")
 
     async def test_a_client_that_half_closes_gets_its_answer(self) -> None:
         def half_closed(port: int) -> bytes:

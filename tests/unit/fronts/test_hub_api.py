@@ -181,21 +181,21 @@ class TestPaging:
 class TestWait:
     async def test_it_returns_at_once_when_something_is_there(self, api: Api) -> None:
         await api.send()
-        assert await asyncio.wait_for(api.numbers(wait=20), 10) == [1]
+        assert await asyncio.wait_for(api.numbers(wait=20), 30) == [1]
 
     async def test_it_returns_with_the_first_message_that_comes(self, api: Api) -> None:
         await api.send()
         waiting = asyncio.ensure_future(api.numbers(after=1, wait=20))
         await _waits(api)
         await api.send()
-        assert await asyncio.wait_for(waiting, 10) == [2]
+        assert await asyncio.wait_for(waiting, 30) == [2]
 
     async def test_another_devices_message_does_not_end_it(self, api: Api) -> None:
         waiting = asyncio.ensure_future(api.numbers(deviceId="lamp-2", wait=20))
         await _waits(api)
         await api.send(device="lamp-1")
         await api.send(device="lamp-2")
-        assert await asyncio.wait_for(waiting, 10) == [2]
+        assert await asyncio.wait_for(waiting, 30) == [2]
 
     @pytest.mark.slow
     async def test_nothing_coming_is_an_empty_page(self, api: Api) -> None:
@@ -205,7 +205,7 @@ class TestWait:
         waiting = asyncio.ensure_future(api.call(wait=20))
         await _waits(api)
         await api.telemetry.close()
-        answer = await asyncio.wait_for(waiting, 10)
+        answer = await asyncio.wait_for(waiting, 30)
         assert answer.status_code == 503
         assert "retry-after" in answer.headers
 

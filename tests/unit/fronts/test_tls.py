@@ -183,7 +183,7 @@ class TestStrangers:
                 raw = socket.socket(fileno=socket.dup(raw.fileno()))
                 raw.setblocking(True)
                 raw.sendall(b"\x17\x03\x03\x00\x20" + b"\x00" * 32)
-                await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+                await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
                 raw.close()
                 await closed(writer)
         assert logs[0]["event"] == "tls-connection-failed"
@@ -257,7 +257,7 @@ class TestBytes:
             writer.write(b"go")
             while not fronts.made:
                 await asyncio.sleep(0)
-            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
             await closed(writer)
 
     async def test_a_stalling_reader_does_not_hold_a_closed_connection(self) -> None:
@@ -273,7 +273,7 @@ class TestBytes:
             writer.write(b"go")
             while not fronts.made:
                 await asyncio.sleep(0)
-            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
             await closed(writer)
 
     async def test_what_was_written_before_close_arrives_and_ends_in_order(self) -> None:
@@ -420,7 +420,7 @@ class TestEnds:
         fronts = Fronts(Later)
         async with serving(fronts) as listener:
             answer = await asyncio.to_thread(half_closed, listener.port)
-            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
         assert answer == (b"your answer" if goes_on else b"")
         assert fronts.made[0].told == ["made", "eof", "lost"]
 
@@ -437,7 +437,7 @@ class TestEnds:
         fronts = Fronts()
         async with serving(fronts) as listener:
             await asyncio.to_thread(unwrapped, listener.port)
-            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
         assert fronts.made[0].told == ["made", "eof", "lost"]
 
     async def test_an_aborted_connection_is_lost_once(self) -> None:
@@ -471,7 +471,7 @@ class TestEnds:
         fronts = Fronts(Impatient)
         async with serving(fronts) as listener:
             assert await asyncio.to_thread(long_winded, listener.port) == b"enough"
-            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
 
     @pytest.mark.parametrize(
         "limits", [TLSLimits(linger_s=0.01), TLSLimits(linger_bytes=10_000)], ids=["time", "bytes"]
@@ -488,7 +488,7 @@ class TestEnds:
             while not fronts.made:
                 await asyncio.sleep(0)
             writer.write(b"z" * 1_000_000)
-            await asyncio.wait_for(fronts.made[0].ended.wait(), 10)
+            await asyncio.wait_for(fronts.made[0].ended.wait(), 30)
             await closed(writer)
 
     async def test_a_front_that_fails_takes_only_its_connection_down(self) -> None:

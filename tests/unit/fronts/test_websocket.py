@@ -295,7 +295,7 @@ class TestData:
 
     async def test_a_ping_is_answered(self) -> None:
         async with service() as it, it.connect(ping_interval=None) as client:
-            await asyncio.wait_for(await client.ping(b"are you there"), 10)
+            await asyncio.wait_for(await client.ping(b"are you there"), 30)
             await client.send(b"still")
             assert await client.recv() == b"still"
 
@@ -325,7 +325,7 @@ class TestClosing:
                 await client.send(b"x")
                 await client.recv()
             assert (client.close_code, client.protocol.close_rcvd_then_sent) == (1000, False)
-            await asyncio.wait_for(it.made[0].ended.wait(), 10)
+            await asyncio.wait_for(it.made[0].ended.wait(), 30)
 
     async def test_a_client_that_does_not_answer_the_close_is_cut(self) -> None:
         async with service(close_s=0.01) as it:
@@ -335,7 +335,7 @@ class TestClosing:
             assert await one_frame(reader) == (Opcode.CLOSE, b"\x03\xe8")
             assert await reader.read() == b""
             await closed(writer)
-            await asyncio.wait_for(it.made[0].ended.wait(), 10)
+            await asyncio.wait_for(it.made[0].ended.wait(), 30)
 
     async def test_nothing_goes_up_once_the_front_has_closed(self) -> None:
         async with service() as it:
@@ -352,7 +352,7 @@ class TestClosing:
         async with service() as it, it.connect() as client:
             await client.send(b"abort")
             assert await close_code(client) == 1006
-            await asyncio.wait_for(it.made[0].ended.wait(), 10)
+            await asyncio.wait_for(it.made[0].ended.wait(), 30)
 
     async def test_a_client_that_vanishes_is_told_to_the_front_once(self) -> None:
         async with service() as it:
@@ -366,7 +366,7 @@ class TestClosing:
         async with service() as it, it.connect() as client:
             await client.send("hello")
             assert await close_code(client) == 1003
-            await asyncio.wait_for(it.made[0].ended.wait(), 10)
+            await asyncio.wait_for(it.made[0].ended.wait(), 30)
             assert it.made[0].heard == []
 
     @pytest.mark.parametrize("fragments", [1, 3])
@@ -396,7 +396,7 @@ class TestClosing:
             assert (opcode, payload[:2]) == (Opcode.CLOSE, b"\x03\xea")
             assert await reader.read() == b""
             await closed(writer)
-            await asyncio.wait_for(it.made[0].ended.wait(), 10)
+            await asyncio.wait_for(it.made[0].ended.wait(), 30)
 
     async def test_a_draining_service_is_going_away(self) -> None:
         async with service() as it, it.connect() as client:

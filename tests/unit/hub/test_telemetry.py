@@ -109,7 +109,7 @@ class TestArrival:
         self, telemetry: SqliteTelemetry, clock: HandClock
     ) -> None:
         await telemetry.append(message(clock))
-        await asyncio.wait_for(telemetry.arrival(0), 5)
+        await asyncio.wait_for(telemetry.arrival(0), 30)
 
     async def test_it_returns_when_a_newer_message_is_durable(
         self, telemetry: SqliteTelemetry, clock: HandClock
@@ -118,16 +118,16 @@ class TestArrival:
         waiting = [asyncio.ensure_future(telemetry.arrival(after)) for after in (1, 2)]
         await asyncio.sleep(0)
         await telemetry.append(message(clock))
-        await asyncio.wait_for(waiting[0], 5)
+        await asyncio.wait_for(waiting[0], 30)
         assert not waiting[1].done()
         await telemetry.append(message(clock))
-        await asyncio.wait_for(waiting[1], 5)
+        await asyncio.wait_for(waiting[1], 30)
 
     async def test_closing_ends_the_wait(self, telemetry: SqliteTelemetry) -> None:
         waiting = asyncio.ensure_future(telemetry.arrival(0))
         await asyncio.sleep(0)
         await telemetry.close()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
 
     async def test_messages_of_an_earlier_run_count(
         self, path: Path, telemetry: SqliteTelemetry, clock: HandClock
@@ -135,7 +135,7 @@ class TestArrival:
         await telemetry.append(message(clock))
         await telemetry.close()
         again = SqliteTelemetry(path, clock)
-        await asyncio.wait_for(again.arrival(0), 5)
+        await asyncio.wait_for(again.arrival(0), 30)
         await again.close()
 
 

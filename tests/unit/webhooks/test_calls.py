@@ -18,6 +18,7 @@ from accredit.webhooks.calls import MAX_PLACES, Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES, is_signed
 from support.hand_clock import HandClock
 from support.https_peer import Heard, answering, client_trust, serving_tls
+from support.passing_time import PATIENCE_S, silence
 from support.waiting import until
 
 SECRET = Secret(b"the webhook's secret")
@@ -25,9 +26,9 @@ LISTED = EgressRules(("127.0.0.0/8",), public_only=True)
 
 
 @asynccontextmanager
-async def calling(rules=LISTED, call_s=10.0, trust=None):
+async def calling(rules=LISTED, trust=None):
     connect = partial(Egress, rules, tls=trust or client_trust(), max_answer_bytes=MAX_ANSWER_BYTES)
-    webhooks = Webhooks(connect, HandClock(), call_s)
+    webhooks = Webhooks(connect, HandClock(), PATIENCE_S)
     try:
         yield webhooks
     finally:
@@ -35,11 +36,9 @@ async def calling(rules=LISTED, call_s=10.0, trust=None):
 
 
 @asynccontextmanager
-async def asked(
-    reply, rules=LISTED, secret=SECRET, url="https://localhost:{port}/allocate?code=1", call_s=10.0
-):
+async def asked(reply, rules=LISTED, secret=SECRET, url="https://localhost:{port}/allocate?code=1"):
     """Ask a server that replies so; yields the answer and what the server heard."""
-    async with serving_tls(reply) as (port, heard), calling(rules, call_s) as webhooks:
+    async with serving_tls(reply) as (port, heard), calling(rules) as webhooks:
         webhook = Webhook(url.format(port=port), "2021-10-01", secret)
         yield await webhooks.ask(webhook, "op-1", b'{"a":1}'), heard
 
@@ -91,9 +90,9 @@ async def test_a_long_answer_is_cut() -> None:
 
 async def test_a_hang_ends() -> None:
     async def hangs(_: Heard, __: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+        await silence()
 
-    async with asked(hangs, call_s=0.05) as (answer, _):
+    async with asked(hangs) as (answer, _):
         assert isinstance(answer, Silent)
         assert "no answer within" in answer.reason
 
