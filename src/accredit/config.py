@@ -166,6 +166,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; 0 is off."),
     Setting("public_url", _public_url, "",
             "The address of the public port as it is baked into certificates; by default http, the first host name and the port."),
+    Setting("metrics_port", _PORT, 0, "Metrics in Prometheus' format, over plain HTTP at `/metrics`; 0 is off."),
+    Setting("metrics_bind", _texts, (),
+            "Addresses that the metrics are served on; loopback only by default. Whoever reaches them may read them."),
     Setting("console_port", _PORT, 8444, "The console; not served by this version."),
     Setting("master_key_file", _paths, (),
             "The key that seals secrets at rest: 32 random bytes, raw or base64, mode 0600; by default `master.key` in the data folder. "

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
         "keys-and-secrets",
         "rotate-the-master-key",
         "limits",
+        "monitor",
         "troubleshoot",
         "ca-of-your-own",
     ],

@@ -19,7 +19,7 @@ from accredit.app.ports import Sockets
 from accredit.app.tls_identity import TLSIdentity
 from accredit.config import Config
 from accredit.fronts.amqp import AmqpConnection, AmqpDoors
-from accredit.fronts.amqp_dps import AmqpDps, Provisions
+from accredit.fronts.amqp_dps import AmqpDps
 from accredit.fronts.amqp_hub import AmqpHub
 from accredit.fronts.amqp_mechanisms import mechanisms
 from accredit.fronts.https import https_front
@@ -30,6 +30,7 @@ from accredit.fronts.mqtt_hub import HubConversations
 from accredit.fronts.sources import Sources
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
+from accredit.provisioning.questions import Provisioning
 
 Front = Callable[[], asyncio.BaseProtocol]
 
@@ -61,17 +62,17 @@ def amqp_engine() -> Any | None:
 
 
 def device_fronts(
-    provisioning: Provisions,
+    provisioning: Provisioning,
     devices: HubConversations,
     clock: Clock,
     entropy: Entropy,
     engine: Any | None,
 ) -> DeviceFronts:
     """`engine` is what `amqp_engine` gave."""
-    mqtt = partial(MqttConnection, DpsConversations(provisioning, clock, entropy), devices)
+    mqtt = partial(MqttConnection, DpsConversations(provisioning.over("mqtt"), clock, entropy), devices)
     if engine is None:
         return DeviceFronts(mqtt, None)
-    dps, hub = AmqpDps(provisioning, clock, entropy), AmqpHub(devices)
+    dps, hub = AmqpDps(provisioning.over("amqp"), clock, entropy), AmqpHub(devices)
     make = partial(engine.Engine, engine.EngineLimits())
     return DeviceFronts(mqtt, partial(AmqpConnection, AmqpDoors(dps, hub, mechanisms(dps, hub), make)))
 

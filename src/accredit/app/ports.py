@@ -25,9 +25,10 @@ class Sockets:
     mqtt: list[socket] = field(default_factory=list)
     amqp: list[socket] = field(default_factory=list)
     public: list[socket] = field(default_factory=list)
+    metrics: list[socket] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[socket]:
-        return iter((*self.https, *self.mqtt, *self.amqp, *self.public))
+        return iter((*self.https, *self.mqtt, *self.amqp, *self.public, *self.metrics))
 
 
 def bound(config: Config, listening: Bind = bind, *, amqp: bool = False) -> Sockets:
@@ -41,6 +42,9 @@ def bound(config: Config, listening: Bind = bind, *, amqp: bool = False) -> Sock
             sockets.amqp.extend(listening(hosts, config.amqp_port, "--amqp-port"))
         if config.public_port:
             sockets.public.extend(listening(hosts, config.public_port, "--public-port"))
+        if config.metrics_port:
+            watched = config.metrics_bind or LOOPBACK
+            sockets.metrics.extend(listening(watched, config.metrics_port, "--metrics-port"))
     except BaseException:
         for each in sockets:
             each.close()

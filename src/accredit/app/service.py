@@ -166,6 +166,7 @@ async def _serving(
         key_reuse=config.key_reuse,
         pause_after_failures=config.pause_after_failures,
         renewal_grace_s=config.renewal_grace_s,
+        stopwatch=clock.monotonic if config.metrics_port else None,
     )
     refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
     witness = log_witness.opened(config, rules)
@@ -217,8 +218,8 @@ async def _serving(
             Registry(store, sessions, clock, entropy), hubs, hub_access, clock, entropy, refusals.limits
         ),
         *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
-        *device_api.routes(provisioning, clock, entropy),
-        *est.routes(provisioning, CaChains(means, refusals), entropy),
+        *device_api.routes(provisioning.over("https"), clock, entropy),
+        *est.routes(provisioning.over("est"), CaChains(means, refusals), entropy),
         *hub_device_api.routes(devices, entropy),
         *log_proof.routes(background.proofs.of, provisioning, clock, entropy),
     ]
@@ -227,6 +228,12 @@ async def _serving(
         *listeners(config, sockets, identity, routes, fronts, clock, entropy),
         *public_listener(config, sockets, store, clock, entropy, authorities.challenges.answer),
     ]
+    if sockets.metrics:
+        from accredit.app import metrics  # noqa: PLC0415 - who does not watch need not load what writes metrics
+
+        commits = getattr(store, "commits", None)
+        watched = metrics.Watched(means.tallies, commits, store, telemetry, sessions, tuple(listening))
+        listening.append(metrics.listener(watched, sockets, clock, entropy))
     for listener in listening:
         await listener.start()
     parts.push_async_callback(_drained, listening)

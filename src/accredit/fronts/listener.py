@@ -122,7 +122,7 @@ class Ceiling:
     def __init__(self, connections: int, sources: Sources | None = None) -> None:
         """`sources` bounds what one address may have of it."""
         self.connections = connections
-        self._sources = sources
+        self.sources = sources
         self.open = 0
         self.refused = 0
         self._told = False
@@ -135,15 +135,15 @@ class Ceiling:
                 self._told = True
                 log.warning("connections-at-ceiling", ceiling=self.connections)
             return False
-        if self._sources is not None and not self._sources.enter(address):
+        if self.sources is not None and not self.sources.enter(address):
             return False
         self.open += 1
         return True
 
     def leave(self, address: str = "") -> None:
         self.open -= 1
-        if self._sources is not None:
-            self._sources.leave(address)
+        if self.sources is not None:
+            self.sources.leave(address)
         self._told = False
 
 
@@ -162,11 +162,13 @@ class Listener:
     ) -> None:
         """`context` is asked at each handshake, so that a renewed certificate needs no restart; `front` makes a front."""
         self.name = name
+        self.ceiling = ceiling
         self.accepted = 0
+        self.established = 0
+        """Connections whose handshake was completed."""
         self._sockets = list(sockets)
         self._context = context
         self._front = front
-        self._ceiling = ceiling
         self._limits = limits if limits is not None else TLSLimits()
         self._servers: list[asyncio.Server] = []
         self._open: dict[TLSTransport, str] = {}
@@ -186,11 +188,15 @@ class Listener:
             self._servers.append(await loop.create_server(self._connection, sock=each, backlog=BACKLOG))
 
     def _connection(self) -> asyncio.Protocol:
-        return TLSTransport(self._context, self._front, self._limits, self._opened, self._closed)
+        return TLSTransport(self._context, self._greeted, self._limits, self._opened, self._closed)
+
+    def _greeted(self) -> asyncio.BaseProtocol:
+        self.established += 1
+        return self._front()
 
     def _opened(self, connection: TLSTransport) -> bool:
         address = str((connection.get_extra_info("peername") or ("",))[0])
-        if not self._ceiling.enter(address):
+        if not self.ceiling.enter(address):
             return False
         self.accepted += 1
         self._open[connection] = address
@@ -199,7 +205,7 @@ class Listener:
     def _closed(self, connection: TLSTransport) -> None:
         address = self._open.pop(connection, None)
         if address is not None:
-            self._ceiling.leave(address)
+            self.ceiling.leave(address)
             if not self._open:
                 self._emptied.set()
 

@@ -113,13 +113,18 @@ class PlainListener:
         self.name = name
         self.front = front
         self._sockets = list(sockets)
-        self._ceiling = ceiling
+        self.ceiling = ceiling
+        self.accepted = 0
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
 
     @property
     def port(self) -> int:
         return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        return len(self._open)
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -128,15 +133,16 @@ class PlainListener:
             self._servers.append(made)
 
     def enter(self, connection: _Connection) -> bool:
-        if not self._ceiling.enter(connection.source):
+        if not self.ceiling.enter(connection.source):
             return False
         self._open.add(connection)
+        self.accepted += 1
         return True
 
     def leave(self, connection: _Connection) -> None:
         if connection in self._open:
             self._open.discard(connection)
-            self._ceiling.leave(connection.source)
+            self.ceiling.leave(connection.source)
 
     async def drain(self, _deadline_s: float) -> None:
         """Stop accepting, and let what has begun to arrive be answered; nothing here takes long."""

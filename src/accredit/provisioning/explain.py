@@ -6,8 +6,8 @@ device: the wire says no more than Azure's codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from accredit.domain.enrollment import (
     CaReferences,
@@ -34,6 +34,7 @@ from accredit.domain.evidence import (
 from accredit.domain.registration import Allocated, Registration, Request
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import MAX_STEPS, Asked, DecisionTrace, Step, shown
+from accredit.tallies import Mark
 from accredit.wire.refusals import on_the_wire
 
 _SHOWN_ENROLLMENTS = 8
@@ -44,7 +45,8 @@ _SHOWN_CLOSED = 3
 class Trail:
     """What is known of one call so far; `tried` are the enrollments that the proof was compared with, None before that, `groups` all that there are to try.
 
-    `waited`: its source has had its turn. `counted`: the call was charged to its device and group.
+    `waited`: its source has had its turn. `counted`: the call was charged to its device and group. `marks` are the steps
+    that it has come through, by this `stopwatch` (seconds), where anybody wants to know.
     """
 
     previous: Registration | None = None
@@ -55,6 +57,13 @@ class Trail:
     setbacks: Setbacks | None = None
     waited: bool = False
     counted: bool = False
+    stopwatch: Callable[[], float] | None = None
+    marks: list[Mark] = field(default_factory=list)
+
+    def through(self, step: str) -> None:
+        """A step of the ceremony is over."""
+        if self.stopwatch is not None:
+            self.marks.append((step, self.stopwatch()))
 
     @property
     def trials(self) -> int:

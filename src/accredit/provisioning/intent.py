@@ -214,6 +214,7 @@ class Intent:
 
     def log(self, outcome: str, **fields: str) -> None:
         operation = self.operation
+        self._means.tallies.operations.add(outcome)
         log.info(
             "registration",
             trackingId=operation.tracking_id,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store, Webhooks
 from accredit.processes import Bus, Leases
 from accredit.provisioning.tpm import Challenges
+from accredit.tallies import Tallies
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
     """`patience_s` is how long a register call waits for its operation before it answers `assigning`, `ca_retry_s` how
-    long an operation may stay open; `key_reuse` is refuse, warn or allow.
-    `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
+        long an operation may stay open; `key_reuse` is refuse, warn or allow.
+        `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
     after its end an issued certificate still proves a renewal. `owner` names this process in `leases`.
-    `challenges` knows what is sent into TPMs.
+    `challenges` knows what is sent into TPMs. `tallies` counts, and where somebody
+    watches, steps are timed by `stopwatch`, in seconds.
     """
 
     store: Store
@@ -37,6 +39,8 @@ class Means:
     pause_after_failures: int = 20
     renewal_grace_s: int = 0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tallies: Tallies = field(default_factory=Tallies)
+    stopwatch: Callable[[], float] | None = None
 
     @property
     def shared_key(self) -> bool:

@@ -52,6 +52,7 @@ async def asked(means: Means, intent: Intent) -> OrderAnswer:
 
 async def act_on(means: Means, intent: Intent, answer: OrderAnswer) -> int | None:
     """Make the answer durable; the seconds to wait before the next question, None when there is none. Raises Failure."""
+    means.tallies.orders.add(str(intent.operation.authority), type(answer).__name__.lower())
     match answer:
         case Delivered(issued):
             await _deliver(means, intent, issued)

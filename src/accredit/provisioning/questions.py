@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import replace
 
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
@@ -28,7 +29,7 @@ from accredit.interfaces import StoreUnavailable
 from accredit.observe import log
 from accredit.policy import admission
 from accredit.policy.allocation import NO_HUB
-from accredit.provisioning import answer, names
+from accredit.provisioning import answer, names, tallied
 from accredit.provisioning.attest import attest
 from accredit.provisioning.explain import Trail
 from accredit.provisioning.log_proofs import LogProofs
@@ -60,10 +61,33 @@ class Provisioning:
         self._refusals = refusals if refusals is not None else Refusals(means)
         self._registering = Registering(means, orders, self._refusals)
         self.id_scope = means.id_scope
+        self._wire = ""
+
+    def over(self, wire: str) -> Provisioning:
+        """The same, as one wire's: what is asked here is counted under this name."""
+        copied = copy(self)
+        copied._wire = wire  # noqa: SLF001 - of our own kind
+        return copied
 
     async def register(self, request: Request) -> Answer:
         """One register call, to its answer."""
-        trail = Trail()
+        means, outcome = self._means, tallied.BROKEN_OFF
+        trail = Trail(stopwatch=means.stopwatch)
+        began = 0.0 if means.stopwatch is None else means.stopwatch()
+        try:
+            answered = await self._register(request, trail)
+            outcome = tallied.outcome(answered)
+        except Exception as failure:
+            outcome = tallied.failure(failure)
+            raise
+        else:
+            return answered
+        finally:
+            means.tallies.registrations.add(self._wire, outcome)
+            if means.stopwatch is not None:
+                means.tallies.timed(self._wire, trail.marks, began, means.stopwatch())
+
+    async def _register(self, request: Request, trail: Trail) -> Answer:
         try:
             async with self._told(request, Asked.REGISTER, trail):
                 outcome = await self._registering.register(request, trail)

@@ -159,6 +159,7 @@ class Refusals:
         return (SaveRegistration(failed, None),)
 
     def _log(self, registration_id: str, source: str, tracking_id: str, refusal: AccreditError) -> None:
+        self._means.tallies.refusals.add(refusal.rule)
         log.info(
             "registration",
             trackingId=tracking_id,

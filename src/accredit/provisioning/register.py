@@ -74,28 +74,37 @@ class Registering:
         attested = trail.attested = await attest(
             means.store, request, trail, means.challenges, now, turn, grace_s=grace_s
         )
+        trail.through("attest")
         linked = await means.hubs.linked()
         admitted = admit(attested, previous, linked)
         await self._refusals.let_pass(attested, trail)
+        trail.through("admit")
         allocated = allocate(admitted, request, linked)
         trail.allocated = None if isinstance(allocated, AskWebhook) else allocated
         if isinstance(attested.proof, ProvenHeld) and request.request_id is None:
             # A connection by it, like any at the hub: from here on it is the one that must not be pushed out.
             shown = sha256(attested.proof.certificate).digest()
             await means.store.commit([UseCertificate(admitted.device_id, shown, now)])
+        trail.through("allocate")
         settled, csr_field = await settle(
             admitted, request, means.store, means.authorities, now, means.key_reuse
         )
+        trail.through("settle")
         asked_over_hub = request.request_id is not None
         if isinstance(allocated, AskWebhook) or asked_over_hub or not at_once(allocated, settled, linked):
-            return await self._orders.place(admitted, allocated, settled, csr_field, request)
+            placed = await self._orders.place(admitted, allocated, settled, csr_field, request)
+            trail.through("place")
+            return placed
         operation_id = names.operation_id(means.entropy)
         if isinstance(settled, Wanted):
             issued = await sign(allocated, settled, operation_id, now)
+            means.tallies.orders.add(str(settled.authority.name), "delivered")
         else:
             issued = unsigned(allocated, settled, operation_id)
+        trail.through("issue")
         recorded = record(issued, shared_key=means.shared_key)
         bound = await bind(recorded, means.hubs, now, names.etag(means.entropy))
+        trail.through("bind")
         closing = [
             *(await self._orders.superseding(allocated) if csr_field else ()),
             *self._refusals.passed(trail),
@@ -103,11 +112,14 @@ class Registering:
         ]
         etag = names.etag(means.entropy)
         registration = await complete(means.store, bound, csr_field, now, etag, closing)
+        trail.through("complete")
         if allocated.leaves is not None:
             await cut(means.hubs, allocated.leaves)
         certified = issued.credential if isinstance(issued.credential, Certified) else None
         self._log_assigned(request, registration, certified)
-        return await answer.assigned(means.store, registration, attested, certified, csr_field)
+        answered = await answer.assigned(means.store, registration, attested, certified, csr_field)
+        trail.through("answer")
+        return answered
 
     def _log_assigned(
         self, request: Request, registration: Registration, certified: Certified | None

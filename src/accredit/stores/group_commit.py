@@ -14,11 +14,13 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.stores.steps import UnitOfWork, holds
+from accredit.tallies import CommitTallies
 
 MAX_BATCH = 64
 """Bounds how long a batch holds the event loop: some milliseconds."""
@@ -59,9 +61,11 @@ class GroupCommit:
         self._execute("PRAGMA busy_timeout = 0")
         self._committed = committed
         self._busy_timeout_s = busy_timeout_s
+        self.tallies = CommitTallies()
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waiting] = deque()
         self._busy_since: float | None = None
+        self._begun_at = 0.0
         self._at_work = False
         self._closing = False
         self._idle = asyncio.Event()
@@ -107,12 +111,18 @@ class GroupCommit:
             self._not_begun(error)
             return
         self._busy_since = None
+        self._begun_at = time.monotonic()
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
         outcomes = self._outcomes([unit for unit, _ in batch])
         if self._connection.in_transaction:
             self._calls.put((batch, outcomes))
         else:
             self._settle(batch, outcomes)
+
+    def _durable(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        """In the event loop, after the thread's COMMIT."""
+        self.tallies.committed(len(batch), time.monotonic() - self._begun_at)
+        self._settle(batch, outcomes)
 
     def _not_begun(self, error: sqlite3.Error) -> None:
         now = self._loop.time()
@@ -136,7 +146,7 @@ class GroupCommit:
             except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it, and the thread goes on
                 outcomes = [_unavailable(error) if outcome is None else outcome for outcome in outcomes]
             try:
-                self._loop.call_soon_threadsafe(self._settle, batch, outcomes)
+                self._loop.call_soon_threadsafe(self._durable, batch, outcomes)
             except RuntimeError:
                 break  # the loop was closed: nobody waits any more
         # A cursor that has not read all rows would keep the file open behind the closed connection.

@@ -42,6 +42,7 @@ class SqliteStore(StoreReads):
         )
         self._read = self._reading.cursor().execute
         self._writer = GroupCommit(writing, self._committed, busy_timeout_s)
+        self.commits = self._writer.tallies
 
     @classmethod
     async def open(cls, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:

@@ -1,0 +1,28 @@
+"""Under which name a register call is counted: what the device was answered, or what kept it from an answer."""
+
+from __future__ import annotations
+
+from accredit.domain.errors import AccreditError, Throttled, UpstreamRejected, UpstreamUnavailable
+from accredit.domain.registration import Answer, Assigned, Assigning
+
+BROKEN_OFF = "broken-off"
+"""The device was gone before its answer, or the service stops."""
+
+OUTCOMES = (
+    "assigned", "assigning", "failed", "disabled", "refused", "throttled", "unavailable", "error", BROKEN_OFF,
+)  # fmt: skip
+
+
+def outcome(answer: Answer) -> str:
+    if isinstance(answer, Assigned):
+        return "assigned"
+    return "assigning" if isinstance(answer, Assigning) else answer.status.value
+
+
+def failure(raised: Exception) -> str:
+    """`error` is a defect of the service."""
+    if isinstance(raised, Throttled):
+        return "throttled"
+    if isinstance(raised, UpstreamUnavailable | UpstreamRejected):
+        return "unavailable"
+    return "refused" if isinstance(raised, AccreditError) else "error"
