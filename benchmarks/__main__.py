@@ -20,10 +20,17 @@ from benchmarks.provisioning import full_provisioning
 from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.sdk import register_times
 from benchmarks.service import service
+from benchmarks.telemetry import telemetry
 from benchmarks.wires import PORTS, measurable, over_each_wire
 
 LIGHT = 8
 """Devices at a time when the load is light: fewer of them share a commit."""
+
+WINDOW = 16
+"""Telemetry messages of a device that may be unacknowledged."""
+
+MESSAGES_EACH = 10
+"""Telemetry messages for each provisioning of a round."""
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -62,6 +69,7 @@ def _round(count: int, at_once: int) -> dict[str, float]:
     with service() as running:
         full = full_provisioning(running, count, at_once)
         light = full_provisioning(running, count // 2, LIGHT)
+        messages = telemetry(running, count * MESSAGES_EACH, (WINDOW, 1))
         started_s = running.started_s
     crypto = floors.verify_and_sign_us()
     return {
@@ -73,6 +81,11 @@ def _round(count: int, at_once: int) -> dict[str, float]:
         "p99Ms": full.p99_ms,
         "residentMb": full.resident_mb,
         "startS": started_s,
+        "messageUs": messages[WINDOW].cpu_us,
+        "messageLoopUs": messages[WINDOW].loop_us,
+        "messageOthersUs": messages[WINDOW].others_us,
+        "messagesPerSecond": messages[WINDOW].per_second,
+        "loneMessageUs": messages[1].cpu_us,
         "inMemoryUs": floors.in_memory_us() + crypto,
         "bareServerUs": floors.bare_server_us(count, at_once) + crypto,
         "opensslUs": floors.openssl_server_us(count, at_once) + crypto,

@@ -19,6 +19,11 @@ _ROWS = (
     ("latency p99", "p99Ms", "ms", 1),
     ("resident after the load", "residentMb", "MB", 0),
     ("process start to ready", "startS", "s", 2),
+    ("server CPU per telemetry message, 16 of each device on their way", "messageUs", "us", 1),
+    ("of that in the event loop: TLS, MQTT, topic, acknowledgement", "messageLoopUs", "us", 1),
+    ("of that in the thread that writes segments", "messageOthersUs", "us", 1),
+    ("telemetry messages per second, beside the load generator", "messagesPerSecond", "/s", 0),
+    ("server CPU per telemetry message of a device that waits for each PUBACK", "loneMessageUs", "us", 1),
 )
 
 

@@ -578,8 +578,8 @@ class Witness(Protocol):
 class TelemetryLog(Protocol):
     """What devices sent, outside the identity database."""
 
-    async def append(self, message: Telemetry) -> int:
-        """Return the message's sequence number once it is durable."""
+    async def append(self, messages: Sequence[Telemetry]) -> int:
+        """Return the last one's sequence number once all are durable; raises StoreUnavailable where they are not."""
         ...
 
     async def read(

@@ -46,6 +46,8 @@ ELSEWHERE = {
     "ca/crl.py": "tests/unit/ca/test_statuses.py",
     "ca/ocsp.py": "tests/unit/ca/test_statuses.py",
     "ca/points.py": "tests/unit/ca/test_statuses.py",
+    "hub/disk.py": "tests/unit/hub/test_segments.py",
+    "hub/segment_reader.py": "tests/unit/hub/test_segments.py: it reads what is written there",
     "fronts/plain.py": "tests/unit/fronts/test_public.py",
     "fronts/service_api/revocation.py": "tests/e2e/test_revocation.py",
     "stores/certificate_reads.py": "tests/contract/test_store.py",

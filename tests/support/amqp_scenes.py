@@ -13,7 +13,7 @@ from accredit.fronts.amqp_hub import AmqpHub
 from accredit.fronts.amqp_mechanisms import mechanisms
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.hub.sessions import Sessions
-from accredit.hub.telemetry import SqliteTelemetry
+from accredit.hub.telemetry import SegmentedTelemetry
 from support.amqp_script import AmqpScript
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
@@ -25,7 +25,9 @@ from support.scripted_provisioning import ScriptedProvisioning
 class AmqpScene:
     """A service with both of its sides, the hub's over a real store."""
 
-    def __init__(self, world: HubWorld, telemetry: SqliteTelemetry, patience: Patience | None = None) -> None:
+    def __init__(
+        self, world: HubWorld, telemetry: SegmentedTelemetry, patience: Patience | None = None
+    ) -> None:
         self.engine = amqp_engine()
         self.world = world
         self.telemetry = telemetry
@@ -60,5 +62,5 @@ class AmqpScene:
 async def amqp_scene(folder: Path, patience: Patience | None = None) -> AmqpScene:
     amqp_engine()
     world = await hub_world(folder)
-    telemetry = SqliteTelemetry(folder / "telemetry.db", world.clock, busy_timeout_s=0)
+    telemetry = SegmentedTelemetry(folder / "telemetry", world.clock)
     return AmqpScene(world, telemetry, patience)

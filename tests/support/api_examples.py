@@ -22,7 +22,7 @@ from accredit.domain.ids import DeviceId
 from accredit.fronts import hub_api, openapi, service_api
 from accredit.fronts.https import application
 from accredit.fronts.service_api.endpoints import Endpoint
-from accredit.hub.telemetry import SqliteTelemetry
+from accredit.hub.telemetry import SegmentedTelemetry
 from accredit.linked_hubs.configured import ConfiguredHubs
 from support import pki
 from support.counted_entropy import CountedEntropy
@@ -183,7 +183,7 @@ class EveryRoute:
 async def every_route(folder: Path, bearers: Bearers | None = None) -> AsyncIterator[EveryRoute]:
     """With `ca-1`, `roots-1`, `lamps-1`, `plant-1`, `dev-1`, `line-1`, a registration `dev-1` and a message of `dev-1` to answer about."""
     async with opened(folder) as side:
-        telemetry = SqliteTelemetry(folder / "telemetry.db", side.clock)
+        telemetry = SegmentedTelemetry(folder / "telemetry", side.clock)
         try:
             await side.put("/certificateAuthorities/ca-1")
             await side.call("PUT", "/trustBundles/roots-1", _ROOTS)
@@ -194,7 +194,7 @@ async def every_route(folder: Path, bearers: Bearers | None = None) -> AsyncIter
             await side.register("dev-1", EnrollmentRef(EnrollmentKind.INDIVIDUAL, "dev-1"))
             await side.refuse("dev-1", "t-1")
             await telemetry.append(
-                Telemetry(DeviceId("dev-1"), b"21", {}, {"message-id": "1"}, "{}", side.clock.now())
+                [Telemetry(DeviceId("dev-1"), b"21", {}, {"message-id": "1"}, "{}", side.clock.now())]
             )
             entropy, hubs = CountedEntropy(), ConfiguredHubs(side.store, (HOST,))
             tables = {

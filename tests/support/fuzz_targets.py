@@ -22,6 +22,7 @@ from accredit.authorities.digicert import certcentral, mpki
 from accredit.authorities.digicert import documents as digicert
 from accredit.domain.access import Realm
 from accredit.domain.ca_certificate import VerificationCode
+from accredit.domain.device import Telemetry
 from accredit.domain.enrollment import CaReferences, EnrollmentKind
 from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain
@@ -36,6 +37,7 @@ from accredit.domain.ids import (
 )
 from accredit.domain.rule_language import expression
 from accredit.domain.secret import Secret
+from accredit.hub import segment, segment_index
 from accredit.policy import anchors, chains, csr_intake, tpm_activation
 from accredit.policy.destinations import BadDestination, destination
 from accredit.policy.possession import check_possession
@@ -106,6 +108,34 @@ def _text(parse: Callable[[str], object]) -> Run:
 
 def _said(*texts: str) -> Callable[[], tuple[bytes, ...]]:
     return lambda: tuple(text.encode() for text in texts)
+
+
+def _segment(data: bytes) -> None:
+    """Each record that the walk finds whole is a message, and what is written of it is what stands there."""
+    first = segment.first_sequence(data)
+    for place, (at, end, *_) in enumerate(segment.whole_records(data, first)):
+        found = segment.message(data[at:end], first + place)
+        assert segment.message(segment.record(1, segment.payload(found)), 1) == found
+
+
+def _segment_seeds() -> tuple[bytes, ...]:
+    said = Telemetry(DeviceId("dev"), b"21", {"a": "b"}, {"message-id": "1"}, "{}", 1.5, "hub.local")
+    payload = segment.payload(said)
+    return (segment.header(7) + segment.record(7, payload) + segment.record(8, payload),)
+
+
+def _index(data: bytes) -> None:
+    """Whatever an index says, looking into it finds places that it has."""
+    index = segment_index.StoredIndex(data)
+    count = index.summary.count
+    assert all(0 <= place < count for place in index.places(DeviceId("dev"), 0, count))
+
+
+def _index_seeds() -> tuple[bytes, ...]:
+    index = segment_index.GrowingIndex(7)
+    for end in (40, 80):
+        index.add(end, "dev", 1.5, "hub.local")
+    return (index.encode(),)
 
 
 def _condition(text: str) -> None:
@@ -338,6 +368,8 @@ _GROUP = (
 _SAS = "SharedAccessSignature sr=0ne%2Fregistrations%2Fdev&sig=c2ln&se=1800000000&skn=registration"
 
 TARGETS: dict[str, Target] = {
+    "telemetry-segment": Target(_segment, _segment_seeds, (segment.Damaged,)),
+    "telemetry-index": Target(_index, _index_seeds, (segment.Damaged,)),
     "credential-topic": Target(
         _text(_credential_topic),
         _said(

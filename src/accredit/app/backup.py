@@ -14,6 +14,7 @@ from accredit.app import archive
 from accredit.app.archive import FORMAT, BadArchive, LogState, Manifest
 from accredit.app.data_folder import CannotStart, DataFolder
 from accredit.config import Config
+from accredit.hub.segments import copied_segments
 from accredit.interfaces import Clock
 from accredit.seal import Sealer, SealError
 from accredit.stores import copies
@@ -61,9 +62,13 @@ def _backed_up(
     config: Config, folder: DataFolder, to: Path, staging: Path, clock: Clock, *, with_master_key: bool
 ) -> Manifest:
     files: dict[str, Path] = {}
-    if folder.telemetry.exists():
-        copies.copy(folder.telemetry, staging / folder.telemetry.name)
-        files[f"{DATA}/{folder.telemetry.name}"] = staging / folder.telemetry.name
+    if folder.telemetry_database.exists():
+        # No service of this version has run here yet.
+        copy = staging / folder.telemetry_database.name
+        copies.copy(folder.telemetry_database, copy)
+        files[f"{DATA}/{copy.name}"] = copy
+    for copy in copied_segments(folder.telemetry, staging / folder.telemetry.name):
+        files[f"{DATA}/{folder.telemetry.name}/{copy.name}"] = copy
     copies.copy(config.database_path, staging / DATABASE)
     files = {DATABASE: staging / DATABASE, **files}
     if folder.settings.exists():

@@ -28,6 +28,11 @@ class DataFolder:
 
     @property
     def telemetry(self) -> Path:
+        return self.path / "telemetry"
+
+    @property
+    def telemetry_database(self) -> Path:
+        """Where messages were kept before there were segments."""
         return self.path / "telemetry.db"
 
     @property

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,8 @@ def _key_name(number: int) -> str:
 def _move(source: Path, to: Path) -> None:
     # To another file system it is a copy; all of it is on the disk before the folder counts as whole.
     shutil.move(source, to)
-    if to.is_file():
-        with to.open("rb") as file:
+    for path in (to, *to.rglob("*")):
+        with suppress(IsADirectoryError), path.open("rb") as file:
             os.fsync(file.fileno())
     archive.sync_folder(to.parent)
 

@@ -55,7 +55,8 @@ from accredit.hub.cuts import KEPT_S
 from accredit.hub.identities import Identities
 from accredit.hub.registry import Registry
 from accredit.hub.sessions import Sessions
-from accredit.hub.telemetry import SqliteTelemetry
+from accredit.hub.telemetry import SegmentedTelemetry
+from accredit.hub.telemetry_database import take_over
 from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
@@ -143,7 +144,8 @@ async def _serving(
     hubs = ConfiguredHubs(store, config.host, elsewhere.make, sessions.released)
     identity = TLSIdentity(config, folder, store, clock, hubs)
     await identity.renew()
-    telemetry = SqliteTelemetry(
+    take_over(folder.telemetry_database, folder.telemetry)
+    telemetry = SegmentedTelemetry(
         folder.telemetry, clock, max_age_s=config.telemetry_max_age_s, max_bytes=config.telemetry_max_bytes
     )
     parts.push_async_callback(telemetry.close)

@@ -58,7 +58,7 @@ class AmqpDevice:
         self._links: set[Link] = set()
         self._unsettled = 0
         self._settled: Callable[[], None] | None = None
-        self._appending = Appending(hub.telemetry, hub.in_flight, self._failed)
+        self._appending: Appending[Delivery] = Appending(hub.in_flight, self._accept, self._failed)
         self._timer = self._look_again()
 
     @property
@@ -121,11 +121,12 @@ class AmqpDevice:
             *first, last = received
             for message in first:
                 self._appending.take(message, None)
-            self._appending.take(last, partial(self._accept, delivery))
+            self._appending.take(last, delivery)
 
-    def _accept(self, delivery: Delivery) -> None:
-        delivery.accept()
-        self._unsettled -= 1
+    def _accept(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            delivery.accept()
+        self._unsettled -= len(deliveries)
         self._control.flush()
         if not self._unsettled and self._settled is not None:
             self._settled()

@@ -9,7 +9,6 @@ Azure: Node azure-iot-device-http http.js; C# CustomHeaderConstants.cs.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,8 +57,6 @@ _KEPT = ("iothub-ack",)
 """Headers that are application properties under their own name, as over MQTT and AMQP."""
 
 _SHOWN_CHARS = 200
-_TOGETHER = 256
-"""Messages of a batch that wait for the disk at once."""
 
 
 class _BatchMessage(msgspec.Struct, rename="camel"):
@@ -112,11 +109,7 @@ class _HubDeviceAPI:
             )
         in_flight.bytes += len(body)
         try:
-            messages_read = self._read(http, body, admission)
-            for first in range(0, len(messages_read), _TOGETHER):
-                together = messages_read[first : first + _TOGETHER]
-                # One commit for as many as may be, in their order; each by itself would wait for a disk of its own.
-                await asyncio.gather(*map(self._hub.telemetry.append, together))
+            await self._hub.telemetry.append(self._read(http, body, admission))
         finally:
             in_flight.bytes -= len(body)
 

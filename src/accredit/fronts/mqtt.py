@@ -36,8 +36,8 @@ class MqttLink(Protocol):
     peer_chain: tuple[bytes, ...]
     source: str
 
-    def acknowledge(self, packet_id: int) -> None:
-        """Send the PUBACK of a QoS 1 PUBLISH."""
+    def acknowledge(self, *packet_ids: int) -> None:
+        """Send the PUBACKs of QoS 1 PUBLISHes."""
 
     def send(self, topic: str, payload: bytes, qos: int) -> None:
         """PUBLISH to the device."""
@@ -185,8 +185,8 @@ class MqttConnection(asyncio.Protocol):
 
     # The conversation calls these.
 
-    def acknowledge(self, packet_id: int) -> None:
-        self._write(mqtt.PubAck(packet_id))
+    def acknowledge(self, *packet_ids: int) -> None:
+        self._send(b"".join([mqtt.PubAck(packet_id).encode() for packet_id in packet_ids]))
 
     def send(self, topic: str, payload: bytes, qos: int) -> None:
         packet_id = None
@@ -291,9 +291,11 @@ class MqttConnection(asyncio.Protocol):
     # The connection.
 
     def _write(self, packet: mqtt.Packet) -> None:
+        self._send(packet.encode())
+
+    def _send(self, data: bytes) -> None:
         if self._over:
             return
-        data = packet.encode()
         if self._choked:
             self._unread_bytes += len(data)
             if self._unread_bytes > MAX_UNREAD_BYTES:

@@ -80,7 +80,7 @@ class HubConversations:
         self.sessions = sessions
         self.telemetry = telemetry
         self.clock = clock
-        self.in_flight = in_flight if in_flight is not None else InFlight()
+        self.in_flight = in_flight if in_flight is not None else InFlight(telemetry)
 
     async def open(self, connect: mqtt.Connect, link: MqttLink) -> HubConversation | int:
         """The conversation, or the CONNACK code of the refusal: 3 where trying again helps."""
@@ -177,7 +177,7 @@ class HubConversation:
             issued = admission.method is AuthMethod.ISSUED_CERTIFICATE
             leaf = link.peer_chain[0] if issued else None
             self._credentials = Credentials(hub.credentials, link, admission.device_id, leaf)
-        self._appending = Appending(hub.telemetry, hub.in_flight, link.close)
+        self._appending: Appending[int] = Appending(hub.in_flight, self._acknowledge, link.close)
         self._timer = self._look_again()
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
@@ -213,10 +213,10 @@ class HubConversation:
         except Malformed as error:
             self._link.close(error.message)
         else:
-            packet_id = packet.packet_id
-            self._appending.take(
-                message, None if packet_id is None else partial(self._link.acknowledge, packet_id)
-            )
+            self._appending.take(message, packet.packet_id)
+
+    def _acknowledge(self, packet_ids: list[int]) -> None:
+        self._link.acknowledge(*packet_ids)
 
     def closed(self, graceful: bool) -> None:  # noqa: FBT001 - the one fact of the call
         self._timer.cancel()

@@ -202,6 +202,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
         costs more than a read.
         """
         self._delivering = True
+        answered = False
         try:
             while not self._paused and not self._closing and records != 0:
                 assert self._inner is not None
@@ -209,7 +210,8 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
                 if records is not None:
                     records -= 1
         except SSL.WantReadError:
-            pass
+            # A record that was not for the front OpenSSL may have answered by itself.
+            answered = True
         except SSL.ZeroReturnError:
             if not self._end_of_stream():
                 self.close()
@@ -217,7 +219,8 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
             self._broken(tls, error)
         finally:
             self._delivering = False
-        self._flush(tls)
+        if self._unsent or answered:
+            self._flush(tls)
 
     def _end_of_stream(self) -> bool:
         """Tell the front once, be it by close_notify or by TCP; True when it wants to go on writing."""

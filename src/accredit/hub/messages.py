@@ -29,8 +29,11 @@ def telemetry(
     admission: Admission, body: bytes, properties: Properties, system: Properties, now: float
 ) -> Telemetry:
     """The message, enqueued at `now`. Raises Malformed when it is larger than a hub message may be."""
-    said = sum(len(value.encode()) for value in system.values())
-    said += sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
+    said = 0
+    for value in system.values():
+        said += _bytes(value)
+    for name, value in properties.items():
+        said += _bytes(name) + _bytes(value)
     if len(body) + said > MAX_MESSAGE_BYTES:
         raise Malformed(
             "The message is larger than 256 KiB.",
@@ -54,3 +57,7 @@ def telemetry(
         enqueued_at=now,
         hub=admission.hub.name,
     )
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

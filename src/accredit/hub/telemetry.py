@@ -1,8 +1,8 @@
-"""The telemetry log: many connections append, one thread commits for all of them.
+"""The telemetry log: many connections append, one thread writes for all of them.
 
-Group commit: whatever waits when the writer is free goes into one transaction, and every message of it is settled
-after that commit by one call into the event loop. Reads have a connection and a thread of their own. What is kept,
-and for how long, is `telemetry_file.py`'s business; this file neither knows SQL nor limits how much callers let wait.
+Group commit: whatever waits when the writer is free becomes one write and one wait for the disk, and every append of it is
+settled after that by one call into the event loop. Reads have a thread of their own. What is kept, and for how long, is
+`segments.py`'s business; this file knows no format, and does not limit how much callers let wait.
 """
 
 from __future__ import annotations
@@ -17,52 +17,50 @@ from pathlib import Path
 
 from accredit.domain.device import Telemetry
 from accredit.domain.ids import DeviceId
-from accredit.hub.telemetry_file import BUSY_TIMEOUT_S, Row, TelemetryFile, TelemetryReader, row
+from accredit.hub import segment
+from accredit.hub.disk import Disk
+from accredit.hub.segment_reader import SegmentReader
+from accredit.hub.segments import Entry, Segments
 from accredit.interfaces import Clock, StoreUnavailable
 from accredit.observe import log
 
 DEFAULT_MAX_AGE_S = 7 * 86_400
 DEFAULT_MAX_BYTES = 1 << 30
 
-_GROUP_ROWS = 512
+_GROUP_MESSAGES = 2_048
 _GROUP_BYTES = 4 * 1_048_576
 _SWEEP_EVERY_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
-    """One message on its way to the disk."""
+    """One call's messages on their way to the disk."""
 
-    row: Row
+    entries: list[Entry]
+    bytes: int
     settled: asyncio.Future[int]
 
 
-class SqliteTelemetry:
-    """`interfaces.TelemetryLog` in one file. It serves one event loop, the one that appends.
+class SegmentedTelemetry:
+    """`interfaces.TelemetryLog` in a folder of segments. It serves one event loop, the one that appends.
 
-    Raises StoreUnavailable from the constructor when the file can't be used.
+    Raises StoreUnavailable from the constructor when the folder can't be used.
     """
 
     def __init__(
         self,
-        path: Path,
+        folder: Path,
         clock: Clock,
         *,
         max_age_s: float = DEFAULT_MAX_AGE_S,
         max_bytes: int = DEFAULT_MAX_BYTES,
-        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        disk: Disk | None = None,
     ) -> None:
         self._clock = clock
         self._group_bytes = min(_GROUP_BYTES, max_bytes // 4)
-        self._file = TelemetryFile(
-            path, max_age_s=max_age_s, max_bytes=max_bytes, busy_timeout_s=busy_timeout_s
-        )
-        try:
-            self._reader = TelemetryReader(path)
-        except StoreUnavailable:
-            self._file.close()
-            raise
-        self._latest = self._file.last_sequence
+        self._segments = Segments(folder, max_age_s=max_age_s, max_bytes=max_bytes, disk=disk)
+        self._reader = SegmentReader(lambda: self._segments.view)
+        self._latest = self._segments.last_sequence
         self._closing = False
         self._arrivals: set[asyncio.Future[None]] = set()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -70,12 +68,15 @@ class SqliteTelemetry:
         self._writer = threading.Thread(target=self._write, name="telemetry-write", daemon=True)
         self._writer.start()
 
-    async def append(self, message: Telemetry) -> int:
-        """Return the message's sequence number once it is durable; raises StoreUnavailable when it is not."""
+    async def append(self, messages: Sequence[Telemetry]) -> int:
+        """Return the last one's sequence number once all are durable; raises StoreUnavailable when none is."""
         if self._closing:
             raise StoreUnavailable("telemetry is closed")
+        entries = [
+            (each.device_id.text, each.enqueued_at, each.hub, segment.payload(each)) for each in messages
+        ]
         settled: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Waiting(row(message), settled))
+        self._queue.put(_Waiting(entries, sum(len(payload) for *_, payload in entries), settled))
         return await settled
 
     async def read(
@@ -99,7 +100,7 @@ class SqliteTelemetry:
         return self._latest
 
     async def close(self) -> None:
-        """Write what waits, then close the file; appends from now on are refused."""
+        """Write what waits, then close the files; appends from now on are refused."""
         if self._closing:
             return
         self._closing = True
@@ -107,7 +108,6 @@ class SqliteTelemetry:
         await asyncio.to_thread(self._writer.join)
         self._announce()
         await asyncio.to_thread(self._reads.shutdown)
-        self._reader.close()
 
     def _announce(self) -> None:
         for arrived in self._arrivals:
@@ -127,25 +127,27 @@ class SqliteTelemetry:
             group, open_ = self._group(first)
             if group:
                 self._commit(group)
-        self._file.close()
+        self._segments.close()
 
     def _group(self, first: _Waiting | None) -> tuple[list[_Waiting], bool]:
         """What waits and fits one commit, and whether more may come."""
         group: list[_Waiting] = []
-        size = 0
-        entry = first
-        while entry is not None:
-            group.append(entry)
-            size += entry.row[2]
-            if len(group) >= _GROUP_ROWS or size >= self._group_bytes or self._queue.empty():
+        count = size = 0
+        waiting = first
+        while waiting is not None:
+            group.append(waiting)
+            count += len(waiting.entries)
+            size += waiting.bytes
+            if count >= _GROUP_MESSAGES or size >= self._group_bytes or self._queue.empty():
                 return group, True
-            entry = self._queue.get()
+            waiting = self._queue.get()
         return group, False
 
     def _commit(self, group: list[_Waiting]) -> None:
         outcome: int | StoreUnavailable
+        entries = [entry for waiting in group for entry in waiting.entries]
         try:
-            outcome = self._file.append([waiting.row for waiting in group], self._clock.now())
+            outcome = self._segments.append(entries, self._clock.now())
         except StoreUnavailable as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - a dead writer would leave every device without an answer
@@ -160,20 +162,22 @@ class SqliteTelemetry:
 
     def _sweep(self) -> None:
         try:
-            self._file.sweep(self._clock.now())
+            self._segments.sweep(self._clock.now())
         except Exception as error:  # noqa: BLE001 - as in `_commit`: the writer must outlive whatever it was
             log.warning("telemetry-not-swept", evidence=str(error))
 
     # The event loop again.
 
     def _settle(self, group: list[_Waiting], outcome: int | StoreUnavailable) -> None:
-        if isinstance(outcome, int):
-            self._latest = outcome + len(group) - 1
-            for place, waiting in enumerate(group):
+        if isinstance(outcome, StoreUnavailable):
+            for waiting in group:
                 if not waiting.settled.done():
-                    waiting.settled.set_result(outcome + place)
-            self._announce()
+                    waiting.settled.set_exception(StoreUnavailable(str(outcome)))
             return
-        for waiting in group:
+        self._latest = outcome
+        last = outcome
+        for waiting in reversed(group):
             if not waiting.settled.done():
-                waiting.settled.set_exception(StoreUnavailable(str(outcome)))
+                waiting.settled.set_result(last)
+            last -= len(waiting.entries)
+        self._announce()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
@@ -219,9 +220,18 @@ def _decoded(text: str) -> str:
     if "%" not in text:
         return text
     try:
-        return unquote(text, errors="strict")
+        return _unquoted(text) if len(text) <= _REPEATED_CHARS else unquote(text, errors="strict")
     except UnicodeDecodeError:
         raise ProtocolViolation("a topic that is not UTF-8 when decoded") from None
+
+
+_REPEATED_CHARS = 64
+
+
+@lru_cache(maxsize=1_024)
+def _unquoted(text: str) -> str:
+    # A device writes the same keys, and mostly the same content type, into each of its topics.
+    return unquote(text, errors="strict")
 
 
 # User names.

@@ -16,7 +16,10 @@ from accredit.app.data_folder import CannotStart, DataFolder
 from accredit.app.restore import check, restore
 from accredit.app.service import start
 from accredit.config import load
+from accredit.domain.device import Telemetry
+from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
+from accredit.hub.telemetry import SegmentedTelemetry
 from accredit.provisioning.sequencer import Sequencer
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
@@ -24,6 +27,7 @@ from support import stored_values as some
 from support.hand_clock import HandClock
 
 CLOCK = HandClock(some.NOW)
+SEGMENT = "00000000000000000001.log"
 
 
 @pytest.fixture
@@ -37,9 +41,9 @@ async def data(tmp_path: Path) -> Path:
         await store.commit(some.provisioned(name))
     await Sequencer(store, CLOCK, Secret(b"s" * 32)).sequence()
     await store.close()
-    with sqlite3.connect(folder / "telemetry.db") as telemetry:
-        telemetry.execute("CREATE TABLE messages (body BLOB)")
-    telemetry.close()
+    telemetry = SegmentedTelemetry(folder / "telemetry", CLOCK)
+    await telemetry.append([Telemetry(DeviceId("Pump-1"), b"21", {}, {}, "{}", some.NOW)])
+    await telemetry.close()
     (folder / "accredit.toml").write_text('host = ["hub.example"]\n')
     return folder
 
@@ -63,12 +67,24 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*")}
 
 
-def test_everything_is_back_but_the_key(made, flags):
+def test_everything_is_back_but_the_key(data, made, flags):
     restored = restore(made, flags, {}, CLOCK)
-    assert names(flags["data_dir"]) == {"lock", "accredit.db", "telemetry.db", "accredit.toml"}
+    assert names(flags["data_dir"]) == {"lock", "accredit.db", "telemetry", SEGMENT, "accredit.toml"}
+    assert (flags["data_dir"] / "telemetry" / SEGMENT).read_bytes() == (
+        data / "telemetry" / SEGMENT
+    ).read_bytes()
     (need,) = restored.needs
     assert restored.manifest.master_key_ids[0] in need
     assert "master.key (mode 0600)" in need
+
+
+def test_telemetry_that_an_earlier_version_left_is_backed_up_too(data, tmp_path, flags):
+    shutil.rmtree(data / "telemetry")
+    with sqlite3.connect(data / "telemetry.db") as telemetry:
+        telemetry.execute("CREATE TABLE messages (body BLOB)")
+    telemetry.close()
+    restore(backed_up(data, tmp_path / "old.tar"), flags, {}, CLOCK)
+    assert names(flags["data_dir"]) == {"lock", "accredit.db", "telemetry.db", "accredit.toml"}
 
 
 def test_with_its_key_nothing_is_needed(data, tmp_path, flags):

@@ -22,7 +22,7 @@ from accredit.domain.device import Telemetry
 from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
 from accredit.fronts.hub_api import _body, routes
-from accredit.hub.telemetry import SqliteTelemetry
+from accredit.hub.telemetry import SegmentedTelemetry
 from accredit.linked_hubs.configured import ConfiguredHubs
 from support.counted_entropy import CountedEntropy
 from support.hub_world import HOST, HOSTS, HubWorld, hub_world
@@ -36,7 +36,7 @@ class Api:
     """The route behind its gate, and a caller with the policy `service`."""
 
     world: HubWorld
-    telemetry: SqliteTelemetry
+    telemetry: SegmentedTelemetry
     client: httpx.AsyncClient
     key: Secret
     sent: int = field(default=0)
@@ -49,7 +49,7 @@ class Api:
         message = Telemetry(
             DeviceId(device), body, {"room": "5"}, system, '{"type":"sas"}', self.world.clock.now()
         )
-        await self.telemetry.append(message)
+        await self.telemetry.append([message])
 
     async def call(self, token: str | None = None, **parameters: Any) -> httpx.Response:
         shown = token or self.world.token(HOST, key=self.key, policy="service")
@@ -71,7 +71,7 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     world = await hub_world(tmp_path)
-    telemetry = SqliteTelemetry(tmp_path / "telemetry.db", world.clock)
+    telemetry = SegmentedTelemetry(tmp_path / "telemetry", world.clock)
     access = Access(world.store, world.clock, HOSTS, Realm.HUB)
     app = Starlette(
         routes=routes(telemetry, ConfiguredHubs(world.store, HOSTS), access, world.clock, CountedEntropy())
@@ -140,7 +140,7 @@ class TestPaging:
         await api.world.store.commit([SaveLinkedHub(embedded("Second.example"), None)])
         for hub in ("", HOST, "Second.example", HOST):
             message = Telemetry(DeviceId("lamp-1"), b"x", {}, {}, "{}", api.world.clock.now(), hub)
-            await api.telemetry.append(message)
+            await api.telemetry.append([message])
         assert await api.numbers() == [1, 2, 3, 4]
         assert await api.numbers(hub=HOST.upper()) == [1, 2, 4], "old messages were the first hub's"
         assert await api.numbers(hub="second.example") == [3]

@@ -23,7 +23,7 @@ from accredit.domain.renewal import (
 from accredit.fronts.hub_credentials import MAX_AT_ONCE, CredentialService
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.hub.sessions import Sessions
-from accredit.hub.telemetry import SqliteTelemetry
+from accredit.hub.telemetry import SegmentedTelemetry
 from accredit.wire import credentials, mqtt, topics
 from support import pki
 from support.counted_entropy import CountedEntropy
@@ -110,7 +110,7 @@ async def refused(device: HubDevice, rid: str = "1234", body: bytes | None = Non
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     world = await hub_world(tmp_path)
-    telemetry = SqliteTelemetry(tmp_path / "telemetry.db", world.clock)
+    telemetry = SegmentedTelemetry(tmp_path / "telemetry", world.clock)
     script = Script()
     service = CredentialService(script, world.clock, CountedEntropy())
     conversations = HubConversations(

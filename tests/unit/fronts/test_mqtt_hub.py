@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,12 @@ from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
 from accredit.fronts.mqtt_hub import ENDED, STOPS, HubConversations
 from accredit.hub.sessions import TAKEN_OVER, Sessions
-from accredit.hub.telemetry import SqliteTelemetry
+from accredit.hub.telemetry import SegmentedTelemetry
 from accredit.interfaces import StoreUnavailable
 from accredit.wire import mqtt, topics
 from support.hub_device import HubDevice
 from support.hub_world import LAMP, HubWorld, hub_world
+from support.troubled_disk import TroubledDisk
 
 EVENTS = "devices/lamp-1/messages/events/"
 KIB = 1024
@@ -34,10 +34,10 @@ class Hub:
     """A hub with one enrolled device, `lamp-1`."""
 
     world: HubWorld
-    telemetry: SqliteTelemetry
+    telemetry: SegmentedTelemetry
     sessions: Sessions
     conversations: HubConversations
-    path: Path
+    disk: TroubledDisk
 
     async def connected(self, will: mqtt.Will | None = None) -> HubDevice:
         device = HubDevice(self.conversations)
@@ -51,12 +51,12 @@ class Hub:
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     world = await hub_world(tmp_path)
-    path = tmp_path / "telemetry.db"
-    telemetry = SqliteTelemetry(path, world.clock, busy_timeout_s=0)
+    disk = TroubledDisk()
+    telemetry = SegmentedTelemetry(tmp_path / "telemetry", world.clock, disk=disk)
     sessions = Sessions()
     conversations = HubConversations(world.identities(), sessions, telemetry, world.clock)
     await world.enroll()
-    yield Hub(world, telemetry, sessions, conversations, path)
+    yield Hub(world, telemetry, sessions, conversations, disk)
     await conversations.close()
     await telemetry.close()
     await world.store.close()
@@ -249,13 +249,11 @@ class TestTelemetry:
 
     async def test_what_can_not_be_stored_is_not_acknowledged(self, hub: Hub, logged: Any) -> None:
         device = await hub.connected()
-        other = sqlite3.connect(hub.path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
+        hub.disk.full = True
         device.sends()
         assert await device.hears() is None
-        assert any("locked" in reason for reason in reasons(logged))
-        other.execute("ROLLBACK")
-        other.close()
+        assert any("No space left" in reason for reason in reasons(logged))
+        hub.disk.full = False
         again = await hub.connected()
         again.sends()
         assert await again.hears() == mqtt.PubAck(1)

@@ -153,6 +153,10 @@ class TestTelemetry:
             {"message-id": "m1", "content-type": "application/json", "content-encoding": "utf-8"},
         )
 
+    def test_a_value_longer_than_what_devices_repeat(self) -> None:
+        found = topics.parse_telemetry(f"devices/dev/messages/events/a={'%C3%A9' * 40}")
+        assert found.properties == {"a": "é" * 40}
+
     def test_system_keys_that_are_not_encoded(self) -> None:
         found = topics.parse_telemetry("devices/dev/messages/events/$.cid=c&$.uid=u&$.exp=e&$.ctime=t&$.to=x")
         assert found.system == {
