@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
         "rotate-the-master-key",
         "limits",
         "monitor",
+        "simulate-a-fleet",
         "troubleshoot",
         "ca-of-your-own",
     ],

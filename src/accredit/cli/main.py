@@ -27,6 +27,7 @@ from accredit.cli import (
     keys,
     local,
     policies,
+    simulate,
     trust_bundles,
 )
 from accredit.cli.problem import Problem
@@ -58,6 +59,7 @@ def accredit(
 
 app.command()(serve)
 app.command()(demo.demo)
+app.command()(simulate.simulate)
 app.command()(local.info)
 app.command("sas-token")(local.sas_token)
 app.command()(explain.explain)
