@@ -32,6 +32,7 @@ from accredit.authorities.jose import SigningKey
 from accredit.ca.server_identity import make_root, make_server
 from benchmarks.cpu import cpu_seconds
 from support import ca_servers, step_ca_server
+from support.ports import free_port
 
 WARM = 20
 _HOST = "localhost"
@@ -111,7 +112,7 @@ def _cfssl(folder: Path) -> Iterator[_Target]:
 @contextmanager
 def _openbao(folder: Path) -> Iterator[_Target]:
     certificate, key, trust = _tls_files(folder)
-    port = ca_servers.free_port()
+    port = free_port()
     listener = folder / "listener.json"
     settings = {"address": f"127.0.0.1:{port}", "tls_cert_file": certificate, "tls_key_file": key}
     kept = folder / "kept"
@@ -119,7 +120,7 @@ def _openbao(folder: Path) -> Iterator[_Target]:
     configuration = {
         "listener": [{"tcp": settings}],
         "storage": {"raft": {"path": str(kept), "node_id": "bench"}},
-        "cluster_addr": f"https://127.0.0.1:{ca_servers.free_port()}",
+        "cluster_addr": f"https://127.0.0.1:{free_port()}",
         "api_addr": f"https://127.0.0.1:{port}",
     }
     listener.write_text(json.dumps(configuration))

@@ -16,7 +16,7 @@ from support.node_client import FOLDER as NODE
 from support.node_client import needs_node_clients
 from support.programs import need
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from support.digicert_process import DigiCertProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from support.needs_amqp import amqp_engine, without_amqp
 from support.running_service import RunningService
 
 API = {"com.microsoft:api-version": "2019-03-31"}
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)

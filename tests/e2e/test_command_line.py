@@ -31,7 +31,7 @@ def test_a_reader_that_has_read_enough(service: RunningService) -> None:
         ["bash", "-c", command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env=clean_environment(),
         check=False,
     )

@@ -334,7 +334,7 @@ class TestSlowAuthority:
         ) as client:  # fmt: skip
             until(lambda: est.label in est.service.cli("device", "list").stdout)
             digicert.release()
-            pem, complaints = client.communicate(timeout=60)
+            pem, complaints = client.communicate(timeout=180)
         assert "BEGIN CERTIFICATE" in pem, complaints
         with HubDevice(est.service, est.label, certificate=(key.write(pem), key.file)) as hub:
             hub.sends()

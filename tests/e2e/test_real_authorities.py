@@ -59,7 +59,7 @@ def provisioned(service: RunningService, ca: RealCA, authority: str, folder: Pat
     return key, answer.state["issuedClientCertificate"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_device_moves_from_ca_to_ca_and_is_revoked_at_the_last(
     open_service: RunningService, cas: RealCAs, tmp_path: Path
 ) -> None:

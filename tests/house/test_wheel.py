@@ -18,7 +18,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT, check=True, capture_output=True, timeout=60,
+        cwd=ROOT, check=True, capture_output=True, timeout=180,
     )  # fmt: skip
     (wheel,) = folder.glob("accredit-*.whl")
     with ZipFile(wheel) as archive:

@@ -22,7 +22,8 @@ from typing import Any
 
 from accredit.authorities.challenges import HeldChallenges
 from accredit.domain.credential import IssuedChain
-from support.ca_servers import BAO_ROLE, CAServer, bao, free_port, process, revoked_at_bao
+from support.ca_servers import BAO_ROLE, CAServer, bao, process, revoked_at_bao
+from support.ports import free_port
 from support.programs import missing, need
 from support.tls_service import server_identity, tls_root
 

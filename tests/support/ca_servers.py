@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from accredit.domain.credential import IssuedChain
+from support.ports import free_port
 from support.programs import missing, need
 from support.signing_requests import Key
 
@@ -51,11 +52,6 @@ class CAServer:
     tls_pem: str = ""
     """What its own TLS chains to, where it speaks that."""
     pid: int = 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @contextmanager

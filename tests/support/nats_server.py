@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.ca_servers import free_port
+from support.ports import free_port
 from support.programs import missing
 
 

@@ -32,7 +32,8 @@ from cryptography.x509.oid import NameOID
 
 from accredit.authorities.jose import SigningKey, encoded
 from accredit.domain.credential import IssuedChain
-from support.ca_servers import CAServer, free_port, process, root
+from support.ca_servers import CAServer, process, root
+from support.ports import free_port
 from support.programs import missing, need
 from support.signing_requests import Key
 

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from urllib.parse import quote
 from accredit.domain.evidence import TpmEndorsement
 from accredit.domain.tpm import TpmKey
 from accredit.wire import sas, tpm
+from support.ports import free_port
 from support.programs import need
 
 EK, SRK, ID_KEY = "0x81010001", "0x81000001", "0x81000100"
@@ -148,7 +150,7 @@ class TpmEmulator:
     def _tool(self, name: str, *arguments: str) -> str:
         done = subprocess.run(
             [f"tpm2_{name}", *arguments],
-            cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         if done.returncode:
             raise AssertionError(f"tpm2_{name} {' '.join(arguments)}: {done.stderr}{done.stdout}")
@@ -161,11 +163,7 @@ class TpmEmulator:
 def _free_pair() -> int:
     """The first of two free ports that follow each other."""
     while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                other.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
+        port = free_port()
+        with suppress(OSError):
+            free_port(port + 1)
             return port

@@ -16,6 +16,7 @@ from accredit.domain.secret import Secret
 from accredit.egress import AnswerLost, ClientIdentity, Egress, EgressRules, NotSent, resolved, tls_context
 from support import pki
 from support.passing_time import PATIENCE_S, passes, silence
+from support.ports import free_port
 
 KEY = "the-api-key-that-nobody-may-see"
 CLIENT_HELLO = b"\x16\x03\x01"
@@ -108,12 +109,6 @@ def names(*addresses):
         return answer
 
     return resolve, questions
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class TestAnswer:

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from accredit.buses.nats import NatsBus, NatsLink
 from accredit.domain.subjects import Subject
-from support.ca_servers import free_port
 from support.nats_server import NatsServer
+from support.ports import free_port
 
 
 class Process:
