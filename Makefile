@@ -57,6 +57,11 @@ $(VENV)/amqp.stamp: requirements/amqp.lock $(VENV)/base.stamp
 	and the headers of Python and OpenSSL; on Debian: apt-get install gcc python3-dev libssl-dev pkg-config" >&2; exit 1; }
 	@touch $@
 
+$(VENV)/otel.stamp: requirements/otel.lock $(VENV)/base.stamp
+	@echo "Installing OpenTelemetry into $(VENV), for traces ..."
+	@$(INSTALL) requirements/otel.lock
+	@touch $@
+
 demo: $(VENV)/demo.stamp
 	@$(BIN)/accredit demo
 
@@ -95,7 +100,8 @@ lock:
 	$(LOCK) -o requirements/base.lock
 	$(LOCK) --extra demo -c requirements/base.lock -o requirements/demo.lock
 	$(LOCK) --extra amqp -c requirements/base.lock -o requirements/amqp.lock
-	$(LOCK) --extra demo --group test --group check --group docs -c requirements/base.lock -o requirements/dev.lock
+	$(LOCK) --extra otel -c requirements/base.lock -o requirements/otel.lock
+	$(LOCK) --extra demo --extra otel --group test --group check --group docs -c requirements/base.lock -o requirements/dev.lock
 	$(LOCK) --group fuzz -c requirements/base.lock -o requirements/fuzz.lock
 
 clean:

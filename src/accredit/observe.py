@@ -129,6 +129,7 @@ EVENTS: Mapping[str, str] = {
     "tls-connection-failed": "A TLS connection ended with an error.",
     "tls-handshake-failed": "A TLS handshake failed.",
     "trace-not-kept": "A decision trace could not be made durable; it is kept in this process.",
+    "traces-not-exported": "The environment asks for OpenTelemetry traces, and the extra for them is not installed.",
     "trust-bundle-deleted": "An operator removed a trust bundle.",
     "trust-bundle-saved": "An operator created or replaced a trust bundle.",
     "unknown-setting": "The environment has an `ACCREDIT_` variable that is no setting.",

@@ -7,7 +7,8 @@ here knows a format. Labels come from closed lists, or from names that an operat
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 MOST_SERIES = 500
 """What is beyond is counted as `other`: no peer, and no slip, fills the memory with names."""
@@ -24,6 +25,22 @@ UNITS_BOUNDS = (1, 2, 4, 8, 16, 32, 64)
 
 Mark = tuple[str, float]
 """A step that is over, and when, in seconds of a monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedCall:
+    """One register call as it went: `marks` are its steps in order, `began` and `ended` of the same clock; `rule` is the
+    one that a refusal names, else empty."""
+
+    wire: str
+    outcome: str
+    rule: str
+    tracking_id: str
+    registration_id: str
+    source: str
+    marks: Sequence[Mark]
+    began: float
+    ended: float
 
 
 class Count:
@@ -85,13 +102,13 @@ class Tallies:
         self.whole: dict[str, Histogram] = {}
         self.steps = {step: Histogram(STEP_BOUNDS_S) for step in STEPS}
 
-    def timed(self, wire: str, marks: Iterable[Mark], began: float, ended: float) -> None:
-        """How long a register call took, and its steps, the first of which began with it."""
-        whole = self.whole.get(wire)
+    def timed(self, call: TimedCall) -> None:
+        """Its duration, and those of its steps, the first of which began with it."""
+        whole = self.whole.get(call.wire)
         if whole is None:
-            whole = self.whole[wire] = Histogram(WHOLE_BOUNDS_S)
-        whole.observe(ended - began)
-        before = began
-        for step, at in marks:
+            whole = self.whole[call.wire] = Histogram(WHOLE_BOUNDS_S)
+        whole.observe(call.ended - call.began)
+        before = call.began
+        for step, at in call.marks:
             self.steps[step].observe(at - before)
             before = at

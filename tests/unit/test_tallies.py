@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.provisioning.tallied import OUTCOMES
-from accredit.tallies import MOST_SERIES, STEPS, CommitTallies, Count, Histogram, Tallies
+from accredit.tallies import MOST_SERIES, STEPS, CommitTallies, Count, Histogram, Tallies, TimedCall
 
 
 def test_each_set_of_labels_has_its_number():
@@ -40,7 +40,8 @@ def test_every_value_is_in_one_place_of_a_histogram(values):
 
 def test_a_call_is_timed_as_a_whole_and_by_steps():
     tallies = Tallies()
-    tallies.timed("mqtt", [("attest", 10.002), ("complete", 10.006)], 10.0, 10.007)
+    marks = [("attest", 10.002), ("complete", 10.006)]
+    tallies.timed(TimedCall("mqtt", "assigned", "", "t", "lamp", "", marks, 10.0, 10.007))
     assert set(tallies.steps) == set(STEPS)
     assert round(tallies.steps["attest"].total, 6) == 0.002
     assert round(tallies.steps["complete"].total, 6) == 0.004

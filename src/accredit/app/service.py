@@ -19,7 +19,7 @@ from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
 from accredit.administration.revocation import Effects
-from accredit.app import identity_provider, log_witness
+from accredit.app import identity_provider, log_witness, tracing
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
@@ -149,6 +149,7 @@ async def _serving(
         folder.telemetry, clock, max_age_s=config.telemetry_max_age_s, max_bytes=config.telemetry_max_bytes
     )
     parts.push_async_callback(telemetry.close)
+    traced = await tracing.begun(os.environ, parts)
     authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
     parts.push_async_callback(authorities.close)
     means = Means(
@@ -168,7 +169,8 @@ async def _serving(
         key_reuse=config.key_reuse,
         pause_after_failures=config.pause_after_failures,
         renewal_grace_s=config.renewal_grace_s,
-        stopwatch=clock.monotonic if config.metrics_port else None,
+        stopwatch=clock.monotonic if config.metrics_port or traced else None,
+        traced=traced,
     )
     refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
     witness = log_witness.opened(config, rules)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store, Webhooks
 from accredit.processes import Bus, Leases
 from accredit.provisioning.tpm import Challenges
-from accredit.tallies import Tallies
+from accredit.tallies import Tallies, TimedCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Means:
         `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
     after its end an issued certificate still proves a renewal. `owner` names this process in `leases`.
     `challenges` knows what is sent into TPMs. `tallies` counts, and where somebody
-    watches, steps are timed by `stopwatch`, in seconds.
+    watches, steps are timed by `stopwatch`, in seconds, and `traced` hears of each call.
     """
 
     store: Store
@@ -41,6 +41,7 @@ class Means:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     tallies: Tallies = field(default_factory=Tallies)
     stopwatch: Callable[[], float] | None = None
+    traced: Callable[[TimedCall], None] | None = None
 
     @property
     def shared_key(self) -> bool:

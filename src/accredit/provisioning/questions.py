@@ -38,6 +38,7 @@ from accredit.provisioning.orders import Orders, Placed
 from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Registering
 from accredit.provisioning.tpm import TPM_UNKNOWN, enrolled
+from accredit.tallies import TimedCall
 from accredit.wire import dps
 
 _FAILED_AT_ONCE = frozenset({TPM_UNKNOWN, NO_HUB})
@@ -71,21 +72,33 @@ class Provisioning:
 
     async def register(self, request: Request) -> Answer:
         """One register call, to its answer."""
-        means, outcome = self._means, tallied.BROKEN_OFF
-        trail = Trail(stopwatch=means.stopwatch)
-        began = 0.0 if means.stopwatch is None else means.stopwatch()
+        stopwatch = self._means.stopwatch
+        trail = Trail(stopwatch=stopwatch)
+        began = 0.0 if stopwatch is None else stopwatch()
+        outcome, rule = tallied.BROKEN_OFF, ""
         try:
             answered = await self._register(request, trail)
             outcome = tallied.outcome(answered)
         except Exception as failure:
-            outcome = tallied.failure(failure)
+            outcome, rule = tallied.failure(failure)
             raise
         else:
             return answered
         finally:
-            means.tallies.registrations.add(self._wire, outcome)
-            if means.stopwatch is not None:
-                means.tallies.timed(self._wire, trail.marks, began, means.stopwatch())
+            self._tally(request, outcome, rule, trail, began)
+
+    def _tally(self, request: Request, outcome: str, rule: str, trail: Trail, began: float) -> None:
+        means, wire = self._means, self._wire
+        means.tallies.registrations.add(wire, outcome)
+        if means.stopwatch is None:
+            return
+        call = TimedCall(
+            wire, outcome, rule, request.tracking_id, request.registration_id.text, request.source,
+            trail.marks, began, means.stopwatch(),
+        )  # fmt: skip
+        means.tallies.timed(call)
+        if means.traced is not None:
+            means.traced(call)
 
     async def _register(self, request: Request, trail: Trail) -> Answer:
         try:

@@ -19,10 +19,11 @@ def outcome(answer: Answer) -> str:
     return "assigning" if isinstance(answer, Assigning) else answer.status.value
 
 
-def failure(raised: Exception) -> str:
-    """`error` is a defect of the service."""
+def failure(raised: Exception) -> tuple[str, str]:
+    """The name, and the rule that was broken; `error` is a defect of the service, which breaks none."""
+    if not isinstance(raised, AccreditError):
+        return "error", ""
     if isinstance(raised, Throttled):
-        return "throttled"
-    if isinstance(raised, UpstreamUnavailable | UpstreamRejected):
-        return "unavailable"
-    return "refused" if isinstance(raised, AccreditError) else "error"
+        return "throttled", raised.rule
+    upstream = isinstance(raised, UpstreamUnavailable | UpstreamRejected)
+    return "unavailable" if upstream else "refused", raised.rule
