@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import floors
 from benchmarks.authorities import cpu_per_certificate_us
 from benchmarks.cpu import resident_bytes
+from benchmarks.hub import hub_connects
 from benchmarks.provisioning import full_provisioning
 from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.sdk import register_times
@@ -69,6 +70,7 @@ def _round(count: int, at_once: int) -> dict[str, float]:
     with service() as running:
         full = full_provisioning(running, count, at_once)
         light = full_provisioning(running, count // 2, LIGHT)
+        connects = hub_connects(running, count, at_once)
         messages = telemetry(running, count * MESSAGES_EACH, (WINDOW, 1))
         started_s = running.started_s
     crypto = floors.verify_and_sign_us()
@@ -81,6 +83,8 @@ def _round(count: int, at_once: int) -> dict[str, float]:
         "p99Ms": full.p99_ms,
         "residentMb": full.resident_mb,
         "startS": started_s,
+        "connectUs": connects.cpu_us,
+        "mutualUs": connects.openssl_us,
         "messageUs": messages[WINDOW].cpu_us,
         "messageLoopUs": messages[WINDOW].loop_us,
         "messageOthersUs": messages[WINDOW].others_us,
@@ -103,6 +107,7 @@ def _summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
             for name, us in each.items()
             if name.startswith(AT_CA)
         }
+        each["connectRatio"] = each["connectUs"] / each["mutualUs"]
         each["lightRatio"] = each["lightCpuUs"] / each["opensslUs"]
     return {
         name: {

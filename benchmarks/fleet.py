@@ -7,6 +7,7 @@ import hmac
 import ssl
 import time
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import cast
@@ -129,15 +130,17 @@ async def provision(
     return tally
 
 
-async def shake_hands(count: int, host: str, port: int, trust: ssl.SSLContext, at_once: int) -> None:
-    """Make `count` TLS connections and close each at once."""
+async def shake_hands(
+    count: int, host: str, port: int, contexts: Sequence[ssl.SSLContext], at_once: int
+) -> None:
+    """Make `count` TLS connections with these contexts in turn, and close each at once."""
     loop = asyncio.get_running_loop()
     left = iter(range(count))
 
     async def worker() -> None:
-        for _ in left:
+        for number in left:
             transport, _protocol = await loop.create_connection(
-                asyncio.Protocol, host, port, ssl=trust, server_hostname=host
+                asyncio.Protocol, host, port, ssl=contexts[number % len(contexts)], server_hostname=host
             )
             transport.close()
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -80,6 +83,25 @@ def in_memory_us(rounds: int = 1_000) -> float:
 
 def openssl_server_us(count: int, at_once: int) -> float:
     """CPU microseconds of `openssl s_server` per TLS 1.2 connection."""
+    with _openssl_server() as (pid, folder, port):
+        return _per_handshake(pid, [client_context(str(folder / "root.pem"))], port, count, at_once)
+
+
+def openssl_mutual_us(count: int, at_once: int, contexts: Sequence[ssl.SSLContext], issuers: Path) -> float:
+    """The same where the client shows a certificate, which `openssl s_server` verifies up to one of `issuers` (PEM).
+
+    `contexts` are the clients', with their certificates.
+    """
+    flags = ("-Verify", "3", "-verify_return_error", "-partial_chain", "-CAfile", str(issuers))
+    with _openssl_server(*flags) as (pid, folder, port):
+        for context in contexts:
+            context.load_verify_locations(folder / "root.pem")
+        return _per_handshake(pid, contexts, port, count, at_once)
+
+
+@contextmanager
+def _openssl_server(*flags: str) -> Iterator[tuple[int, Path, int]]:
+    """Its process, the folder with the root that clients trust, and its port."""
     root, identity = _identity()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -88,11 +110,11 @@ def openssl_server_us(count: int, at_once: int) -> float:
         port = _free_port()
         server = subprocess.Popen(
             ["openssl", "s_server", "-accept", f"{HOST}:{port}", "-cert", folder / "cert.pem", "-key", folder / "key.pem",
-             "-tls1_2", "-quiet", "-no_ticket", "-no_cache"],
+             "-tls1_2", "-quiet", "-no_ticket", "-no_cache", *flags],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            return _per_handshake(server.pid, folder, port, count, at_once)
+            yield server.pid, folder, port
         finally:
             server.kill()
             server.wait()
@@ -108,18 +130,20 @@ def bare_server_us(count: int, at_once: int) -> float:
         port = _free_port()
         server = subprocess.Popen([sys.executable, "-m", "benchmarks.bare_server", str(port), str(folder)])
         try:
-            return _per_handshake(server.pid, folder, port, count, at_once)
+            trust = client_context(str(folder / "root.pem"))
+            return _per_handshake(server.pid, [trust], port, count, at_once)
         finally:
             server.kill()
             server.wait()
 
 
-def _per_handshake(pid: int, folder: Path, port: int, count: int, at_once: int) -> float:
-    trust = client_context(str(folder / "root.pem"))
+def _per_handshake(
+    pid: int, contexts: Sequence[ssl.SSLContext], port: int, count: int, at_once: int
+) -> float:
     _await_port(port)
-    asyncio.run(shake_hands(50, HOST, port, trust, 1))
+    asyncio.run(shake_hands(50, HOST, port, contexts, 1))
     before = cpu_seconds(pid)
-    asyncio.run(shake_hands(count, HOST, port, trust, at_once))
+    asyncio.run(shake_hands(count, HOST, port, contexts, at_once))
     return (cpu_seconds(pid) - before) / count * 1e6
 
 
@@ -154,4 +178,4 @@ def _await_port(port: int) -> None:
     raise RuntimeError("the server did not listen")
 
 
-__all__ = ["bare_server_us", "in_memory_us", "openssl_server_us", "verify_and_sign_us"]
+__all__ = ["bare_server_us", "in_memory_us", "openssl_mutual_us", "openssl_server_us", "verify_and_sign_us"]
