@@ -13,10 +13,13 @@ same. What only a rare example reaches is not covered by anything that one could
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from support.postgres_server import PostgresServer, running
 
 # A busy machine is slow, which is no defect of what is tried.
 settings.register_profile(
@@ -53,3 +56,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started when a test first asks for it."""
+    with running() as server:
+        yield server

@@ -111,13 +111,27 @@ _SQLITE = "sqlite:///"
 HTTP_PORT = 80
 
 
+_POSTGRESQL = ("postgresql://", "postgres://")
+
+
+class _Concealed(str):
+    """A text with a secret in it, which no repr shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "(concealed)"
+
+
 def _database(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else None
     if text == "" or (text is not None and text.removeprefix(_SQLITE) not in ("", text)):
         return text
+    if text is not None and text.startswith(_POSTGRESQL) and not re.search(r"\s", text):
+        return _Concealed(text)
     raise ValueError(
-        "sqlite:///PATH or nothing for the SQLite file in the data folder "
-        "(PostgreSQL is not supported by this version)"
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE (with reserved characters as %XX), "
+        "sqlite:///PATH, or nothing for the SQLite file in the data folder"
     )
 
 
@@ -139,6 +153,8 @@ class Setting:
     parse: Parse
     default: Any
     sentence: str
+    concealed: bool = False
+    """A value may have a secret in it, and is not shown."""
 
     @property
     def variable(self) -> str:
@@ -160,7 +176,8 @@ SETTINGS: tuple[Setting, ...] = (
             "HTTPS and WebSocket; where 443 needs a missing privilege and was not asked for, 8443 is used."),
     Setting("mqtt_port", _PORT, 8883, "MQTT over TLS."),
     Setting("database_url", _database, "",
-            "Where the identity database is: `sqlite:///PATH`, by default `accredit.db` in the data folder."),
+            "Where the identity database is: `postgresql://...` or `sqlite:///PATH`; by default `accredit.db` in the data folder.",
+            concealed=True),
     Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
     Setting("amqp_port", _PORT, 5671, "AMQP over TLS, where the extra `accredit[amqp]` is installed."),
     Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; 0 is off."),
@@ -269,8 +286,20 @@ class Config:
         return f"http://{host}" if port == HTTP_PORT else f"http://{host}:{port}"
 
     @property
-    def database_path(self) -> Path:
+    def postgresql_url(self) -> str | None:
+        """With its password; None where the state is in SQLite."""
         url: str = self.values["database_url"]
+        return url if url.startswith(_POSTGRESQL) else None
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file. Raises BadSetting where the state is in PostgreSQL."""
+        url: str = self.values["database_url"]
+        if self.postgresql_url is not None:
+            raise BadSetting(
+                "database_url names PostgreSQL, and this command works on SQLite: use PostgreSQL's own tools, such as "
+                "pg_dump and pg_restore."
+            )
         return Path(url.removeprefix(_SQLITE)) if url else self.data_dir / "accredit.db"
 
     @property
@@ -285,7 +314,7 @@ def _checked(setting: Setting, value: Any, origin: str) -> Any:
         return setting.parse(value)
     except ValueError as error:
         # What stands before the host of a URL may be a password.
-        shown = re.sub(r"://[^/]*@", "://...@", repr(value))
+        shown = "not shown" if setting.concealed else re.sub(r"://[^/]*@", "://...@", repr(value))
         raise BadSetting(f"{origin} is {shown}, but {setting.name} must be {error}.") from None
 
 

@@ -44,6 +44,7 @@ from accredit.domain.witness import Witnessed
 from accredit.interfaces import HubUsers, Page, Stale, Store, StoreUnavailable
 from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
+from accredit.stores.postgresql.store import PostgresqlStore
 from accredit.stores.sqlite import SqliteStore
 from support import pki
 from support import stored_values as some
@@ -54,20 +55,28 @@ SEALER = Sealer([Secret(bytes(range(32)))])
 PUMP = RegistrationId.parse("pump-1")
 
 
-def sqlite(folder: Path) -> Awaitable[Store]:
-    return SqliteStore.open(folder / "accredit.db", SEALER)
+Opener = Callable[[], Awaitable[Store]]
+
+
+def sqlite(request: pytest.FixtureRequest) -> Opener:
+    folder = request.getfixturevalue("tmp_path")
+    return lambda: SqliteStore.open(folder / "accredit.db", SEALER)
+
+
+def postgresql(request: pytest.FixtureRequest) -> Opener:
+    url = request.getfixturevalue("postgres").emptied()
+    return lambda: PostgresqlStore.open(url, SEALER)
 
 
 class Place:
     """Where one store's data lies; `reopened` closes the store that is open and opens it again."""
 
-    def __init__(self, opener: Callable[[Path], Awaitable[Store]], folder: Path) -> None:
+    def __init__(self, opener: Opener) -> None:
         self._opener = opener
-        self._folder = folder
         self.store: Store
 
     async def opened(self) -> Store:
-        self.store = await self._opener(self._folder)
+        self.store = await self._opener()
         return self.store
 
     async def reopened(self) -> Store:
@@ -75,9 +84,9 @@ class Place:
         return await self.opened()
 
 
-@pytest.fixture(params=[sqlite], ids=["sqlite"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    place = Place(request.param, tmp_path)
+@pytest.fixture(params=[sqlite, postgresql], ids=["sqlite", "postgresql"])
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    place = Place(request.param(request))
     await place.opened()
     yield place
     await place.store.close()

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from accredit.app import stores
 from accredit.app.data_folder import CannotStart, DataFolder
 from accredit.config import Config
 from accredit.interfaces import StoreUnavailable
 from accredit.seal import Sealer, SealError
+from accredit.stores.reads import StoreReads
 from accredit.stores.schema import DatabaseUnusable
-from accredit.stores.sqlite import SqliteStore
 
 PASSES = 3
 """How often everything is gone over: what changes meanwhile is already sealed with the new key."""
@@ -68,7 +69,7 @@ async def rotate(config: Config, told: Callable[[int], None]) -> KeyUse:
             return await _usage(store, sealer)
 
 
-async def _usage(store: SqliteStore, sealer: Sealer) -> KeyUse:
+async def _usage(store: StoreReads, sealer: Sealer) -> KeyUse:
     return KeyUse(sealer.key_id, sealer.key_ids, await store.sealed_values())
 
 
@@ -101,16 +102,13 @@ def _undisturbed(folder: DataFolder, sealer: Sealer) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _store(config: Config) -> AsyncIterator[tuple[SqliteStore, Sealer]]:
+async def _store(config: Config) -> AsyncIterator[tuple[StoreReads, Sealer]]:
     folder = DataFolder(config.data_dir)
-    if not config.database_path.exists():
-        raise CannotStart(
-            f"There is no database at {config.database_path}: name the folder of a service with --data-dir."
-        )
+    stores.refuse_none(config)
     folder.refuse_half_restored()
     try:
         sealer = Sealer.load(*config.master_key_paths)
-        store = await SqliteStore.open(config.database_path, sealer)
+        store = await stores.opened(config, sealer)
         try:
             yield store, sealer
         finally:
@@ -119,5 +117,5 @@ async def _store(config: Config) -> AsyncIterator[tuple[SqliteStore, Sealer]]:
         raise CannotStart(str(error)) from None
     except StoreUnavailable as error:
         raise CannotStart(
-            f"The database {config.database_path} can't be written now ({error}); run the command again, it goes on."
+            f"Not all could be written to {stores.name(config)} ({error}); run the command again, it goes on."
         ) from None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accredit.app import stores
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import HUB_OWNER, ID_SCOPE, OWNER
 from accredit.config import Config
 from accredit.domain.access import Policy, Realm, Right
 from accredit.seal import Sealer, SealError
 from accredit.stores.schema import DatabaseUnusable
-from accredit.stores.sqlite import SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ async def read(config: Config) -> LocalState:
     """Raises CannotStart with one sentence when there is nothing to read, or it can't be opened."""
     folder = DataFolder(config.data_dir)
     running = folder.read_running()
-    if running is None or not config.database_path.exists():
+    there = config.postgresql_url is not None or config.database_path.exists()
+    if running is None or not there:
         raise CannotStart(
             f"No service was started on {folder.path} yet; start one with `accredit serve --data-dir {folder.path}`, "
             "or name its folder with --data-dir."
@@ -58,7 +59,7 @@ async def read(config: Config) -> LocalState:
 async def _read(config: Config, folder: DataFolder, running: Running) -> LocalState:
     sealer = Sealer.load(*config.master_key_paths)
     try:
-        store = await SqliteStore.open(config.database_path, sealer)
+        store = await stores.opened(config, sealer)
     except DatabaseUnusable as error:
         raise CannotStart(str(error)) from None
     try:

@@ -19,7 +19,7 @@ from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
 from accredit.administration.revocation import Effects
-from accredit.app import identity_provider, log_witness, tracing
+from accredit.app import identity_provider, log_witness, stores, tracing
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
@@ -71,7 +71,6 @@ from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
 from accredit.stores.reads import StoreReads
-from accredit.stores.sqlite import SqliteStore
 from accredit.webhooks.calls import Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES
 
@@ -113,14 +112,22 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
             parts.callback(each.close)
         try:
             return await _serving(config, folder, sockets, engine, rules, clock, entropy, parts)
-        except (StoreUnavailable, OSError) as error:
-            raise CannotStart(
-                f"The data folder {folder.path} can't be used now ({error}); "
-                "make room on its disk, or end what has locked its files, then start again."
-            ) from error
+        except StoreUnavailable as error:
+            if config.postgresql_url is None:
+                raise _folder_unusable(folder, error) from error
+            raise CannotStart(f"The service can't start now: {error}.") from error
+        except OSError as error:
+            raise _folder_unusable(folder, error) from error
         except SealError as error:
             raise CannotStart(str(error)) from None
     raise AssertionError("an exit stack lets exceptions through")
+
+
+def _folder_unusable(folder: DataFolder, error: Exception) -> CannotStart:
+    return CannotStart(
+        f"The data folder {folder.path} can't be used now ({error}); "
+        "make room on its disk, or end what has locked its files, then start again."
+    )
 
 
 async def _serving(
@@ -135,8 +142,8 @@ async def _serving(
 ) -> Service:
     """Wire the rooms together. What is opened is pushed on `parts`, and closed in the opposite order."""
     _warn_of_settings(config)
-    sealer = _sealer(config)
-    store = await SqliteStore.open(config.database_path, sealer)
+    sealer = await _sealer(config)
+    store = await stores.opened(config, sealer)
     parts.push_async_callback(store.close)
     id_scope = await found(store, clock, entropy, config.public_address)
     elsewhere = _hubs_elsewhere(rules, clock, entropy, parts)
@@ -312,7 +319,7 @@ def _egress_rules(config: Config) -> EgressRules:
         raise CannotStart(str(error)) from None
 
 
-def _sealer(config: Config) -> Sealer:
+async def _sealer(config: Config) -> Sealer:
     """The master keys: the operator's files, or one in the data folder that the first start makes. Raises SealError."""
     paths = config.master_key_paths
     if "master_key_file" in config.explicit:
@@ -323,10 +330,10 @@ def _sealer(config: Config) -> Sealer:
     )
     if paths[0].exists():
         return Sealer.load(*paths)
-    if config.database_path.exists():
+    if await stores.has_secrets(config):
         raise SealError(
-            f"The master key {paths[0]} is gone, and {config.database_path} can't be read without it: "
-            "put it back from where a copy is kept, or name that with --master-key-file."
+            f"The master key {paths[0]} is not there, and {stores.name(config)} can't be read without it: "
+            "put it there from where a copy is kept, or name that with --master-key-file."
         )
     return Sealer.create(paths[0])
 

@@ -10,7 +10,7 @@ from accredit.interfaces import Page
 from accredit.stores import paging, rows
 from accredit.stores.reading import Reading
 
-_ENDINGS = """
+ENDINGS = """
 SELECT end_day, renewal_day, certificates FROM certificate_ends
 WHERE end_day >= ? AND certificates > 0 ORDER BY end_day, renewal_day"""
 # Each half is the whole of a small index. Even numbers are certificates, odd ones leaves.
@@ -29,7 +29,7 @@ class CustodyReads(Reading):
     """The reading half of the store for custody."""
 
     async def endings(self, first_day: int) -> Sequence[Ending]:
-        return [Ending(*row) for row in await self._rows(_ENDINGS, (first_day,))]
+        return [Ending(*row) for row in await self._rows(ENDINGS, (first_day,))]
 
     async def orphans(self, cursor: str | None, limit: int) -> Page[Orphan]:
         limit = paging.bounded(limit)

@@ -45,7 +45,7 @@ SELECT
   sealed, thumbprint, secondary_thumbprint, iot_edge, tags, desired, twin_etag, twin_version, desired_version,
   twin_updated_at
 FROM hub_devices WHERE hub = ? ORDER BY device_id LIMIT ?"""
-HUB_DEVICE_COUNTS = "SELECT COUNT(*), COALESCE(SUM(enabled), 0) FROM hub_devices WHERE hub = ?"
+HUB_DEVICE_COUNTS = "SELECT COUNT(*), COUNT(CASE WHEN enabled = 1 THEN 1 END) FROM hub_devices WHERE hub = ?"
 
 INSERT_HUB_DEVICE = """
 INSERT INTO hub_devices (

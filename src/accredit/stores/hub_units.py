@@ -33,14 +33,14 @@ class HubUnits:
         }
 
     def _save_linked_hub(self, change: c.SaveLinkedHub, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
+        unit.touches_settings = unit.touches_copies = True
         values = hub_rows.linked_hub_values(change.hub, self._sealer)
         unit.steps.append(
             saved(sql.INSERT_LINKED_HUB, sql.UPDATE_LINKED_HUB, values, change.replaces, change)
         )
 
     def _delete_linked_hub(self, change: c.DeleteLinkedHub, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
+        unit.touches_settings = unit.touches_copies = True
         key, name = change.hub.key, change.hub.name.lower()
         values = (key, change.hub.etag, name, *naming_patterns(change.hub), key)
         unit.steps.append((sql.DELETE_LINKED_HUB, values, 1, change))

@@ -18,23 +18,23 @@ from accredit.stores import rows
 from accredit.stores.reading import Reading
 from accredit.stores.steps import UnitOfWork
 
-_PLACE = """
+PLACE = """
 INSERT INTO log_sequence (sequence, leaf_id, sha256) SELECT ?, id, sha256 FROM log_leaves WHERE id = ?"""
 _KEEP_NODE = "INSERT INTO log_nodes (level, position, hash) VALUES (?, ?, ?)"
 _KEEP_HEAD = "INSERT INTO log_heads (size, root, signed_at, public_key, signature) VALUES (?, ?, ?, ?, ?)"
 _SIZE = "SELECT MAX(sequence) + 1 FROM log_sequence"
 
-_LEAF = "l.id, l.kind, l.authority, l.sha256, l.logged_at, l.leaf_hash"
+LEAF = "l.id, l.kind, l.authority, l.sha256, l.logged_at, l.leaf_hash"
 # In SQLite ids are given in the order of commits, so what has no place yet stands behind all that has one.
-_UNPLACED = f"""
-SELECT {_LEAF} FROM log_leaves l
+UNPLACED = f"""
+SELECT {LEAF} FROM log_leaves l
 WHERE l.id > COALESCE((SELECT leaf_id FROM log_sequence ORDER BY sequence DESC LIMIT 1), 0)
 ORDER BY l.id LIMIT ?"""  # noqa: S608 - the names of columns
 _PLACED = f"""
-SELECT {_LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
+SELECT {LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
 WHERE s.sequence >= ? ORDER BY s.sequence LIMIT ?"""  # noqa: S608 - the names of columns
 _PLACE_OF = f"""
-SELECT {_LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
+SELECT {LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
 WHERE s.sha256 = ? ORDER BY s.sequence DESC LIMIT 1"""  # noqa: S608 - the names of columns
 _NODE = "SELECT hash FROM log_nodes WHERE level = ? AND position = ?"
 _LEAF_HASH = """
@@ -53,7 +53,7 @@ def _grow(change: c.GrowLogTree, unit: UnitOfWork, _: Sequence[c.Change]) -> Non
 
     unit.steps.append((_SIZE, (), unchanged, change))
     for place, leaf_id in enumerate(change.leaf_ids, change.size):
-        unit.steps.append((_PLACE, (place, leaf_id), 1, change))
+        unit.steps.append((PLACE, (place, leaf_id), 1, change))
     for (level, position), kept in change.nodes.items():
         if level:
             unit.steps.append((_KEEP_NODE, (level, position, kept), 1, change))
@@ -77,7 +77,7 @@ class LogTreeReads(Reading):
     """The reading half of the store for the tree."""
 
     async def unplaced_leaves(self, limit: int) -> Sequence[PlacedLeaf]:
-        return [PlacedLeaf(rows.leaf(row), row[0], None) for row in await self._rows(_UNPLACED, (limit,))]
+        return [PlacedLeaf(rows.leaf(row), row[0], None) for row in await self._rows(UNPLACED, (limit,))]
 
     async def placed_leaves(self, start: int, limit: int) -> Sequence[PlacedLeaf]:
         return [_placed(row) for row in await self._rows(_PLACED, (start, limit))]

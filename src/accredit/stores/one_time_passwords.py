@@ -15,9 +15,13 @@ _READ = """
 SELECT registration, generation, sha256, expires_at, request_sha256, first_used_at
 FROM one_time_passwords WHERE registration_key = ?"""
 _SAVE = """
-INSERT OR REPLACE INTO one_time_passwords (
+INSERT INTO one_time_passwords (
   registration_key, registration, generation, sha256, expires_at, request_sha256, first_used_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)"""
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (registration_key) DO UPDATE SET
+  registration = excluded.registration, generation = excluded.generation, sha256 = excluded.sha256,
+  expires_at = excluded.expires_at, request_sha256 = excluded.request_sha256,
+  first_used_at = excluded.first_used_at"""
 _USE = """
 UPDATE one_time_passwords SET request_sha256 = ?, first_used_at = COALESCE(first_used_at, ?)
 WHERE registration_key = ? AND sha256 = ? AND (request_sha256 IS NULL OR request_sha256 = ?)"""

@@ -1,7 +1,11 @@
-"""The whole reading half of the store, for any database: what `interfaces.Store` promises but `commit` and `close`."""
+"""The whole reading half of the store, for any database, and what is left to each: `interfaces.Store` and what the app needs beside it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from accredit.domain.changes import Change
 from accredit.stores.certificate_reads import CertificateReads
 from accredit.stores.custody import CustodyReads
 from accredit.stores.enrollment_reads import EnrollmentReads
@@ -31,11 +35,18 @@ class StoreReads(
     SessionCutReads,
     Resealing,
 ):
-    """A store gives it its way to the database (`Reading`)."""
+    """A database gives its way to it (`Reading`), `commit` and `close`."""
+
+    @abstractmethod
+    async def commit(self, unit: Sequence[Change]) -> None:
+        """As `interfaces.Store.commit`."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
 
     def _changed(self, unit: UnitOfWork) -> None:
         """What is remembered of the database follows what this unit has made of it."""
-        if unit.touches_settings:
+        if unit.touches_copies:
             self._cache.forget()
         if unit.touches_setbacks:
             self._nobody_has_setbacks = False

@@ -126,7 +126,7 @@ def _attestation_values(enrollment: Enrollment, sealer: Sealer) -> tuple[Any, ..
     if isinstance(attestation, TpmKeys):
         return "tpm", None, *_NO_CERTIFICATES
     if isinstance(attestation, CaReferences):
-        primary_name, *other = (name.text for name in attestation.names)
+        primary_name, *other = (name.text.encode() for name in attestation.names)
         return "references", None, primary_name, *(other or (None,)), None, None
     primary, secondary = attestation.primary, attestation.secondary
     if isinstance(attestation, LeafCertificates):
@@ -201,8 +201,14 @@ def _attestation(
     if sealed is not None:
         return SymmetricKeys(*parted(sealer.open(sealed, "enrollments", place, "sealed")))
     if kind == "references":
-        return CaReferences(*(CaCertificateName(name, name.lower()) for name in (primary, secondary) if name))
+        return CaReferences(*(_ca_certificate_name(name) for name in (primary, secondary) if name))
     return LeafCertificates(primary, secondary) if kind == "leaf" else SigningCertificates(primary, secondary)
+
+
+def _ca_certificate_name(stored: str | bytes) -> CaCertificateName:
+    # A column of octets: only SQLite takes text in it, and earlier versions gave it that.
+    text = stored if isinstance(stored, str) else stored.decode()
+    return CaCertificateName(text, text.lower())
 
 
 def joined(primary: Secret, secondary: Secret) -> bytes:

@@ -19,13 +19,14 @@ Step = tuple[str, tuple[Any, ...], Expected, c.Change | None]
 @dataclass(slots=True)
 class UnitOfWork:
     """`touches_settings`: whether enrollments, groups, authorities, trust bundles, policies or linked hubs change by it;
-    `touches_setbacks`: whether a device may have some that had none.
+    `touches_copies`: whether any of those that are kept in memory do; `touches_setbacks`: whether a device may have some that had none.
 
     `bound` are the bindings that went into the insertion of their certificates, `chains` what is newly on record.
     """
 
     steps: list[Step] = field(default_factory=list)
     touches_settings: bool = False
+    touches_copies: bool = False
     touches_setbacks: bool = False
     bound: list[c.BindCertificate] = field(default_factory=list)
     chains: dict[tuple[bytes, ...], bytes] = field(default_factory=dict)

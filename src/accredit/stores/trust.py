@@ -54,7 +54,7 @@ def name_steps(enrollment: Enrollment, change: c.Change) -> list[Step]:
 
 
 def _save_trust_bundle(change: c.SaveTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-    unit.touches_settings = True
+    unit.touches_settings = unit.touches_copies = True
     values = _trust_bundle_values(change.bundle)
     unit.steps.append(
         saved(sql.INSERT_TRUST_BUNDLE, sql.UPDATE_TRUST_BUNDLE, values, change.replaces, change)
@@ -62,7 +62,7 @@ def _save_trust_bundle(change: c.SaveTrustBundle, unit: UnitOfWork, _: Sequence[
 
 
 def _delete_trust_bundle(change: c.DeleteTrustBundle, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-    unit.touches_settings = True
+    unit.touches_settings = unit.touches_copies = True
     name = change.name
     unit.steps.append((sql.DELETE_TRUST_BUNDLE, (name.key, change.etag, name.noun, name.key), 1, change))
 
@@ -70,7 +70,7 @@ def _delete_trust_bundle(change: c.DeleteTrustBundle, unit: UnitOfWork, _: Seque
 def _save_certificate_profile(
     change: c.SaveCertificateProfile, unit: UnitOfWork, _: Sequence[c.Change]
 ) -> None:
-    unit.touches_settings = True
+    unit.touches_settings = unit.touches_copies = True
     insert, update = sql.INSERT_CERTIFICATE_PROFILE, sql.UPDATE_CERTIFICATE_PROFILE
     values = _certificate_profile_values(change.record)
     unit.steps.append(saved(insert, update, values, change.replaces, change))
@@ -79,7 +79,7 @@ def _save_certificate_profile(
 def _delete_certificate_profile(
     change: c.DeleteCertificateProfile, unit: UnitOfWork, _: Sequence[c.Change]
 ) -> None:
-    unit.touches_settings = True
+    unit.touches_settings = unit.touches_copies = True
     name = change.name
     unit.steps.append(
         (sql.DELETE_CERTIFICATE_PROFILE, (name.key, change.etag, name.noun, name.key), 1, change)
@@ -87,7 +87,7 @@ def _delete_certificate_profile(
 
 
 def _save_ca_certificate(change: c.SaveCaCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-    unit.touches_settings = True
+    unit.touches_settings = unit.touches_copies = True
     values = _ca_certificate_values(change.certificate)
     unit.steps.append(
         saved(sql.INSERT_CA_CERTIFICATE, sql.UPDATE_CA_CERTIFICATE, values, change.replaces, change)
@@ -95,7 +95,7 @@ def _save_ca_certificate(change: c.SaveCaCertificate, unit: UnitOfWork, _: Seque
 
 
 def _delete_ca_certificate(change: c.DeleteCaCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-    unit.touches_settings = True
+    unit.touches_settings = unit.touches_copies = True
     name = change.name
     unit.steps.append((sql.DELETE_CA_CERTIFICATE, (name.key, change.etag, name.noun, name.key), 1, change))
 

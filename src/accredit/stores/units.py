@@ -97,30 +97,31 @@ class Units:
         unit.steps.append((sql.UPDATE_STATE, (sealed, name), 1, change))
 
     def _save_policy(self, change: c.SavePolicy, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
+        unit.touches_settings = unit.touches_copies = True
         values = sealed_rows.policy_values(change.policy, self._sealer)
         unit.steps.append(saved(sql.INSERT_POLICY, sql.UPDATE_POLICY, values, change.replaces, change))
         if change.replaces is not None and change.policy.realm is Realm.PROVISIONING:
             unit.steps.append((sql.A_CONFIGURING_POLICY, (), found, change))
 
     def _delete_policy(self, change: c.DeletePolicy, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
+        unit.touches_settings = unit.touches_copies = True
         unit.steps.append((sql.DELETE_POLICY, (change.realm.value, change.name, change.etag), 1, change))
         if change.realm is Realm.PROVISIONING:
             unit.steps.append((sql.A_CONFIGURING_POLICY, (), found, change))
 
     def _save_authority(self, change: c.SaveAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
+        unit.touches_settings = unit.touches_copies = True
         values = sealed_rows.authority_values(change.authority, self._sealer)
         unit.steps.append(saved(sql.INSERT_AUTHORITY, sql.UPDATE_AUTHORITY, values, change.replaces, change))
 
     def _delete_authority(self, change: c.DeleteAuthority, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
+        unit.touches_settings = unit.touches_copies = True
         place = (change.name.key, change.etag, change.name.key, change.name.noun, change.name.key)
         unit.steps.append((sql.DELETE_AUTHORITY, place, 1, change))
 
     def _save_enrollment(self, change: c.SaveEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         unit.touches_settings = True
+        unit.touches_copies |= change.enrollment.kind is EnrollmentKind.GROUP
         values = sealed_rows.enrollment_values(change.enrollment, self._sealer)
         unit.steps.append(
             saved(sql.INSERT_ENROLLMENT, sql.UPDATE_ENROLLMENT, values, change.replaces, change)
@@ -131,8 +132,9 @@ class Units:
         unit.steps += trust.name_steps(change.enrollment, change)
 
     def _delete_enrollment(self, change: c.DeleteEnrollment, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-        unit.touches_settings = True
         kind, key = change.ref.kind, change.ref.key
+        unit.touches_settings = True
+        unit.touches_copies |= kind is EnrollmentKind.GROUP
         unit.steps.append((sql.DELETE_ENROLLMENT, (kind.value, key, change.etag), 1, change))
         if kind is EnrollmentKind.GROUP:
             unit.steps.append(refusals.disallow_all(key, change))

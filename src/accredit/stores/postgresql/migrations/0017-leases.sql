@@ -1,0 +1,6 @@
+CREATE TABLE leases (
+  name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  owner TEXT COLLATE "C" NOT NULL,
+  expires_at BIGINT NOT NULL,
+  fence BIGINT NOT NULL
+);

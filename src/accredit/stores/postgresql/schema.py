@@ -1,0 +1,95 @@
+"""The tables' versions on PostgreSQL: numbered plain SQL files, each applied in one transaction with its own mark.
+
+Processes that start together wait for each other at the mark of the step. (yoyo, which does this for SQLite, keeps a lock
+in a table of its own, and a process that is killed leaves it shut.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+import psycopg
+
+from accredit.stores.postgresql.address import Address, reason
+from accredit.stores.schema import DatabaseUnusable
+
+_MARKS = """
+CREATE TABLE IF NOT EXISTS schema_steps (id TEXT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"""
+_APPLIED = "SELECT id FROM schema_steps"
+_MARK = """
+INSERT INTO schema_steps (id, applied_at)
+VALUES (%s, CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) AS BIGINT)) ON CONFLICT DO NOTHING"""
+_A_STATE = "SELECT 1 FROM states LIMIT 1"
+_ATTEMPTS = 5
+
+
+async def has_secrets(address: Address) -> bool:
+    """Whether the database has something that was sealed. Raises DatabaseUnusable."""
+    async with opened(address) as connection:
+        try:
+            return await (await connection.execute(_A_STATE)).fetchone() is not None
+        except psycopg.errors.UndefinedTable:
+            return False
+
+
+async def migrate(address: Address) -> None:
+    """Bring the database up to this version. Raises DatabaseUnusable."""
+    async with opened(address) as connection:
+        await _migrate(connection, address)
+
+
+@asynccontextmanager
+async def opened(address: Address) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection; what goes wrong with it is DatabaseUnusable."""
+    try:
+        connection = await address.connected()
+    except psycopg.Error as error:
+        raise DatabaseUnusable(
+            f"The PostgreSQL server {address.server} can't be used: {reason(error)}. Start it, or correct --database-url."
+        ) from None
+    try:
+        async with connection:
+            yield connection
+    except psycopg.Error as error:
+        raise DatabaseUnusable(f"The database at {address.server} can't be used: {reason(error)}.") from error
+
+
+async def _migrate(connection: psycopg.AsyncConnection[Any], address: Address) -> None:
+    await _made(connection)
+    rows = await (await connection.execute(_APPLIED)).fetchall()
+    applied, steps = {row[0] for row in rows}, _shipped()
+    unknown = sorted(applied - steps.keys())
+    if unknown:
+        raise DatabaseUnusable(
+            f"The database at {address.server} was written by a newer version of accredit (it has {unknown[-1]}): "
+            "start that version, or restore an earlier backup."
+        )
+    for name in sorted(steps.keys() - applied):
+        async with connection.transaction():
+            marked = await connection.execute(_MARK, (name,))
+            if marked.rowcount:
+                await connection.execute(steps[name].encode())
+
+
+async def _made(connection: psycopg.AsyncConnection[Any]) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            await connection.execute(_MARKS)
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+            # IF NOT EXISTS does not see what another process is making.
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def _shipped() -> dict[str, str]:
+    files = resources.files("accredit.stores.postgresql").joinpath("migrations").iterdir()
+    return {
+        file.name.removesuffix(".sql"): file.read_text("utf-8")
+        for file in files
+        if file.name.endswith(".sql")
+    }

@@ -1,0 +1,136 @@
+"""`interfaces.Store` on PostgreSQL, for any number of processes.
+
+Reads go out on connections of their own, each at once, and come back in order; units of work go through `writer.py`.
+What is kept in memory is forgotten when this process or another one changes settings: the latter is told by an epoch,
+which is looked at every second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from accredit.domain.changes import Change
+from accredit.interfaces import StoreUnavailable
+from accredit.seal import Sealer
+from accredit.stores.postgresql import schema, texts, writer
+from accredit.stores.postgresql.address import CONNECT_S, Address
+from accredit.stores.postgresql.link import Link
+from accredit.stores.postgresql.pipeline import Failed, Lost, Result, bound
+from accredit.stores.postgresql.writer import Writer
+from accredit.stores.reads import StoreReads
+from accredit.stores.rows import Row
+from accredit.stores.schema import DatabaseUnusable
+from accredit.stores.steps import Step, UnitOfWork
+from accredit.stores.units import Units
+
+READERS = 2
+"""Connections to read by: a slow answer holds up what is behind it on the same one."""
+
+READ_PATIENCE_S = 1.0
+"""How long reads wait for a server that is away, in seconds."""
+
+EPOCH_S = 1.0
+"""How old what is kept in memory may be, after another process has changed it, in seconds."""
+
+_READ_SETTINGS = ("SET statement_timeout = 30000",)
+
+
+class PostgresqlStore(StoreReads):
+    """Make one with `open`, in the event loop that uses it."""
+
+    alone = False
+
+    def __init__(self, address: Address, sealer: Sealer) -> None:
+        """`address` leads to a database that `schema.migrate` has seen."""
+        super().__init__(sealer)
+        self._units = Units(sealer)
+        self._readers = [Link(address, _READ_SETTINGS, "reader") for _ in range(READERS)]
+        self._writing = Link(address, writer.SETTINGS, "writer")
+        self._writer = Writer(self._writing, self._committed)
+        self._told: list[Callable[[], None]] = []
+        self._watching = asyncio.create_task(self._watch())
+
+    @classmethod
+    async def open(cls, url: str, sealer: Sealer) -> Self:
+        """Bring the database up to this version, and open it. Raises schema.DatabaseUnusable."""
+        address = Address(url)
+        await schema.migrate(address)
+        store = cls(address, sealer)
+        try:
+            for link in (*store._readers, store._writing):
+                await link.live(CONNECT_S)
+        except StoreUnavailable as error:
+            await store.close()
+            raise DatabaseUnusable(f"{error}.") from None
+        return store
+
+    async def commit(self, unit: Sequence[Change]) -> None:
+        await self._writer.submit(self._units.make(unit))
+
+    async def close(self) -> None:
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self._writer.close()
+        for link in (*self._readers, self._writing):
+            await link.close()
+
+    async def database_time(self) -> float:
+        """The server's clock, Unix time in seconds: the same for all processes. Raises StoreUnavailable."""
+        row = await self._row(texts.DATABASE_TIME, ())
+        assert row is not None
+        return int(row[0]) / 1000
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever settings may have changed by another process."""
+        self._told.append(changed)
+
+    async def _submit(self, step: Step) -> None:
+        await self._writer.submit(UnitOfWork([step]))
+
+    async def _row(self, text: str, values: tuple[Any, ...]) -> Row | None:
+        found = await self._rows(text, values)
+        return found[0] if found else None
+
+    async def _rows(self, text: str, values: tuple[Any, ...]) -> list[Row]:
+        statement = bound(texts.words(text), values)
+        for attempt in range(2):
+            link = min(self._readers, key=_busy)
+            pipeline = await link.live(READ_PATIENCE_S)
+            try:
+                (answer,) = await pipeline.run([statement])
+            except Lost as lost:
+                # What was only read may be read again.
+                if attempt:
+                    raise StoreUnavailable(f"the connection to the database was lost: {lost}") from None
+                continue
+            if isinstance(answer, Result):
+                return answer.rows
+            assert isinstance(answer, Failed)
+            raise StoreUnavailable(f"the database can't answer: {answer.message}")
+        raise AssertionError("an attempt either answers or raises")
+
+    def _committed(self, unit: UnitOfWork) -> None:
+        self._units.committed(unit)
+        self._changed(unit)
+
+    async def _watch(self) -> None:
+        """Forget what is in memory when another process has raised the epoch, or when that can't be told."""
+        known = None
+        while True:
+            try:
+                row = await self._row(texts.EPOCH, ())
+            except StoreUnavailable:
+                row = None
+            epoch = None if row is None else row[0]
+            if epoch is None or epoch != known:
+                self._cache.forget()
+                for changed in self._told:
+                    changed()
+            known = epoch
+            await asyncio.sleep(EPOCH_S)
+
+
+def _busy(link: Link) -> float:
+    return float("inf") if link.pipeline is None else link.pipeline.waiting

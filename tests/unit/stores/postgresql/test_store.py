@@ -1,0 +1,141 @@
+"""The store for several processes: what one writes another one sees, the server's clock, and a server that goes and comes."""
+
+import asyncio
+import time
+
+import pytest
+
+from accredit.domain import changes as c
+from accredit.domain.secret import Secret
+from accredit.interfaces import StoreUnavailable
+from accredit.seal import Sealer
+from accredit.stores.postgresql.store import PostgresqlStore
+from accredit.stores.schema import DatabaseUnusable
+from support import stored_values as some
+from support.stored_values import FLEET
+
+SEALER = Sealer([Secret(bytes(range(32)))])
+
+
+@pytest.fixture
+async def stores(postgres):
+    url = postgres.emptied()
+    opened = [await PostgresqlStore.open(url, SEALER) for _ in range(2)]
+    yield opened
+    for each in opened:
+        await each.close()
+
+
+async def test_a_copy_in_memory_follows_what_another_process_writes(stores):
+    first, second = stores
+    told = []
+    await first.commit(some.configured())
+    second.tell(lambda: told.append(True))
+    while await second.enrollment(FLEET) is None:
+        await asyncio.sleep(0.01)
+    changed = some.group(etag="e2", enabled=False)
+    await first.commit([c.SaveEnrollment(changed, "e1")])
+    assert await first.enrollment(FLEET) == changed, "its own change is seen at once"
+    while (await second.enrollment(FLEET)) != changed:
+        await asyncio.sleep(0.01)
+    assert told
+
+
+async def test_an_individual_enrollment_empties_no_memory(stores, postgres):
+    first, _ = stores
+    await first.commit(some.configured())
+    before = postgres.execute("SELECT epoch FROM epochs WHERE name = 'settings'")
+    await first.commit([c.SaveEnrollment(some.enrollment(), None)])
+    assert postgres.execute("SELECT epoch FROM epochs WHERE name = 'settings'") == before
+
+
+async def test_setbacks_of_another_process_are_seen(stores):
+    first, second = stores
+    rid = some.registration().registration_id
+    assert await second.setbacks(rid) is None
+    from accredit.domain.setback import Setbacks
+
+    setbacks = Setbacks(rid, FLEET, "e1", 3, "rule", "reason", "tracking", 1, 2, None)
+    await first.commit([c.SaveSetbacks(setbacks)])
+    assert await second.setbacks(rid) == setbacks
+
+
+async def test_leaves_of_all_processes_get_their_places(stores):
+    """Ids are not given in the order of commits: none may be passed over for that."""
+    units = [some.provisioned(f"device-{number}") for number in range(40)]
+    await stores[0].commit(some.configured())
+    await asyncio.gather(*(stores[number % 2].commit(unit) for number, unit in enumerate(units)))
+    assert len(await stores[0].unplaced_leaves(100)) == 40
+
+
+async def test_the_server_s_clock(stores):
+    assert abs(await stores[0].database_time() - time.time()) < 600
+
+
+async def test_reads_of_a_server_that_went_away(stores, postgres):
+    store, _ = stores
+    await store.commit(some.configured())
+    assert await store.enrollment(FLEET) is not None
+    postgres.kill()
+    try:
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.state("anything")
+        assert postgres.PASSWORD not in str(caught.value)
+    finally:
+        postgres.start()
+    while True:
+        try:
+            assert await store.state("anything") is None
+            break
+        except StoreUnavailable:
+            await asyncio.sleep(0.05)
+    assert await store.enrollment(FLEET) == some.group()
+
+
+async def test_a_question_that_the_database_can_t_answer(stores, postgres):
+    postgres.execute("ALTER TABLE states RENAME TO hidden")
+    try:
+        with pytest.raises(StoreUnavailable, match="states"):
+            await stores[0].state("x")
+    finally:
+        postgres.execute("ALTER TABLE hidden RENAME TO states")
+    assert await stores[0].state("x") is None
+
+
+async def test_a_server_that_was_never_there():
+    with pytest.raises(DatabaseUnusable, match="Start it, or correct"):
+        await PostgresqlStore.open("postgresql://127.0.0.1:1/x", SEALER)
+
+
+async def test_nothing_is_lost_and_nothing_twice_when_the_server_is_killed_under_load(stores, postgres):
+    """Each device is committed until the store says that it is; what it says must be what is there."""
+    await stores[0].commit(some.configured())
+    units = {name: some.provisioned(name) for name in (f"device-{number}" for number in range(120))}
+    done = []
+
+    async def provision(name):
+        while name not in done:
+            try:
+                await stores[len(name) % 2].commit(units[name])
+                done.append(name)
+            except StoreUnavailable:
+                # Nothing of it stands: had anything, the second time would be refused as stale.
+                await asyncio.sleep(0.02)
+
+    async def devices(mine):
+        for name in mine:
+            await provision(name)
+
+    names = list(units)
+    at_work = [asyncio.create_task(devices(names[lane::12])) for lane in range(12)]
+    for share in (20, 60):
+        while len(done) < share:
+            await asyncio.sleep(0.001)
+        postgres.kill()
+        postgres.start()
+    await asyncio.gather(*at_work)
+    assert postgres.execute("SELECT COUNT(*), COUNT(DISTINCT registration_key) FROM certificates") == [
+        (120, 120)
+    ]
+    assert postgres.execute("SELECT COUNT(*) FROM log_leaves") == [(120,)]
+    assert postgres.execute("SELECT COUNT(*) FROM registrations") == [(120,)]
