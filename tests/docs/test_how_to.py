@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
         "choose-a-hub",
         "x509-devices",
         "est-devices",
+        "import-enrollments",
         "prove-a-certificate",
         "trust-bundles",
         "keys-and-secrets",

@@ -60,6 +60,8 @@ ELSEWHERE = {
     "app/stores.py": "tests/unit/app/test_postgresql.py",
     "stores/registration_reads.py": "tests/contract/test_store.py",
     "stores/revocations.py": "tests/contract/test_store.py",
+    "app/offline_import.py": "tests/e2e/test_import.py",
+    "cli/enrollment_import.py": "tests/e2e/test_import.py",
     "cli/backups.py": "tests/e2e/test_backup.py",
     "cli/keys.py": "tests/e2e/test_key_rotation.py",
     "cli/certificates.py": "tests/e2e/test_command_line.py",

@@ -1,14 +1,17 @@
-"""Bulk operations: one document after the other, each with its own verdict.
+"""Bulk operations: each document with its own verdict.
 
-Nothing holds them together: what was done stays done when a later one fails, as with Azure.
+Nothing holds them together: what was done stays done when another one fails, as with Azure. Individual enrollments are
+done side by side, so that they share a commit; groups, whose number is bounded, and what names one id twice, one after the other.
 """
 
 from __future__ import annotations
 
+import asyncio
+
 from accredit.administration.enrollments import Enrollments, MayDefine
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError, Malformed, UpstreamUnavailable
-from accredit.domain.ids import GroupId
+from accredit.domain.ids import GroupId, RegistrationId
 from accredit.interfaces import StoreUnavailable
 from accredit.wire.service_api.bulk import BulkItem, BulkMode, BulkSent
 from accredit.wire.service_api.enrollments import read_enrollment
@@ -21,21 +24,33 @@ async def in_bulk(
     enrollments: Enrollments, sent: BulkSent, by: str, may_define: MayDefine | None = None
 ) -> list[tuple[BulkItem, AccreditError]]:
     """Do what was sent; what could not be done is returned with its reason. `may_define` as in `Enrollments.put`."""
-    failed: list[tuple[BulkItem, AccreditError]] = []
-    for item in sent.items:
-        try:
-            await _one(enrollments, sent.mode, item, by, may_define)
-        except AccreditError as error:
-            failed.append((item, error))
-        except StoreUnavailable as failure:
-            unavailable = UpstreamUnavailable(
-                "The storage can't answer now.",
-                rule="store-unavailable",
-                retry_after_s=STORE_RETRY_S,
-                evidence=str(failure),
-            )
-            failed.append((item, unavailable))
-    return failed
+
+    async def one(item: BulkItem) -> AccreditError | None:
+        return await _verdict(enrollments, sent.mode, item, by, may_define)
+
+    apart = len({item.id for item in sent.items}) == len(sent.items)
+    if apart and all(isinstance(item.id, RegistrationId) for item in sent.items):
+        verdicts = await asyncio.gather(*map(one, sent.items))
+    else:
+        verdicts = [await one(item) for item in sent.items]
+    return [(item, error) for item, error in zip(sent.items, verdicts, strict=True) if error is not None]
+
+
+async def _verdict(
+    enrollments: Enrollments, mode: BulkMode, item: BulkItem, by: str, may_define: MayDefine | None
+) -> AccreditError | None:
+    try:
+        await _one(enrollments, mode, item, by, may_define)
+    except AccreditError as error:
+        return error
+    except StoreUnavailable as failure:
+        return UpstreamUnavailable(
+            "The storage can't answer now.",
+            rule="store-unavailable",
+            retry_after_s=STORE_RETRY_S,
+            evidence=str(failure),
+        )
+    return None
 
 
 async def _one(

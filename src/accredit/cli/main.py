@@ -20,6 +20,7 @@ from accredit.cli import (
     demo,
     devices,
     doctor,
+    enrollment_import,
     enrollments,
     explain,
     hub,
@@ -69,6 +70,7 @@ app.add_typer(authorities.app, name="ca")
 for act in (ceremony.init, ceremony.csr, ceremony.activate, ceremony.rotate, ceremony.revoke_issuer):
     authorities.app.command()(act)
 app.add_typer(enrollments.app, name="enroll")
+enrollments.app.command("import")(enrollment_import.import_)
 enrollments.app.command()(allowed.allow)
 enrollments.app.command("allowed")(allowed.listing)
 app.add_typer(devices.app, name="device")

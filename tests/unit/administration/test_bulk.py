@@ -49,6 +49,11 @@ async def test_create(side: ServiceSide, group: bool, mode: str) -> None:
     assert await _status(side, "a", group) == await _status(side, "b", group) == "enabled"
 
 
+async def test_what_names_one_id_twice_is_done_in_its_order(side: ServiceSide) -> None:
+    errors = await _bulk(side, "create", False, *(_document(name, False) for name in ("a", "A", "b")))
+    assert [(error["registrationId"], error["errorCode"]) for error in errors] == [("A", 409001)]
+
+
 @KINDS
 async def test_update(side: ServiceSide, group: bool) -> None:
     made = (await side.put(f"{_base(group)}/there")).json()
