@@ -113,6 +113,11 @@ def test_offline_is_refused_while_the_service_runs(running: RunningService, tmp_
     elsewhere = accredit("enroll", "import", "-", "--offline", "--data-dir", str(tmp_path), given="")
     assert elsewhere.returncode == 1
     assert "There is no database" in elsewhere.stderr
+    elsewhere = accredit(
+        *("enroll", "import", "-", "--offline", "--data-dir", str(running.data)),
+        environment={"ACCREDIT_DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing"},
+    )
+    assert "import through the service" in elsewhere.stderr
     both = imported(running, "", "--offline", "--connection-string", "HostName=x")
     assert both.returncode == 2
     missing = accredit("enroll", "import", str(tmp_path / "none"), "--data-dir", str(running.data))

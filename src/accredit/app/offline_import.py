@@ -35,6 +35,10 @@ Enroll = Callable[[str, bytes], Awaitable[str | None]]
 async def importing(config: Config) -> AsyncIterator[Enroll]:
     """Own the folder meanwhile. Raises CannotStart; what was enrolled until then stays."""
     folder = DataFolder(config.data_dir)
+    if config.postgresql_url is not None:
+        raise CannotStart(
+            "--offline writes into a data folder, and database_url names PostgreSQL: import through the service."
+        )
     if not config.database_path.exists():
         raise CannotStart(
             f"There is no database at {config.database_path}: name the folder of a service with --data-dir, or start one there first."
