@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,13 @@ def _flag(value: Any) -> bool:
 
 
 _HTTPS_URL = "a URL that begins with https://, without user, query or fragment"
+
+
+def _networks(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(map(ip_network, _texts(value)))
+    except ValueError:
+        raise ValueError("addresses or CIDR ranges such as 10.0.0.0/8, separated by commas") from None
 
 
 def _https_url(value: Any) -> str:
@@ -180,6 +188,9 @@ SETTINGS: tuple[Setting, ...] = (
             concealed=True),
     Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
     Setting("amqp_port", _PORT, 5671, "AMQP over TLS, where the extra `accredit[amqp]` is installed."),
+    Setting("proxy_protocol_from", _networks, (),
+            "Addresses or CIDR ranges of load balancers that begin each connection with a header of the PROXY protocol, version 2: "
+            "from these it is required and believed, on every port but that of the metrics."),
     Setting("public_port", _PORT, 8080, "What must be public and plain: CRLs, OCSP, issuer certificates; 0 is off."),
     Setting("public_url", _public_url, "",
             "The address of the public port as it is baked into certificates; by default http, the first host name and the port."),

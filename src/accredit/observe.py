@@ -103,6 +103,7 @@ EVENTS: Mapping[str, str] = {
     "policy-rotated": "An operator made a key of a policy anew.",
     "policy-saved": "An operator created or replaced a policy.",
     "port-not-served": "A port was set that this version does not serve.",
+    "proxy-header-refused": "A connection of a listed load balancer did not begin with a header of the PROXY protocol, version 2.",
     "public-url-assumed": "The address that goes into certificates was not set; this one is used.",
     "registration": "One register call, or the end of its operation: `outcome` is assigned, failed or refused.",
     "registration-deleted": "An operator removed a registration.",

@@ -52,6 +52,7 @@ from accredit.wire import (
     dps,
     est,
     mqtt,
+    proxy_protocol,
     sas,
     topics,
     tpm,
@@ -108,6 +109,26 @@ def _text(parse: Callable[[str], object]) -> Run:
 
 def _said(*texts: str) -> Callable[[], tuple[bytes, ...]]:
     return lambda: tuple(text.encode() for text in texts)
+
+
+def _proxy_header(data: bytes) -> None:
+    """What is read leaves no byte out; addresses that were read are written as they stood there."""
+    header = proxy_protocol.read(data)
+    if header is None or header.source is None or header.destination is None:
+        return
+    assert header.size <= len(data)
+    again = proxy_protocol.read(proxy_protocol.proxied(header.source, header.destination))
+    assert again is not None
+    assert (again.source, again.destination) == (header.source, header.destination)
+
+
+def _proxy_header_seeds() -> tuple[bytes, ...]:
+    tlv = b"\x03\x00\x04\xde\xad\xbe\xef"
+    return (
+        proxy_protocol.local(),
+        proxy_protocol.proxied(("192.0.2.7", 40_000), ("198.51.100.1", 8883), tlv),
+        proxy_protocol.proxied(("2001:db8::7", 40_000), ("2001:db8::1", 443)),
+    )
 
 
 def _segment(data: bytes) -> None:
@@ -430,6 +451,7 @@ TARGETS: dict[str, Target] = {
             '{"iotHubHostName":"a","initialTwin":{"tags":{"b":1}},"payload":{"c":[1]}}', '{"useDefault":true}'
         ),
     ),
+    "proxy-header": Target(_proxy_header, _proxy_header_seeds, (proxy_protocol.BadHeader,)),
     "admission-answer": Target(webhooks.read_verdict, _said('{"allow":false,"reason":"no"}')),
     "register-body": Target(
         _register, _said('{"registrationId":"dev","payload":{"clientCertificateCsr":"x"},"csr":null}')

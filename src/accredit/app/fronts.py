@@ -27,6 +27,7 @@ from accredit.fronts.listener import Ceiling, Listener
 from accredit.fronts.mqtt import MqttConnection
 from accredit.fronts.mqtt_dps import DpsConversations
 from accredit.fronts.mqtt_hub import HubConversations
+from accredit.fronts.proxied import Proxies
 from accredit.fronts.sources import Sources
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
@@ -90,10 +91,12 @@ def listeners(
     https = https_front(routes, clock, entropy, websockets=fronts.websockets)
     sources = Sources(clock, config.source_connections, config.source_connections_per_second)
     ceiling = Ceiling(config.max_connections, sources)
+    proxies = Proxies(config.proxy_protocol_from)
+    listener = partial(Listener, context=identity.context, ceiling=ceiling, proxies=proxies)
     made = [
-        Listener("https", sockets.https, identity.context, https.connection, ceiling=ceiling),
-        Listener("mqtt", sockets.mqtt, identity.context, fronts.mqtt, ceiling=ceiling),
+        listener("https", sockets.https, front=https.connection),
+        listener("mqtt", sockets.mqtt, front=fronts.mqtt),
     ]
     if fronts.amqp is not None:
-        made.append(Listener("amqp", sockets.amqp, identity.context, fronts.amqp, ceiling=ceiling))
+        made.append(listener("amqp", sockets.amqp, front=fronts.amqp))
     return tuple(made)

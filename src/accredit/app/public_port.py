@@ -11,6 +11,7 @@ from accredit.fronts import public
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling
 from accredit.fronts.plain import PlainListener
+from accredit.fronts.proxied import Proxies
 from accredit.fronts.sources import Sources
 from accredit.interfaces import Clock, Entropy, Store
 from accredit.observe import log
@@ -35,7 +36,8 @@ def public_listener(
     # A ceiling of its own, so that who reads CRLs takes no place of a device; and nobody takes all of it.
     sources = Sources(clock, SOURCE_CONNECTIONS, config.source_connections_per_second)
     ceiling = Ceiling(min(MAX_CONNECTIONS, config.max_connections), sources)
-    return (PlainListener("public", sockets.public, front.connection, ceiling),)
+    proxies = Proxies(config.proxy_protocol_from)
+    return (PlainListener("public", sockets.public, front.connection, ceiling, proxies),)
 
 
 def tell_address(config: Config) -> None:

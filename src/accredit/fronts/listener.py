@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
+from accredit.fronts.proxied import Proxies
 from accredit.fronts.sources import Sources
 from accredit.fronts.tls import TLSLimits, TLSTransport
 from accredit.observe import log
@@ -159,8 +160,12 @@ class Listener:
         *,
         ceiling: Ceiling,
         limits: TLSLimits | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
-        """`context` is asked at each handshake, so that a renewed certificate needs no restart; `front` makes a front."""
+        """`context` is asked at each handshake, so that a renewed certificate needs no restart; `front` makes a front.
+
+        `proxies` are load balancers, which tell whose a connection is.
+        """
         self.name = name
         self.ceiling = ceiling
         self.accepted = 0
@@ -170,6 +175,7 @@ class Listener:
         self._context = context
         self._front = front
         self._limits = limits if limits is not None else TLSLimits()
+        self._proxies = proxies if proxies is not None else Proxies(())
         self._servers: list[asyncio.Server] = []
         self._open: dict[TLSTransport, str] = {}
         self._emptied = asyncio.Event()
@@ -184,8 +190,9 @@ class Listener:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
+        accept = self._proxies.behind(self._connection)
         for each in self._sockets:
-            self._servers.append(await loop.create_server(self._connection, sock=each, backlog=BACKLOG))
+            self._servers.append(await loop.create_server(accept, sock=each, backlog=BACKLOG))
 
     def _connection(self) -> asyncio.Protocol:
         return TLSTransport(self._context, self._greeted, self._limits, self._opened, self._closed)
@@ -213,6 +220,7 @@ class Listener:
         """Stop accepting, ask each front to finish, and after `deadline_s` seconds cut those that have not."""
         for server in self._servers:
             server.close()
+        self._proxies.abort()
         for connection in list(self._open):
             connection.drain()
         if not await self._empty(deadline_s):

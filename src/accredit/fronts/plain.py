@@ -8,6 +8,7 @@ from socket import socket
 from typing import Any, cast
 
 from accredit.fronts.listener import BACKLOG, Ceiling
+from accredit.fronts.proxied import Proxies
 
 
 class PlainTransport(asyncio.Transport):
@@ -109,12 +110,14 @@ class PlainListener:
         sockets: Sequence[socket],
         front: Callable[[], asyncio.BaseProtocol],
         ceiling: Ceiling,
+        proxies: Proxies | None = None,
     ) -> None:
         self.name = name
         self.front = front
         self._sockets = list(sockets)
         self.ceiling = ceiling
         self.accepted = 0
+        self._proxies = proxies if proxies is not None else Proxies(())
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
 
@@ -128,8 +131,9 @@ class PlainListener:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
+        accept = self._proxies.behind(lambda: _Connection(self))
         for each in self._sockets:
-            made = await loop.create_server(lambda: _Connection(self), sock=each, backlog=BACKLOG)
+            made = await loop.create_server(accept, sock=each, backlog=BACKLOG)
             self._servers.append(made)
 
     def enter(self, connection: _Connection) -> bool:
@@ -148,6 +152,7 @@ class PlainListener:
         """Stop accepting, and let what has begun to arrive be answered; nothing here takes long."""
         for server in self._servers:
             server.close()
+        self._proxies.abort()
         for connection in list(self._open):
             connection.drain()
         for each in self._sockets:
