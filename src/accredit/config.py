@@ -238,6 +238,8 @@ SETTINGS: tuple[Setting, ...] = (
             "PEM file of further roots that the witness's TLS may chain to."),
     Setting("ca_retry_s", _whole(1, 86_400), 300,
             "How long a registration stays `assigning` while a webhook, its authority or a hub does not answer, in seconds."),
+    Setting("orphan_watch_days", _whole(0, 3_650), 30,
+            "How long a CA is asked again, ever more seldom, for a certificate that a lost order may have made, so that it can be revoked; 0 is not at all."),
     Setting("patience_ms", _whole(0, 20_000), 1_500,
             "How long a register call waits for whoever is asked outside before it answers `assigning`, in milliseconds."),
     Setting("telemetry_max_age_s", _whole(60, 3_650 * 86_400), 7 * 86_400,

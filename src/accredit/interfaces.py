@@ -13,7 +13,7 @@ from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.changes import Change
 from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason, Revoked
-from accredit.domain.custody import Ending, Orphan
+from accredit.domain.custody import Ending, LostOrder, Orphan
 from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import (
@@ -243,6 +243,14 @@ class Store(Protocol):
 
     async def orphans(self, cursor: str | None, limit: int) -> Page[Orphan]:
         """Signatures that serve nobody."""
+        ...
+
+    async def is_ordering(self, registration_id: RegistrationId) -> bool:
+        """Whether an operation of the registration is open, or one that was superseded is not accounted for."""
+        ...
+
+    async def lost_orders(self, due_at: int, limit: int) -> Sequence[LostOrder]:
+        """Whose next look is due at this instant, the most overdue first."""
         ...
 
     async def latest_revocation(self) -> int:
@@ -553,26 +561,6 @@ class Webhooks(Protocol):
     """Asks the webhooks of enrollments. Raises nothing: what came of it is in the answer."""
 
     async def ask(self, webhook: Webhook, operation_id: str, body: bytes) -> WebhookAnswer: ...
-
-
-class NotTaken(Exception):
-    """A witness did not take a head now; the text says why."""
-
-
-class Witness(Protocol):
-    """Keeps heads of the issuance log outside of it. `name` is its file or URL."""
-
-    name: str
-
-    async def last(self) -> TreeHead | None:
-        """The head that it took last, where it can tell. Raises NotTaken when it can't be asked now."""
-        ...
-
-    async def take(self, head: TreeHead) -> None:
-        """Return when the witness has the head; twice is as once. Raises NotTaken."""
-        ...
-
-    async def close(self) -> None: ...
 
 
 class TelemetryLog(Protocol):

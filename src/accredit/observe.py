@@ -89,6 +89,8 @@ EVENTS: Mapping[str, str] = {
     "log-witness-contradicted": "The issuance log is not what its witness took last: find out who has changed or replaced the database.",
     "log-witness-failed": "A defect while a head was shown to the witness; the trace stands in the line.",
     "log-witness-in-data-folder": "The witness's file stands in the data folder, where who changes the log may change it too.",
+    "lost-order-not-looked-up": "A CA could not be asked what an order has made whose answer was lost; it is asked again.",
+    "lost-orders-failed": "A defect while lost orders were looked up; the trace stands in the line.",
     "master-key-in-data-folder": "The master key stands in the data folder, so a copy of that carries it.",
     "mqtt-closed": "An MQTT connection was ended from our side, and why.",
     "mqtt-connect-failed": "A defect while a CONNECT was judged; the trace stands in the line.",

@@ -12,6 +12,7 @@ from accredit.domain import changes as c
 from accredit.domain.access import Realm, Right
 from accredit.domain.ca_certificate import Purpose, VerificationCode
 from accredit.domain.credential import STRAY, CertificateStatus, RevocationReason
+from accredit.domain.custody import LostOrder
 from accredit.domain.device import BindingState, DeviceData, TwinVersions
 from accredit.domain.enrollment import (
     CaReferences,
@@ -1055,6 +1056,36 @@ class TestLogTree:
         await store.commit([growth])
         assert await stale(store, growth) is growth
         assert await stale(store, c.GrowLogTree(5, [], {}, replace(self.HEAD, size=5)))
+
+    async def test_lost_orders_come_when_they_are_due(self, store):
+        """`tests/unit/provisioning/test_lost_orders.py` looks them up."""
+        ca = AuthorityName.parse("MyCA")
+        orders = [LostOrder(f"op-{n}", ca, digest(f"csr {n}"), NOW + 90, NOW + n) for n in (3, 1, 2)]
+        for order in (*orders, replace(orders[0], next_look_at=NOW)):
+            await store.commit([c.WatchLostOrder(order)])
+        assert [each.operation_id for each in await store.lost_orders(NOW + 2, 9)] == ["op-1", "op-2"]
+        assert await store.lost_orders(NOW + 9, 1) == [orders[1]]
+        await store.commit([c.LookAgain("op-1", ca, 7, NOW + 5), c.LookAgain("op-2", ca, 1, None)])
+        again = replace(orders[1], looks=7, next_look_at=NOW + 5)
+        assert await store.lost_orders(NOW + 9, 9) == [orders[0], again]
+        for number in (1, 2, 4):
+            await store.commit([c.AppendLeaf(unknown_leaf(ca, digest(f"csr {number}"), NOW))])
+        unknown = (await store.orphans(None, 9)).rows
+        assert [each.watched_until for each in unknown] == [NOW + 90, None, None]
+        over = c.LookAgain("op-2", ca, 2, NOW)
+        assert await stale(store, over) is over
+
+    async def test_whether_an_order_is_under_way(self, store):
+        device = RegistrationId.parse("Pump-1")
+        assert not await store.is_ordering(device)
+        first, second = some.operation("op-1", submitted=True), some.operation("op-2")
+        await store.commit([c.OpenOperation(first)])
+        assert await store.is_ordering(device)
+        await store.commit([c.OpenOperation(second, "op-1")])
+        await store.commit([c.SaveOperation(replace(second, state=OperationState.FAILED), 0)])
+        assert await store.is_ordering(device), "the superseded one is not accounted for"
+        await store.commit([c.SettleOperation("op-1", 0)])
+        assert not await store.is_ordering(device)
 
     async def test_what_a_witness_has_taken(self, store):
         for witness, size in (("/one", 2), ("/one", 9), ("/other", 3), ("/one", 2)):

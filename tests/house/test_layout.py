@@ -76,6 +76,7 @@ ELSEWHERE = {
     "domain/session_cut.py": "values without behaviour; tests/contract holds the store against them",
     "stores/session_cuts.py": "tests/contract/test_store.py",
     "domain/subjects.py": "names; tests/unit/buses",
+    "witness.py": "a Protocol; mypy holds implementations against it",
     "processes.py": "Protocols; mypy holds implementations against them",
     "provisioning/elsewhere.py": "tests/unit/provisioning/test_leases.py",
     "stores/leases.py": "tests/contract/test_store.py",

@@ -109,6 +109,7 @@ class World:
     terms: Terms = Terms()
     pause_after_failures: int = 20
     renewal_grace_s: int = 0
+    orphan_watch_s: int = 30 * 86_400
     hubs: Sequence[str] = (HUB,)
     broken: bool = False
     webhooks: ScriptedWebhooks = field(default_factory=ScriptedWebhooks)
@@ -145,6 +146,7 @@ class World:
             key_reuse=self.key_reuse,
             pause_after_failures=self.pause_after_failures,
             renewal_grace_s=self.renewal_grace_s,
+            orphan_watch_s=self.orphan_watch_s,
             sleep=self.sleep,
         )
         self.releases = Releases(self.means)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from accredit.administration.issuance_log import IssuanceLog
-from accredit.interfaces import Witness
 from accredit.provisioning.log_proofs import Growth, LogProofs
+from accredit.provisioning.lost_orders import LostOrders
 from accredit.provisioning.means import Means
 from accredit.provisioning.orders import Orders
 from accredit.provisioning.outside_revocations import OutsideRevocations
@@ -16,6 +16,7 @@ from accredit.provisioning.releases import Releases
 from accredit.provisioning.sequencer import DUTY, TREE_HEADS, Sequencer
 from accredit.provisioning.witnessing import Witnessing
 from accredit.seal import Sealer
+from accredit.witness import Witness
 
 DRAIN_S = 10.0
 
@@ -60,4 +61,7 @@ async def begun(
     revocations = OutsideRevocations(means.store, means.authorities, means.clock, leases, means.bus)
     parts.push_async_callback(revocations.stop)
     revocations.start()
+    lost_orders = LostOrders(means, revocations.wake)
+    parts.push_async_callback(lost_orders.stop)
+    lost_orders.start()
     return Background(orders, releases, revocations, resumed, witnessing, proofs)

@@ -8,8 +8,8 @@ from pathlib import Path
 from accredit.app.data_folder import CannotStart
 from accredit.config import Config
 from accredit.egress import Egress, EgressRules, tls_context
-from accredit.interfaces import Witness
 from accredit.observe import log
+from accredit.witness import Witness
 from accredit.witnesses.file import WitnessFile
 from accredit.witnesses.url import WitnessUrl
 

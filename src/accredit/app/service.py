@@ -178,6 +178,7 @@ async def _serving(
         renewal_grace_s=config.renewal_grace_s,
         stopwatch=clock.monotonic if config.metrics_port or traced else None,
         traced=traced,
+        orphan_watch_s=config.orphan_watch_days * 86_400,
     )
     refusals = Refusals(means, Limits(clock, _terms(config)), Traces(store))
     witness = log_witness.opened(config, rules)

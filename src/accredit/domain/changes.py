@@ -15,6 +15,7 @@ from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate
 from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.credential import CertificateRecord, RevocationReason
+from accredit.domain.custody import LostOrder
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
 from accredit.domain.ids import (
@@ -225,6 +226,23 @@ class GrowLogTree:
     leaf_ids: Sequence[int]
     nodes: Mapping[Node, bytes]
     head: TreeHead
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLostOrder:
+    """Look an order up again later; one of the same operation and authority is watched already once there is one."""
+
+    order: LostOrder
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """An order was looked up so many times; the next look is then, or never. Stale when it is not watched."""
+
+    operation_id: str
+    authority: AuthorityName
+    looks: int
+    next_look_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,6 +544,8 @@ Change = (
     | AppendLeaf
     | GrowLogTree
     | RecordWitnessed
+    | WatchLostOrder
+    | LookAgain
     | RevokeCertificate
     | SettleRevocation
     | SaveHubDevice

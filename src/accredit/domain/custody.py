@@ -29,7 +29,8 @@ class OrphanKind(StrEnum):
 class Orphan:
     """`sha256` is of the certificate, of the CSR where only that is known; then there is no `serial`.
 
-    `revoked_at` is when it was revoked here, `told_at` when its CA had it revoked.
+    `revoked_at` is when it was revoked here, `told_at` when its CA had it revoked. An unknown one is looked up at its CA
+    again until `watched_until`, where that can be asked.
     """
 
     kind: OrphanKind
@@ -41,3 +42,17 @@ class Orphan:
     not_after: int | None = None
     revoked_at: int | None = None
     told_at: int | None = None
+    watched_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LostOrder:
+    """An order of an operation whose answer was lost. Its CA is asked for what it made at `next_look_at`, and not after
+    `watch_until` (Unix seconds); `looks` is how often it was."""
+
+    operation_id: str
+    authority: AuthorityName
+    csr_sha256: bytes
+    watch_until: int
+    next_look_at: int
+    looks: int = 0

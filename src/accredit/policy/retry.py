@@ -49,6 +49,9 @@ WEBHOOK_TRIES = 4
 HUB_RETRY = RetrySchedule(base_s=1.0, cap_s=300.0)
 """For linked hubs elsewhere."""
 
+LOST_ORDER_LOOKS = RetrySchedule(base_s=60.0, cap_s=86_400.0)
+"""How often a CA is asked for what an order has made whose answer was lost: within minutes at first, in the end daily."""
+
 WITNESS_RETRY = RetrySchedule(base_s=1.0, cap_s=300.0)
 """For the issuance log's witness."""
 

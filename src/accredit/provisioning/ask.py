@@ -57,11 +57,18 @@ async def _adopted(
     store: Store, intent: Intent, authority: Authority, found: Sequence[IssuedChain]
 ) -> Delivered | None:
     """The newest that is ours; every other one goes on record, and is revoked: the device gets one certificate."""
-    oldest = intent.operation.created_at - BACKDATING_S
-    ours = [each for each in found if each.not_before >= oldest and not await _known(store, authority, each)]
+    ours = await unaccounted(store, intent, authority, found)
     for other in ours[1:]:
         await intent.keep(other, stray=True)
     return Delivered(ours[0]) if ours else None
+
+
+async def unaccounted(
+    store: Store, intent: Intent, authority: Authority, found: Sequence[IssuedChain]
+) -> Sequence[IssuedChain]:
+    """What the order can have made and the log does not have, of certificates of its key and name."""
+    oldest = intent.operation.created_at - BACKDATING_S
+    return [each for each in found if each.not_before >= oldest and not await _known(store, authority, each)]
 
 
 async def _known(store: Store, authority: Authority, issued: IssuedChain) -> bool:

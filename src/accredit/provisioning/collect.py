@@ -34,7 +34,7 @@ async def collect(
             return
         left_s = operation.deadline_at - means.now()
         if left_s <= 0 or authority is None:
-            await intent.commit([intent.doubt(), SettleOperation(operation.id, operation.fence)])
+            await intent.commit([*intent.lost(), SettleOperation(operation.id, operation.fence)])
             return
         backoff_s = AUTHORITY_RETRY.wait_s(operation.attempt, means.jitter())
         await pause(means, stopping, min(max(wait_s, backoff_s), left_s))
@@ -52,7 +52,7 @@ async def _account_for(intent: Intent, answer: OrderAnswer | None) -> int | None
         case Rejected() | Deferred():
             await intent.commit([settled])
         case None:
-            await intent.commit([intent.doubt(), settled])
+            await intent.commit([*intent.lost(), settled])
         case Pending(handle, wait_s):
             intent.operation = replace(intent.operation, handle=handle)
             return wait_s

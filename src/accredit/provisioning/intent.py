@@ -20,6 +20,7 @@ from accredit.domain.changes import (
     RecordCertificate,
     RevokeCertificate,
     SaveOperation,
+    WatchLostOrder,
 )
 from accredit.domain.credential import (
     DEFAULT_PROFILE,
@@ -30,6 +31,7 @@ from accredit.domain.credential import (
     RevocationReason,
     SigningRequest,
 )
+from accredit.domain.custody import LostOrder
 from accredit.domain.errors import AccreditError
 from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import revocation_leaf, unknown_leaf
@@ -38,6 +40,7 @@ from accredit.interfaces import Authority, Stale
 from accredit.observe import log
 from accredit.policy import issuance
 from accredit.policy.public_keys import KeyRules
+from accredit.policy.retry import LOST_ORDER_LOOKS
 from accredit.provisioning.allocate import changed_meanwhile, still_admitted, still_allocated
 from accredit.provisioning.attest import resumed
 from accredit.provisioning.complete import ROUNDS, lasting_refusal
@@ -161,6 +164,16 @@ class Intent:
         """The entry `unknown`, for a signature that may exist and that nobody could find."""
         digest = sha256(self.operation.csr_der).digest()
         return AppendLeaf(unknown_leaf(self.authority_name, digest, self._means.now()))
+
+    def lost(self) -> tuple[Change, ...]:
+        """The same, and that its CA is asked again later, where the operator wants that."""
+        watch_s, now = self._means.orphan_watch_s, self._means.now()
+        if not watch_s:
+            return (self.doubt(),)
+        digest = sha256(self.operation.csr_der).digest()
+        first = now + LOST_ORDER_LOOKS.wait_s(1, self._means.jitter())
+        order = LostOrder(self.operation.id, self.authority_name, digest, now + watch_s, first)
+        return (self.doubt(), WatchLostOrder(order))
 
     async def keep(self, issued: IssuedChain, *also: Change, stray: bool = False) -> None:
         """Put a signature on record that is not bound to the device; `stray` when it is not what was ordered."""

@@ -15,9 +15,10 @@ from accredit.tallies import Tallies, TimedCall
 @dataclass(frozen=True, slots=True)
 class Means:
     """`patience_s` is how long a register call waits for its operation before it answers `assigning`, `ca_retry_s` how
-        long an operation may stay open; `key_reuse` is refuse, warn or allow.
-        `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
+    long an operation may stay open; `key_reuse` is refuse, warn or allow.
+    `pause_after_failures` in a row pause a proven device, 0 never does. `renewal_grace_s` is for how long
     after its end an issued certificate still proves a renewal. `owner` names this process in `leases`.
+    `orphan_watch_s` is for how long a CA is asked again for what an order has made whose answer was lost, 0 never.
     `challenges` knows what is sent into TPMs. `tallies` counts, and where somebody
     watches, steps are timed by `stopwatch`, in seconds, and `traced` hears of each call.
     """
@@ -38,6 +39,7 @@ class Means:
     key_reuse: str = "refuse"
     pause_after_failures: int = 20
     renewal_grace_s: int = 0
+    orphan_watch_s: int = 30 * 86_400
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     tallies: Tallies = field(default_factory=Tallies)
     stopwatch: Callable[[], float] | None = None

@@ -35,7 +35,7 @@ async def asked(means: Means, intent: Intent) -> OrderAnswer:
         answer = await what_became(means.store, intent, authority)
         if answer is not None:
             return answer
-        await intent.save(intent.doubt(), submitted=False, handle=None)
+        await intent.save(*intent.lost(), submitted=False, handle=None)
     await intent.allocated()
     if means.now() >= intent.operation.deadline_at:
         return Deferred("the deadline has passed", 0)

@@ -139,7 +139,7 @@ class Pursuit:
         for _ in range(ROUNDS):
             ended, unit = await self._failed(refusal)
             if in_doubt:
-                unit.insert(0, self._intent.doubt())
+                unit[:0] = self._intent.lost()
             try:
                 await self._store.commit(unit)
             except Stale as stale:

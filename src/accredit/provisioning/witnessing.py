@@ -14,9 +14,10 @@ from contextlib import suppress
 from accredit.domain.changes import RecordWitnessed
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.witness import Witnessed, WitnessStanding
-from accredit.interfaces import Clock, NotTaken, Stale, Store, StoreUnavailable, Witness
+from accredit.interfaces import Clock, Stale, Store, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.retry import WITNESS_RETRY
+from accredit.witness import NotTaken, Witness
 
 BEHIND_S = 60
 """A head that was not taken for so long is a reason to warn."""

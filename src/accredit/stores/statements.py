@@ -245,11 +245,14 @@ SETTLE_OPERATION = """
 UPDATE operations SET submitted = 0 WHERE id = ? AND fence = ? AND state = 'superseded' AND submitted = 1"""
 FORGETTABLE_OPERATION = """
 SELECT 1 FROM operations
-WHERE state <> 'open' AND created_at < ? AND NOT (state = 'superseded' AND submitted = 1) LIMIT 1"""
+WHERE state <> 'open' AND created_at < ? AND NOT (state = 'superseded' AND submitted = 1)
+  AND NOT EXISTS (SELECT 1 FROM lost_orders WHERE operation_id = operations.id AND next_look_at IS NOT NULL)
+LIMIT 1"""
 FORGET_OPERATIONS = """
 DELETE FROM operations WHERE id IN
   (SELECT id FROM operations
    WHERE state <> 'open' AND created_at < ? AND NOT (state = 'superseded' AND submitted = 1)
+     AND NOT EXISTS (SELECT 1 FROM lost_orders WHERE operation_id = operations.id AND next_look_at IS NOT NULL)
    ORDER BY created_at LIMIT ?)"""
 
 # Certificates, what stands above them, and their bindings.

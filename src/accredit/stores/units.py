@@ -15,6 +15,7 @@ from accredit.domain.device import MAX_PENDING_CERTIFICATES
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.seal import Sealer
 from accredit.stores import (
+    custody,
     leases,
     log_tree,
     one_time_passwords,
@@ -61,6 +62,7 @@ class Units:
             c.SettleOperation: self._settle_operation,
             **refusals.MAKERS,
             **log_tree.MAKERS,
+            **custody.MAKERS,
             **leases.MAKERS,
             **session_cuts.MAKERS,
             **trust.MAKERS,

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from accredit.domain.tree_head import TreeHead
-from accredit.interfaces import NotTaken
 from accredit.wire.service_api.tree import head_line, last_head
+from accredit.witness import NotTaken
 
 TAIL_BYTES = 64 * 1024
 """How much of the end of a file is read to find its last head."""
@@ -21,7 +21,7 @@ _MODE = 0o644
 
 
 class WitnessFile:
-    """`interfaces.Witness` over a file."""
+    """`witness.Witness` over a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

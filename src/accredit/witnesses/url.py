@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from accredit.domain.tree_head import TreeHead
 from accredit.egress import AnswerLost, Egress, NotSent
-from accredit.interfaces import NotTaken
 from accredit.wire.service_api.tree import head_line
+from accredit.witness import NotTaken
 
 CALL_S = 10.0
 CONNECT_S = 3.0
 
 
 class WitnessUrl:
-    """`interfaces.Witness` over outbound HTTP. `egress` is its own pool of connections."""
+    """`witness.Witness` over outbound HTTP. `egress` is its own pool of connections."""
 
     def __init__(self, url: str, egress: Egress, call_s: float = CALL_S) -> None:
         self._egress = egress

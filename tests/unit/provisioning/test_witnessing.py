@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from accredit.domain.changes import GrowLogTree
 from accredit.domain.secret import Secret
 from accredit.domain.tree_head import TreeHead
-from accredit.interfaces import NotTaken
 from accredit.provisioning.witnessing import BEHIND_S, Witnessing
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from accredit.witness import NotTaken
 from support.hand_clock import HandClock
 from support.waiting import until
 

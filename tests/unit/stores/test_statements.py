@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from accredit.stores import (
+    custody,
     hub_statements,
     leases,
     log_tree,
@@ -27,6 +28,7 @@ TEXTS = {
         revocations,
         leases,
         session_cuts,
+        custody,
     )
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and not name.endswith("_COLUMNS") and name != "LEAF"
@@ -41,6 +43,11 @@ WHOLE_INDEXES = {
     "_RENEW_OPEN": ["SCAN operations USING INDEX operations_open"],
     "_RENEW_UNSETTLED": ["SCAN operations USING INDEX operations_unsettled"],
     "UNSETTLED_OPERATIONS": ["SCAN operations USING INDEX operations_unsettled"],
+    "_ORPHANS": [
+        "SCAN certificates USING INDEX certificates_unbound",
+        "SCAN log_leaves USING INDEX log_leaves_unknown",
+        "SCAN orphans",
+    ],
 }
 """Indexes of just the rows that are asked for."""
 

@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accredit.domain.tree_head import TreeHead
-from accredit.interfaces import NotTaken
 from accredit.wire.service_api.tree import read_head
+from accredit.witness import NotTaken
 from accredit.witnesses.file import TAIL_BYTES, WitnessFile
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))

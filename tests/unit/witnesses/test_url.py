@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accredit.domain.tree_head import TreeHead
 from accredit.egress import Egress, EgressRules
-from accredit.interfaces import NotTaken
 from accredit.wire.service_api.tree import read_head
+from accredit.witness import NotTaken
 from accredit.witnesses.url import WitnessUrl
 from support.https_peer import Heard, Reply, answering, client_trust, serving_tls
 

@@ -20,6 +20,8 @@ WHAT_TO_DO = {
     OrphanKind.UNBOUND: "nothing: its key's device gets it if it asks again; else it ends by itself",
 }
 
+WATCHED = "nothing yet: its CA is asked again, and what appears is revoked"
+
 
 def forecast_rows(endings: Sequence[Ending], first_day: int, days: int) -> list[dict[str, Any]]:
     """One row for each of `days` days from `first_day` on. What should have been renewed before counts to the first."""
@@ -48,6 +50,9 @@ def orphan_document(orphan: Orphan) -> dict[str, Any]:
         "loggedAt": iso(orphan.at),
         "remedy": WHAT_TO_DO[orphan.kind],
     }
+    if orphan.watched_until is not None:
+        shown["remedy"] = WATCHED
+        shown["watchedUntil"] = iso(orphan.watched_until)
     if orphan.serial is not None:
         shown["serial"] = serial_hex(orphan.serial)
     if orphan.registration_id is not None:

@@ -238,6 +238,7 @@ class OrphanShown(msgspec.Struct, rename="camel"):
     sha256: str
     logged_at: str
     remedy: str
+    watched_until: str | msgspec.UnsetType = msgspec.UNSET
     serial: str | msgspec.UnsetType = msgspec.UNSET
     registration_id: str | msgspec.UnsetType = msgspec.UNSET
     not_after: str | msgspec.UnsetType = msgspec.UNSET

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from accredit.domain.custody import Ending, Orphan, OrphanKind
 from accredit.domain.ids import AuthorityName
-from accredit.wire.service_api.custody import WHAT_TO_DO, forecast_rows, orphan_document
+from accredit.wire.service_api.custody import WATCHED, WHAT_TO_DO, forecast_rows, orphan_document
 
 TODAY = 20_000
 OUTSIDE = AuthorityName.parse("outside")
@@ -49,6 +49,11 @@ def test_an_orphan_of_which_little_is_known() -> None:
         "loggedAt": "1970-01-01T00:00:00.0000000Z",
         "remedy": WHAT_TO_DO[OrphanKind.UNKNOWN],
     }
+
+
+def test_one_that_is_looked_up_again() -> None:
+    shown = orphan_document(Orphan(OrphanKind.UNKNOWN, OUTSIDE, b"\x01" * 32, 0, watched_until=60))
+    assert (shown["remedy"], shown["watchedUntil"]) == (WATCHED, "1970-01-01T00:01:00.0000000Z")
 
 
 def test_a_stray_that_is_revoked() -> None:
