@@ -22,6 +22,7 @@ from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.sdk import register_times
 from benchmarks.service import service
 from benchmarks.telemetry import telemetry
+from benchmarks.where import shares
 from benchmarks.wires import PORTS, measurable, over_each_wire
 
 LIGHT = 8
@@ -51,6 +52,7 @@ def main() -> None:
     result = (
         _summary(rounds)
         | _once()
+        | {"where": shares(arguments.count, arguments.at_once)}
         | {"machine": _machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     )
     result |= {"count": arguments.count, "rounds": arguments.rounds, "atOnce": arguments.at_once}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.where import by_file, by_room
+
 _ROWS = (
     ("server CPU per provisioning", "cpuUs", "us", 0),
     ("ratio to `openssl s_server` + verify + sign", "opensslRatio", "x", 2),
@@ -82,7 +84,14 @@ def as_text(result: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"{what.replace('`', ''):<68} {median:>12}   {spread}" for what, median, spread in rows(result)]
+    lines += ["", "where the CPU of a provisioning goes, by room and by file:"]
+    lines += [f"{what.replace('`', ''):<68} {share:>12}" for what, share in _where(result)]
     return "\n".join(lines)
+
+
+def _where(result: dict[str, Any]) -> list[tuple[str, str]]:
+    places = [*by_room(result["where"]), *by_file(result["where"])]
+    return [(what, f"{share:.1%}") for what, share in places]
 
 
 def as_markdown(result: dict[str, Any]) -> str:
@@ -100,4 +109,12 @@ def as_markdown(result: dict[str, Any]) -> str:
         "|---|---|---|",
     ]
     lines += [f"| {what} | {median} | {spread} |" for what, median, spread in rows(result)]
+    lines += [
+        "",
+        "Where the CPU of one provisioning goes, by room and by file:",
+        "",
+        "| where | share |",
+        "|---|---|",
+    ]
+    lines += [f"| {what} | {share} |" for what, share in _where(result)]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,14 @@ class Measured:
 
 
 @contextmanager
-def service(data: Path | None = None, *flags: str) -> Iterator[Measured]:
-    """Start it, yield it ready, stop it gracefully."""
+def service(
+    data: Path | None = None, *flags: str, program: Sequence[str] = ("-m", "accredit")
+) -> Iterator[Measured]:
+    """Start it, yield it ready, stop it gracefully. `program` is what Python runs."""
     with tempfile.TemporaryDirectory(prefix="accredit-bench-") as folder:
         data = data or Path(folder) / "data"
         (data / "running.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "accredit", "serve", "--data-dir", str(data), "--host", HOST]
+        command = [sys.executable, *program, "serve", "--data-dir", str(data), "--host", HOST]
         command += ["--bind", HOST, "--https-port", "0", "--mqtt-port", "0", "--amqp-port", "0", *flags]
         # As a user has it: no settings of ours, and compiled modules kept.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCREDIT_")}
