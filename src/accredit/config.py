@@ -143,6 +143,17 @@ def _database(value: Any) -> str:
     )
 
 
+def _nats(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else None
+    if text == "":
+        return text
+    if text is not None and all(
+        re.fullmatch(r"(nats|tls)://[^\s/]+/?", each.strip()) for each in text.split(",")
+    ):
+        return _Concealed(text)
+    raise ValueError("nats://HOST:PORT or tls://HOST:PORT, or several of them, separated by commas")
+
+
 _PORT = _whole(0, 65_535)
 
 
@@ -186,6 +197,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("database_url", _database, "",
             "Where the identity database is: `postgresql://...` or `sqlite:///PATH`; by default `accredit.db` in the data folder.",
             concealed=True),
+    Setting("nats_url", _nats, "",
+            "NATS with JetStream, by which several processes hear of each other and in which they keep telemetry: "
+            "`nats://HOST:PORT` or `tls://...`, several separated by commas; none by default.", concealed=True),
+    Setting("nats_replicas", _whole(1, 5), 1, "How many NATS servers keep each message of the telemetry stream."),
+    Setting("lease_s", _whole(10, 3_600), 60,
+            "How long what a process was doing waits for it before another one goes on with it, in seconds; calls to authorities are given up before."),
     Setting("workers", _whole(1, 256), 1, "Processes that serve; more than one needs PostgreSQL and NATS."),
     Setting("amqp_port", _PORT, 5671, "AMQP over TLS, where the extra `accredit[amqp]` is installed."),
     Setting("proxy_protocol_from", _networks, (),
@@ -368,13 +385,23 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
         raise BadSetting("host names nothing; name at least one host.")
     if "tls_key_file" in given and "tls_certificate_file" not in given:
         raise BadSetting("tls_key_file is the key of tls_certificate_file, which is not given; name both.")
-    if values["workers"] > 1:
-        raise BadSetting(
-            f"workers is {values['workers']}, but more than one process needs PostgreSQL and NATS, "
-            "which this version does not support; set it to 1."
-        )
+    _check_workers(values)
     known = {setting.variable for setting in SETTINGS} | {"ACCREDIT_CONNECTION_STRING"}
     unknown = tuple(
         sorted(name for name in environment if name.startswith("ACCREDIT_") and name not in known)
     )
     return Config(values, frozenset(given), unknown)
+
+
+def _check_workers(values: Mapping[str, Any]) -> None:
+    """Raises BadSetting where more than one process would share what one alone can have."""
+    missing = []
+    if not values["database_url"].startswith(_POSTGRESQL):
+        missing.append("PostgreSQL (database_url; SQLite takes one writing process)")
+    if not values["nats_url"]:
+        missing.append("NATS (nats_url; by it they hear of each other)")
+    if values["workers"] > 1 and missing:
+        raise BadSetting(
+            f"workers is {values['workers']}, but more than one process needs {' and '.join(missing)}: "
+            "set it, or workers to 1."
+        )

@@ -121,6 +121,7 @@ EVENTS: Mapping[str, str] = {
     "service-call-failed": "A defect in the service API; the trace stands in the line.",
     "service-call-refused": "A call of the service API was refused, and why.",
     "session-cuts-failed": "A defect while connections were looked for that other processes end; the trace stands in the line.",
+    "settings-not-followed": "A defect while this process followed what another one has changed; the trace stands in the line.",
     "source-at-ceiling": "A source address has as many connections as it may have, or opens them too fast.",
     "started": "The service is ready.",
     "store-unavailable": "The database can't commit or be read now.",
@@ -139,6 +140,8 @@ EVENTS: Mapping[str, str] = {
     "trust-bundle-saved": "An operator created or replaced a trust bundle.",
     "unknown-setting": "The environment has an `ACCREDIT_` variable that is no setting.",
     "webhook-silent": "A webhook did not answer as it should; it is asked again.",
+    "worker-died": "A worker process ended and is started again; what it had begun is gone on with by the others.",
+    "worker-killed": "A worker process did not stop in time and was killed.",
     "log-lines-dropped": "Lines came faster than they could be written; so many are missing.",
     "log-line-lost": "A line had a value that can't be written as JSON.",
 }  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from accredit.domain.changes import Change
 from accredit.domain.lease import Lease
@@ -35,6 +35,27 @@ class TellsCuts(Protocol):
 
     async def session_cuts(self, since: int) -> Sequence[SessionCut]:
         """What was committed at this instant of the database's clock or later, and is not forgotten."""
+        ...
+
+
+@runtime_checkable
+class SharedStore(TellsCuts, Protocol):
+    """A store that other processes work on too."""
+
+    async def database_time(self) -> float:
+        """The database's clock, Unix time in seconds. Raises StoreUnavailable."""
+        ...
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever settings may have changed by another process."""
+        ...
+
+    def tell_others(self, raised: Callable[[], None]) -> None:
+        """Have `raised` called whenever settings were changed by this process."""
+        ...
+
+    def look(self) -> None:
+        """See now whether another process has changed settings."""
         ...
 
 

@@ -74,12 +74,16 @@ def _free(host: str, port: int) -> bool:
 
 @dataclass
 class RunningService:
-    """`arguments` are further flags of `accredit serve`; `environment` further variables."""
+    """`arguments` are further flags of `accredit serve`; `environment` further variables.
+
+    `names` are the host names of a service of which this is one node; else its address is its name.
+    """
 
     folder: Path
     host: str = field(default_factory=loopback_address)
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     https_port: int = 443
     mqtt_port: int = 8883
@@ -98,7 +102,7 @@ class RunningService:
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-m", "accredit", "serve", "--data-dir", str(self.data),
-                    "--host", self.host, "--bind", self.host,
+                    *(word for name in self.names or [self.host] for word in ("--host", name)), "--bind", self.host,
                     "--https-port", str(self.https_port), "--mqtt-port", str(self.mqtt_port),
                     "--amqp-port", str(self.amqp_port),
                     *self.arguments,
@@ -190,7 +194,7 @@ class RunningService:
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an `accredit` command against this service's data folder."""
-        done = accredit(*arguments, "--data-dir", str(self.data))
+        done = accredit(*arguments, "--data-dir", str(self.data), environment=self.environment)
         if check and done.returncode:
             raise AssertionError(f"accredit {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done

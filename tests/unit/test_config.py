@@ -58,6 +58,7 @@ def test_lists_are_parted_by_commas(folder: Path, text: str) -> None:
         ("log_witness", "http://witness.example/heads"), ("log_witness", "https://a:b@witness.example"), ("log_witness", "s3://heads"),
         ("mqtt_port", "65536"), ("mqtt_port", "-1"), ("mqtt_port", "x"), ("https_port", "1.5"), ("key_reuse", "maybe"),
         ("log", "loud"), ("allow_bootstrap_at_hub", "perhaps"), ("workers", "2"), ("host", " , "),
+        ("nats_url", "http://x"), ("nats_url", "nats://a, b"), ("lease_s", "9"), ("nats_replicas", "6"),
         ("database_url", "mysql://x/y"), ("digicert_url", " "), ("telemetry_max_age_s", "1"),
     ],
 )  # fmt: skip
@@ -72,6 +73,15 @@ def test_a_bad_value_is_refused_with_the_name_of_its_setting(folder: Path, name:
 def test_a_bad_file_is_refused_by_its_path(folder: Path, text: str) -> None:
     with pytest.raises(BadSetting, match=re.escape(str(folder / "accredit.toml"))):
         load({"data_dir": written(folder, text)}, {})
+
+
+def test_workers_need_a_database_and_a_bus(folder: Path) -> None:
+    shared = {"ACCREDIT_WORKERS": "2", "ACCREDIT_DATABASE_URL": "postgresql://db.example/accredit"}
+    with pytest.raises(BadSetting, match=r"needs NATS"):
+        load({"data_dir": folder}, shared)
+    config = load({"data_dir": folder}, {**shared, "ACCREDIT_NATS_URL": "nats://u:hunter2@a:1, tls://b:2"})
+    assert (config.workers, config.nats_url) == (2, "nats://u:hunter2@a:1, tls://b:2")
+    assert "hunter2" not in repr(config)
 
 
 def test_an_unknown_variable_is_named_and_not_refused(folder: Path) -> None:

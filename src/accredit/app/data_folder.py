@@ -112,7 +112,8 @@ class DataFolder:
         self._replace(self.trust_root, pem)
 
     def _replace(self, path: Path, content: bytes) -> None:
-        fresh = path.with_suffix(".new")
+        # Workers that share the folder write the same at the same time.
+        fresh = path.with_suffix(f".{os.getpid()}.new")
         # Whatever the umask is, nobody else may say where clients go and whom they trust.
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
             file.write(content)

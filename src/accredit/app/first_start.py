@@ -11,7 +11,7 @@ from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.changes import Change, SaveAuthority, SavePolicy, SaveState
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
-from accredit.interfaces import Clock, Entropy, Store
+from accredit.interfaces import Clock, Entropy, Stale, Store
 from accredit.wire.service_api.policies import RIGHTS
 
 ID_SCOPE = "id-scope"
@@ -54,7 +54,11 @@ async def found(store: Store, clock: Clock, entropy: Entropy, public_url: str | 
     now = int(clock.now())
     unit += _policies(Realm.PROVISIONING, rights, entropy, now)
     unit += _policies(Realm.HUB, _HUB, entropy, now)
-    await store.commit(unit)
+    try:
+        await store.commit(unit)
+    except Stale:
+        # Another process, which was started at the same moment, was quicker.
+        return await found(store, clock, entropy, public_url)
     return id_scope
 
 
@@ -95,5 +99,8 @@ async def server_identity(
     else:
         reason = "there is none yet"
     fresh = make_server(root, names, now)
-    await store.commit([SaveState(TLS_SERVER, fresh.secret(), stored)])
+    try:
+        await store.commit([SaveState(TLS_SERVER, fresh.secret(), stored)])
+    except Stale:
+        return await server_identity(store, names, clock)
     return fresh, root, reason

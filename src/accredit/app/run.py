@@ -6,10 +6,11 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from accredit.app.data_folder import CannotStart
+from accredit.app.data_folder import CannotStart, Running
+from accredit.app.ports import Sockets
 from accredit.app.service import Service, start
 from accredit.config import BadSetting, Config
 from accredit.fronts.listener import CannotListen
@@ -17,11 +18,27 @@ from accredit.interfaces import StoreUnavailable
 from accredit.stores.schema import DatabaseUnusable
 
 
-def run(config: Config, started: Callable[[Service], None]) -> None:
-    """Return once the service has stopped. `started` hears when it is ready. Raises CannotStart."""
+def run(config: Config, started: Callable[[str, Running], None]) -> None:
+    """Return once the service has stopped. `started` hears its id scope and where it answers. Raises CannotStart."""
+    if config.workers > 1:
+        from accredit.app.workers import serve  # noqa: PLC0415 - which one process does without
+
+        _run(serve(config, started))
+    else:
+        served(config, lambda service, _: started(service.id_scope, service.running))
+
+
+def served(
+    config: Config, started: Callable[[Service, asyncio.Event], None], sockets: Sockets | None = None
+) -> None:
+    """The same, for one process, which a parent has given its `sockets`. The event that `started` is given stops it."""
+    _run(_serve(config, started, sockets))
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, started))
+            runner.run(serving)
     except (CannotListen, DatabaseUnusable, StoreUnavailable, BadSetting) as error:
         raise CannotStart(str(error)) from None
 
@@ -34,16 +51,18 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(config: Config, started: Callable[[Service], None]) -> None:
+async def _serve(
+    config: Config, started: Callable[[Service, asyncio.Event], None], sockets: Sockets | None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
-    service = await start(config)
+    service = await start(config, sockets=sockets)
     # What lives as long as the process need not be looked at by every collection.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    started(service)
+    started(service, stop)
     await stop.wait()
     await service.drain()

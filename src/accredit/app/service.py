@@ -25,12 +25,13 @@ from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_start import ID_SCOPE, found
 from accredit.app.fronts import amqp_engine, device_fronts, listeners
+from accredit.app.housekeeping import housekeeping
 from accredit.app.hubs import HubsElsewhere, LeadsHere
 from accredit.app.ports import Sockets, bound, own_address
 from accredit.app.public_port import public_listener, tell_address
+from accredit.app.sharing import sharing
 from accredit.app.tls_identity import TLSIdentity
 from accredit.app.world import SystemClock, SystemEntropy
-from accredit.buses.in_process import InProcessBus
 from accredit.ca.ceremony import Ceremony
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
@@ -51,17 +52,14 @@ from accredit.fronts.hub_credentials import CredentialService
 from accredit.fronts.listener import Listener
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.fronts.plain import PlainListener
-from accredit.hub.cuts import KEPT_S
 from accredit.hub.identities import Identities
 from accredit.hub.registry import Registry
-from accredit.hub.sessions import Sessions
 from accredit.hub.telemetry import SegmentedTelemetry
 from accredit.hub.telemetry_database import take_over
 from accredit.interfaces import Clock, Entropy, Store, StoreUnavailable
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.observe import log
 from accredit.provisioning.ca_chains import CaChains
-from accredit.provisioning.leases import Alone
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.means import Means
 from accredit.provisioning.questions import Provisioning
@@ -70,12 +68,8 @@ from accredit.provisioning.renew import Renewals
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
-from accredit.stores.reads import StoreReads
 from accredit.webhooks.calls import Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES
-
-OPERATIONS_KEPT_S = 86_400
-HOUSEKEEPING_S = 3_600
 
 
 @dataclass(slots=True)
@@ -84,10 +78,7 @@ class Service:
 
     config: Config
     id_scope: str
-    https_port: int
-    mqtt_port: int
-    amqp_port: int
-    """0 where AMQP is not served."""
+    running: Running
     parts: AsyncExitStack
 
     async def drain(self) -> None:
@@ -95,23 +86,36 @@ class Service:
         await self.parts.aclose()
 
 
-async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Service:
-    """Start a service; raises CannotStart, CannotListen or DatabaseUnusable, with one sentence for the operator."""
+async def start(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+    sockets: Sockets | None = None,
+) -> Service:
+    """Start a service; raises CannotStart, CannotListen or DatabaseUnusable, with one sentence for the operator.
+
+    Who hands `sockets` down owns the data folder, and tells where the service answers.
+    """
     clock = clock or SystemClock()
     entropy = entropy or SystemEntropy()
     rules = _egress_rules(config)
     folder = DataFolder(config.data_dir)
     folder.make()
     async with AsyncExitStack() as parts:
-        folder.lock()
-        parts.callback(folder.unlock)
-        folder.refuse_half_restored()
         engine = amqp_engine()
-        sockets = bound(config, amqp=engine is not None)
+        alone = sockets is None
+        if sockets is None:
+            folder.lock()
+            parts.callback(folder.unlock)
+            folder.refuse_half_restored()
+            sockets = bound(config, amqp=engine is not None)
         for each in sockets:
             parts.callback(each.close)
         try:
-            return await _serving(config, folder, sockets, engine, rules, clock, entropy, parts)
+            service = await _serving(config, folder, sockets, engine, rules, clock, entropy, parts)
+            if alone:
+                folder.write_running(service.running)
         except StoreUnavailable as error:
             if config.postgresql_url is None:
                 raise _folder_unusable(folder, error) from error
@@ -120,6 +124,8 @@ async def start(config: Config, *, clock: Clock | None = None, entropy: Entropy 
             raise _folder_unusable(folder, error) from error
         except SealError as error:
             raise CannotStart(str(error)) from None
+        else:
+            return service
     raise AssertionError("an exit stack lets exceptions through")
 
 
@@ -147,14 +153,13 @@ async def _serving(
     parts.push_async_callback(store.close)
     id_scope = await found(store, clock, entropy, config.public_address)
     elsewhere = _hubs_elsewhere(rules, clock, entropy, parts)
-    sessions = Sessions()
+    shared = await sharing(config, store, id_scope, clock, entropy, parts)
+    sessions = shared.sessions
     hubs = ConfiguredHubs(store, config.host, elsewhere.make, sessions.released)
     identity = TLSIdentity(config, folder, store, clock, hubs)
     await identity.renew()
-    take_over(folder.telemetry_database, folder.telemetry)
-    telemetry = SegmentedTelemetry(
-        folder.telemetry, clock, max_age_s=config.telemetry_max_age_s, max_bytes=config.telemetry_max_bytes
-    )
+    shared.when_settings_change(identity.renew)
+    telemetry = shared.telemetry or _segments(config, folder, clock)
     parts.push_async_callback(telemetry.close)
     traced = await tracing.begun(os.environ, parts)
     authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
@@ -168,9 +173,9 @@ async def _serving(
         entropy=entropy,
         challenges=Challenges(id_scope, sealer.derive, entropy),
         id_scope=id_scope,
-        owner=entropy.token(8).hex(),
-        leases=Alone(clock),
-        bus=InProcessBus().join(),
+        owner=shared.owner,
+        leases=shared.leases,
+        bus=shared.bus,
         patience_s=config.patience_ms / 1000,
         ca_retry_s=config.ca_retry_s,
         key_reuse=config.key_reuse,
@@ -250,21 +255,27 @@ async def _serving(
         await listener.start()
     parts.push_async_callback(_drained, listening)
     parts.callback(readiness.stop)
-    housekeeping = asyncio.create_task(_housekeeping(config, store, identity, clock))
-    parts.callback(housekeeping.cancel)
-    running = _announced(config, folder, listening, id_scope, background.resumed, sealer.key_ids)
-    return Service(config, id_scope, running.https, running.mqtt, running.amqp, parts.pop_all())
+    kept_up = asyncio.create_task(housekeeping(config, store, identity, clock))
+    parts.callback(kept_up.cancel)
+    running = _announced(config, listening, id_scope, background.resumed, sealer.key_ids)
+    return Service(config, id_scope, running, parts.pop_all())
+
+
+def _segments(config: Config, folder: DataFolder, clock: Clock) -> SegmentedTelemetry:
+    take_over(folder.telemetry_database, folder.telemetry)
+    return SegmentedTelemetry(
+        folder.telemetry, clock, max_age_s=config.telemetry_max_age_s, max_bytes=config.telemetry_max_bytes
+    )
 
 
 def _announced(
     config: Config,
-    folder: DataFolder,
     listening: Sequence[Listener | PlainListener],
     id_scope: str,
     resumed: int,
     master_keys: tuple[str, ...],
 ) -> Running:
-    """Tell clients, by the folder, and the log where the service answers."""
+    """Tell the log where the service answers."""
     ports = {listener.name: listener.port for listener in listening}
     amqp, public = ports.get("amqp", 0), ports.get("public", 0)
     address = own_address(config.bind)
@@ -272,7 +283,6 @@ def _announced(
         config.hub_name, ports["https"], ports["mqtt"], os.getpid(), amqp, public, address, master_keys
     )
     tell_address(config)
-    folder.write_running(running)
     log.info(
         "started",
         idScope=id_scope,
@@ -280,7 +290,7 @@ def _announced(
         https=running.https,
         mqtt=running.mqtt,
         amqp=running.amqp or None,
-        dataDir=str(folder.path),
+        dataDir=str(config.data_dir),
         resumedOperations=resumed,
     )
     return running
@@ -383,15 +393,3 @@ class _Readiness:
         except StoreUnavailable as error:
             return f"the store can't be read: {error}"
         return None
-
-
-async def _housekeeping(config: Config, store: StoreReads, identity: TLSIdentity, clock: Clock) -> None:
-    while True:
-        await asyncio.sleep(HOUSEKEEPING_S)
-        try:
-            await store.forget_session_cuts(int(clock.now()) - 2 * KEPT_S)
-            await store.forget_operations(int(clock.now()) - OPERATIONS_KEPT_S)
-            await store.forget_refusals(int(clock.now()) - config.trace_max_age_s, config.trace_max_count)
-            await identity.renew()
-        except Exception:  # noqa: BLE001 - logged with its trace, and tried again in an hour
-            log.exception("housekeeping-failed")

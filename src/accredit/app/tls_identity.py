@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cryptography import x509
 from OpenSSL import SSL
 
 from accredit.app.data_folder import CannotStart, DataFolder
@@ -37,6 +38,7 @@ class TLSIdentity:
         self._clock = clock
         self._hubs = hubs
         self._context: SSL.Context | None = None
+        self._shown: Sequence[x509.Certificate] | None = None
 
     def context(self) -> SSL.Context:
         assert self._context is not None
@@ -49,7 +51,9 @@ class TLSIdentity:
         else:
             linked = await self._hubs.linked()
             hubs = [hub.name for hub in linked if hub.kind is HubKind.EMBEDDED]
-            names = _nameable((*self._config.host, *hubs, *(self._config.bind or LOOPBACK)))
+            # Nodes that share a database share the certificate, and each has addresses of its own.
+            addresses = () if self._config.postgresql_url else self._config.bind
+            names = _nameable((*self._config.host, *hubs, *(addresses or LOOPBACK)))
             try:
                 identity, root, reason = await server_identity(self._store, names, self._clock)
             except ValueError as error:
@@ -58,9 +62,10 @@ class TLSIdentity:
                 ) from None
             if reason is not None:
                 log.info("server-certificate-made", reason=reason)
-            elif self._context is not None:
+            elif identity.chain == self._shown:
                 return
             self._folder.write_trust_root(root.pem())
+        self._shown = identity.chain
         self._context = server_context(identity.chain, identity.key)
 
     def covers(self, name: str) -> bool:

@@ -14,7 +14,7 @@ from accredit.config import SETTINGS, BadFlag, BadSetting, Config, Setting, load
 from accredit.observe import configure
 
 if TYPE_CHECKING:
-    from accredit.app.service import Service
+    from accredit.app.data_folder import Running
 
 _MORE_THAN_ONCE = frozenset({"host", "bind"})
 
@@ -31,18 +31,18 @@ def serve(**options: Any) -> None:
         raise Problem(str(error)) from None
     writer = configure(config.log)
     try:
-        run(config, lambda service: _tell(config, service))
+        run(config, lambda id_scope, running: _tell(config, id_scope, running))
     except CannotStart as error:
         raise Problem(str(error)) from None
     finally:
         writer.close()
 
 
-def _tell(config: Config, service: Service) -> None:
-    amqp = f"amqp {service.amqp_port}, " if service.amqp_port else ""
+def _tell(config: Config, id_scope: str, running: Running) -> None:
+    amqp = f"amqp {running.amqp}, " if running.amqp else ""
     print(
-        f"accredit serves {config.hub_name}: https {service.https_port}, mqtt {service.mqtt_port}, {amqp}"
-        f"id scope {service.id_scope}; `accredit info --data-dir {config.data_dir}` shows the rest",
+        f"accredit serves {config.hub_name}: https {running.https}, mqtt {running.mqtt}, {amqp}"
+        f"id scope {id_scope}; `accredit info --data-dir {config.data_dir}` shows the rest",
         flush=True,
     )
 

@@ -59,15 +59,15 @@ class TestStart:
     async def test_ports_are_those_that_were_bound(self, configured):
         service = await start(configured())
         try:
-            assert len({service.https_port, service.mqtt_port, 0}) == 3
-            for port in (service.https_port, service.mqtt_port):
+            assert len({service.running.https, service.running.mqtt, 0}) == 3
+            for port in (service.running.https, service.running.mqtt):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
                 await writer.wait_closed()
         finally:
             await service.drain()
         with pytest.raises(ConnectionError):
-            await asyncio.open_connection("127.0.0.1", service.https_port)
+            await asyncio.open_connection("127.0.0.1", service.running.https)
 
     async def test_an_unknown_variable_is_only_named(self, configured, log_lines):
         await ran(replace(configured(), unknown_variables=("ACCREDIT_OTHER",)))

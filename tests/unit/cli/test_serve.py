@@ -15,10 +15,12 @@ def refusal(folder: Path, *arguments: str, **environment: str) -> str:
     return told
 
 
-def test_more_workers_than_this_version_can_have(tmp_path: Path) -> None:
+def test_more_workers_than_sqlite_can_have(tmp_path: Path) -> None:
     told = refusal(tmp_path, "--workers", "2")
-    assert "PostgreSQL" in told
-    assert "NATS" in told
+    assert "PostgreSQL (database_url; SQLite takes one writing process) and NATS (nats_url" in told
+    told = refusal(tmp_path, "--workers", "2", ACCREDIT_DATABASE_URL="postgresql://localhost/accredit")
+    assert "needs NATS (nats_url" in told
+    assert "PostgreSQL" not in told
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,6 @@ def test_more_workers_than_this_version_can_have(tmp_path: Path) -> None:
         ("ACCREDIT_HTTPS_PORT", "70000", "from 0 to 65535"),
         ("ACCREDIT_WORKERS", "two", "a whole number"),
         ("ACCREDIT_ALLOW_BOOTSTRAP_AT_HUB", "maybe", "true or false"),
-        ("ACCREDIT_DATABASE_URL", "postgresql://x/y", "sqlite:///"),
         ("ACCREDIT_LOG", "loud", "debug, info, warning, error"),
     ],
 )

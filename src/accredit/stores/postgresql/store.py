@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from accredit.domain.changes import Change
@@ -50,6 +51,8 @@ class PostgresqlStore(StoreReads):
         self._writing = Link(address, writer.SETTINGS, "writer")
         self._writer = Writer(self._writing, self._committed)
         self._told: list[Callable[[], None]] = []
+        self._raised: list[Callable[[], None]] = []
+        self._woken = asyncio.Event()
         self._watching = asyncio.create_task(self._watch())
 
     @classmethod
@@ -86,6 +89,14 @@ class PostgresqlStore(StoreReads):
         """Have `changed` called whenever settings may have changed by another process."""
         self._told.append(changed)
 
+    def tell_others(self, raised: Callable[[], None]) -> None:
+        """Have `raised` called whenever settings were changed by this process."""
+        self._raised.append(raised)
+
+    def look(self) -> None:
+        """See now whether another process has changed settings."""
+        self._woken.set()
+
     async def _submit(self, step: Step) -> None:
         await self._writer.submit(UnitOfWork([step]))
 
@@ -114,11 +125,15 @@ class PostgresqlStore(StoreReads):
     def _committed(self, unit: UnitOfWork) -> None:
         self._units.committed(unit)
         self._changed(unit)
+        if unit.touches_settings:
+            for raised in self._raised:
+                raised()
 
     async def _watch(self) -> None:
         """Forget what is in memory when another process has raised the epoch, or when that can't be told."""
         known = None
         while True:
+            self._woken.clear()
             try:
                 row = await self._row(texts.EPOCH, ())
             except StoreUnavailable:
@@ -129,7 +144,9 @@ class PostgresqlStore(StoreReads):
                 for changed in self._told:
                     changed()
             known = epoch
-            await asyncio.sleep(EPOCH_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EPOCH_S):
+                    await self._woken.wait()
 
 
 def _busy(link: Link) -> float:
