@@ -1,7 +1,8 @@
 """AWS Private CA as moto plays it over HTTP: it signs for real, and judges signatures (SigV4) and IAM policies for real.
 
 One server for each test process, ended with it; each `private_ca()` is of a user of its own. moto
-takes no notice of templates, validity and idempotency tokens, and has each certificate at once.
+takes no notice of validity and idempotency tokens, knows two templates, and has each certificate at once
+(`tests/unit/authorities/test_aws_private_ca_orders.py` says what is tried all the same).
 """
 
 from __future__ import annotations
