@@ -29,3 +29,16 @@ def threads_cpu_seconds(pid: int) -> dict[str, float]:
         name = "loop" if task.name == str(pid) else "others"
         spent[name] += int((task / "schedstat").read_text().split()[0]) / 1e9
     return spent
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of its living children: PostgreSQL serves each connection by one."""
+    children = (int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == pid)
+    return sum(cpu_seconds(each) for each in (pid, *children))
+
+
+def _parent(stat: Path) -> int:
+    try:
+        return int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:  # it ended meanwhile
+        return 0

@@ -17,7 +17,8 @@ from pathlib import Path
 from accredit.cli.connection import ServiceClient
 from accredit.cli.local import client
 
-HOST = "127.99.0.1"
+HOST = f"127.99.{os.getpid() % 250}.1"
+"""An address of this run's own, so that two of them keep out of each other's way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,11 @@ class PostgresServer:
         self.start()
         self.execute("CREATE DATABASE accredit", database="postgres")
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "accredit") -> str:
         return f"postgresql://accredit:{quote(self.PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
 
