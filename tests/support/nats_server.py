@@ -24,7 +24,7 @@ class NatsServer:
         self._folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        # What is acknowledged is on the disk, as in production.
+        # Debian's server is older than `sync_interval: always`: a kill loses nothing of what it wrote, a power failure might.
         (folder / "nats.conf").write_text(
             f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {folder / 'jetstream'} }}\n"
         )
