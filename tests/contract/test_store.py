@@ -35,6 +35,14 @@ from accredit.domain.ids import (
 )
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.linked_hub import FIRST_HUB
+from accredit.domain.mass_revocation import (
+    AtAuthority,
+    AuthorityTally,
+    MassRevocation,
+    Progress,
+    RevokedIssuer,
+    Tally,
+)
 from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import DataFate, OperationState, Phase, Status
 from accredit.domain.release import Release
@@ -1014,10 +1022,97 @@ class TestRevocations:
     async def test_an_outside_ca_is_to_be_told_until_it_was(self, store):
         record = await self.recorded(store, "a")
         await self.revoked(store, record.issued.sha256, ca_knows=False)
-        (waiting,) = await store.revocations_to_tell(9)
-        assert waiting.issued.sha256 == record.issued.sha256
-        await store.commit([c.SettleRevocation(record.issued.sha256, NOW + 5)])
-        assert await store.revocations_to_tell(9) == []
+        await self.revoked(store, (await self.recorded(store, "b")).issued.sha256, ca_knows=False)
+        assert await store.authorities_to_tell() == [record.authority]
+        first = await store.revocations_to_tell(record.authority, None, 1)
+        assert [each.issued.sha256 for each in first.rows] == [record.issued.sha256]
+        rest = await store.revocations_to_tell(record.authority, first.cursor, 9)
+        assert (len(rest.rows), rest.cursor) == (1, None)
+        for each in (*first.rows, *rest.rows):
+            told = c.SettleRevocation(each.issued.sha256, NOW + 5)
+            await store.commit([told])
+            assert await stale(store, told) is told
+        assert await store.authorities_to_tell() == []
+        assert (await store.revocations_to_tell(record.authority, None, 9)).rows == []
+
+
+class TestMassRevocations:
+    """`tests/unit/administration/test_mass_revocations.py` carries them out."""
+
+    def of(self, target, name: str = "m1", **facts) -> MassRevocation:
+        return MassRevocation(name, target, RevocationReason.SUPERSEDED, "owner", NOW, 9, **facts)
+
+    async def test_one_at_a_time_for_each_target(self, store):
+        issuers = (RevokedIssuer("aa", digest("issuer"), listed=True),)
+        authority = self.of(BUILTIN, "m2", issuers=issuers, keeps_devices=True)
+        first = self.of(GroupId.parse("Fleet"))
+        for each in (first, authority):
+            await store.commit([c.BeginMassRevocation(each)])
+            assert await store.mass_revocation(each.id) == each
+        assert str(first.target) == str((await store.mass_revocation("m1")).target)
+        again = c.BeginMassRevocation(self.of(GroupId.parse("FLEET"), "m3"))
+        assert await stale(store, again) is again
+        assert {each.id for each in await store.open_mass_revocations()} == {"m1", "m2"}
+        ends = c.AdvanceMassRevocation("m1", None, Progress(None, 0, Tally()), NOW + 1)
+        await store.commit([ends])
+        assert [each.id for each in await store.open_mass_revocations()] == ["m2"]
+        await store.commit([again])
+        pages = await walk(lambda cursor: store.mass_revocations(cursor, 2))
+        assert [[each.id for each in page] for page in pages] == [["m1", "m2"], ["m3"]]
+        assert await store.mass_revocation("none") is None
+
+    async def test_a_step_counts_once(self, store):
+        await store.commit([c.BeginMassRevocation(self.of(GroupId.parse("fleet")))])
+        step = Progress("7", 2, Tally(1, 2, 3, 4, 5), {BUILTIN: (5, 3)})
+        advance = c.AdvanceMassRevocation("m1", None, step, NOW + 1)
+        await store.commit([advance])
+        assert await stale(store, advance) is advance
+        await store.commit([c.AdvanceMassRevocation("m1", "7", step, NOW + 1)])
+        await store.commit([c.AdvanceMassRevocation("m1", "7", Progress(None, 1, Tally()), NOW + 2)])
+        found = await store.mass_revocation("m1")
+        assert (found.position, found.seen, found.ended_at) == ("7", 5, NOW + 2)
+        assert found.done == Tally(2, 4, 6, 8, 10)
+        assert await store.mass_revocation_tallies("m1") == [AuthorityTally(BUILTIN, 10, 6, 0)]
+
+    async def test_whom_it_concerns(self, store):
+        await store.commit(some.configured())
+        for name in ("a", "b", "c"):
+            await store.commit(some.provisioned(name))
+        alone = [c.SaveRegistration(some.registration("d", enrollment=some.individual("d")), None)]
+        await store.commit(alone)
+        ids = [RegistrationId.parse(name) for name in ("a", "b", "d", "none")]
+        group, authority = self.of(GroupId.parse("fleet")), self.of(BUILTIN)
+        assert await store.covered(group, ids) == frozenset(ids[:2])
+        assert await store.covered(authority, ids) == frozenset(ids[:2])
+        assert await store.covered(group, []) == frozenset()
+        assert await store.covered(self.of(AuthorityName.parse("other")), ids) == frozenset()
+        assert await store.rows_to_revoke(group.target) == 3
+        assert await store.rows_to_revoke(authority.target) >= 3
+        for each in (group, authority):
+            first = await store.portion_to_revoke(each, None, 2)
+            assert (first.registration_ids, first.seen) == (tuple(ids[:2]), 2)
+            rest = await store.portion_to_revoke(each, first.next, 2)
+            assert (len(rest.registration_ids), rest.seen) == (1, 1)
+            assert (await store.portion_to_revoke(each, rest.next, 2)).next is None
+
+    async def test_certificates_and_what_their_cas_said(self, store):
+        await store.commit([c.BeginMassRevocation(self.of(BUILTIN))])
+        records = [some.certificate(name) for name in ("a", "b", "c")]
+        await store.commit([c.RecordCertificate(each, shared_key=True) for each in records])
+        for record, knows in zip(records, (True, False, False), strict=True):
+            sha256 = record.issued.sha256
+            await store.commit([c.RevokeCertificate(sha256, NOW, RevocationReason.SUPERSEDED, knows, "m1")])
+        counted = Progress("1", 3, Tally(), {BUILTIN: (3, 1)})
+        await store.commit([c.AdvanceMassRevocation("m1", None, counted, NOW)])
+        await store.commit([c.SettleRevocation(records[1].issued.sha256, NOW, unable=True)])
+        (page,) = await walk(lambda cursor: store.certificates_revoked_by("m1", cursor, 9))
+        assert [(str(record.registration_id), state) for record, state in page] == [
+            ("a", AtAuthority.REVOKED),
+            ("b", AtAuthority.UNABLE),
+            ("c", AtAuthority.PENDING),
+        ]
+        (tally,) = await store.mass_revocation_tallies("m1")
+        assert (tally.revoked, tally.unable, tally.pending) == (1, 1, 1)
 
 
 class TestLogTree:

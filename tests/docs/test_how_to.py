@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
         "simulate-a-fleet",
         "troubleshoot",
         "ca-of-your-own",
+        "revoke-a-fleet",
     ],
 )
 def test_the_page_prints_what_it_shows(walk: Callable[..., Any], docs: Path, page: str) -> None:

@@ -19,7 +19,6 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LONG = {
     "domain/changes.py": "one list: what a unit of work may change, a few lines for each",
-    "interfaces.py": "the seams between all rooms on one page; most of it is the list of a store's reads",
     "fronts/service_api/routes.py": "one table: every address of the service API, a few lines for each",
     "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
 }
@@ -31,13 +30,17 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager"}
 
 ELSEWHERE = {
     "__main__.py": "tests/e2e runs every command by `python -m accredit`",
-    "interfaces.py": "Protocols; tests/contract and mypy hold implementations against them",
+    **{
+        f"interfaces/{name}.py": "Protocols; tests/contract and mypy hold implementations against them"
+        for name in ("authorities", "hubs", "store", "telemetry", "webhooks", "world")
+    },
     "app/authorities.py": "tests/house/test_layout.py loads each connector",
     "app/housekeeping.py": "the composition root's hourly work; what it calls has tests of its own",
     "app/sharing.py": "tests/e2e/test_nodes.py",
     "app/worker.py": "tests/e2e/test_workers.py",
     "app/workers.py": "tests/e2e/test_workers.py",
     "app/background.py": "the composition root's workers: every test of tests/e2e",
+    "app/revoking.py": "tests/e2e/test_mass_revocation.py",
     "app/public_port.py": "tests/e2e/test_revocation.py",
     "app/first_start.py": "tests/e2e/test_serve.py",
     "app/identity_provider.py": "tests/e2e/test_bearer_tokens.py",
@@ -47,6 +50,12 @@ ELSEWHERE = {
     "app/tls_identity.py": "tests/e2e/test_serve.py",
     "app/world.py": "the real clock and entropy: tests/e2e",
     "administration/revocation.py": "tests/e2e/test_revocation.py",
+    "administration/device_revocation.py": "tests/unit/administration/test_mass_revocations.py and tests/e2e/test_revocation.py",
+    "administration/mass_revoker.py": "tests/unit/administration/test_mass_revocations.py",
+    "fronts/service_api/mass_revocations.py": "tests/e2e/test_mass_revocation.py",
+    "provisioning/revoked_authority.py": "tests/e2e/test_mass_revocation.py",
+    "stores/mass_revocations.py": "tests/contract/test_store.py",
+    "cli/revocations.py": "tests/e2e/test_mass_revocation.py",
     "ca/crl.py": "tests/unit/ca/test_statuses.py",
     "ca/ocsp.py": "tests/unit/ca/test_statuses.py",
     "ca/points.py": "tests/unit/ca/test_statuses.py",
@@ -85,7 +94,6 @@ ELSEWHERE = {
     "provisioning/elsewhere.py": "tests/unit/provisioning/test_leases.py",
     "stores/leases.py": "tests/contract/test_store.py",
     "domain/access.py": "values without behaviour; tests/unit/policy/test_access.py",
-    "domain/authority.py": "values without behaviour; tests/unit/administration/test_authorities.py",
     "domain/changes.py": "values without behaviour; tests/contract holds the store against them",
     "domain/evidence.py": "values without behaviour; tests/unit/policy/test_chains.py",
     "domain/setback.py": "values without behaviour; tests/unit/stores/test_refusals.py",

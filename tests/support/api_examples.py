@@ -123,6 +123,15 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/registrations/{id}/revoke"): Example(
         "/registrations/dev-1/revoke", 200, {"reason": "superseded"}
     ),
+    ("POST", "/enrollmentGroups/{id}/revoke"): Example(
+        "/enrollmentGroups/line-1/revoke", 200, {"reason": "superseded"}
+    ),
+    ("POST", "/certificateAuthorities/{name}/revoke"): Example(
+        "/certificateAuthorities/ca-1/revoke", 200, {"reason": "cACompromise", "keepDevices": True}
+    ),
+    ("GET", "/revocations"): Example("/revocations", 200),
+    ("GET", "/revocations/{id}"): Example("/revocations/00ff", 404),
+    ("GET", "/revocations/{id}/certificates"): Example("/revocations/00ff/certificates", 404),
     ("POST", "/registrations/{id}/readmit"): Example("/registrations/dev-1/readmit", 404),
     ("GET", "/registrations/{id}"): Example("/registrations/dev-1", 200),
     ("DELETE", "/registrations/{id}"): Example("/registrations/dev-1", 204),

@@ -81,6 +81,7 @@ class HubWorld:
         not_before: int = pki.NOW - 300,
         not_after: int = pki.NOW + pki.DAY,
         bind: bool = True,
+        authority: str = "builtin",
     ) -> pki.Entity:
         """A certificate on record for the device and, unless told otherwise, bound to it and not used yet."""
         self.serials += 1
@@ -89,7 +90,7 @@ class HubWorld:
         spki_sha256 = hashlib.sha256(b"%d" % self.serials).digest()
         record = CertificateRecord(
             issued=IssuedChain(entity.chain, self.serials, not_before, not_after, sha256, spki_sha256),
-            authority=AuthorityName.parse("builtin"),
+            authority=AuthorityName.parse(authority),
             authority_version="1",
             profile="device",
             registration_id=RegistrationId.parse(device_id.text),

@@ -197,6 +197,7 @@ async def opened(folder: Path) -> AsyncIterator[ServiceSide]:
         service = service_side(store)
         async with service.client:
             yield service
+        await service.administration.mass_revoker.stop()
     finally:
         await store.close()
 

@@ -73,7 +73,7 @@ def authority(name: str = "builtin", etag: str = "a1", version: str = "v1", **fa
     facts = {"settings": {"profileName": "p"}, "secrets": {"apiKey": secret(f"api key of {name}")}} | facts
     return AuthorityRecord(
         AuthorityName.parse(name),
-        "BuiltIn",
+        facts.pop("type", "BuiltIn"),
         version=version,
         etag=etag,
         created_at=NOW,

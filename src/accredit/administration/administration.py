@@ -10,10 +10,13 @@ from accredit.administration.authorities import Authorities, Maker, Probe, unask
 from accredit.administration.authority_keys import AuthorityKeys, KeepsKeys
 from accredit.administration.ca_certificates import CaCertificates
 from accredit.administration.certificate_profiles import CertificateProfiles
+from accredit.administration.device_revocation import DeviceRevocation
 from accredit.administration.enrollments import Enrollments
 from accredit.administration.issuance_log import IssuanceLog
 from accredit.administration.linked_hubs import UNASKED, HubSurroundings, LinkedHubs
 from accredit.administration.listings import Listings
+from accredit.administration.mass_revocations import MassRevocations
+from accredit.administration.mass_revoker import MassRevoker
 from accredit.administration.one_time_passwords import OneTimePasswords
 from accredit.administration.policies import Policies
 from accredit.administration.registrations import Registrations
@@ -22,6 +25,7 @@ from accredit.administration.traces import DecisionTraces, KeepsTraces, StoredTr
 from accredit.administration.trust_bundles import TrustBundles
 from accredit.domain.witness import WitnessStanding
 from accredit.interfaces import Clock, Entropy, Hubs, Store
+from accredit.processes import Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Administration:
     authority_keys: AuthorityKeys
     registrations: Registrations
     revocation: Revocation
+    mass_revocations: MassRevocations
+    mass_revoker: MassRevoker
     listings: Listings
     issuance_log: IssuanceLog
     policies: Policies
@@ -55,18 +61,25 @@ def administration(
     effects: Effects | None = None,
     keepers: Mapping[str, KeepsKeys] | None = None,
     witness: Callable[[], WitnessStanding | None] = lambda: None,
+    leases: Leases | None = None,
 ) -> Administration:
     """Everything over one store. `makers` found our own authorities, by type; `keepers` change their keys.
 
     `probe` asks a CA before its record is stored, `hub_surroundings` a hub. `traces` knows of more decision traces than
-    the stored ones. `effects` are what a revocation does beside the store. `witness` tells of the issuance log's.
+    the stored ones. `effects` are what a revocation does beside the store. `witness` tells of the issuance log's. Without `leases` there
+    is no other process.
     """
+    effects = effects or Effects()
+    devices = DeviceRevocation(store, clock, entropy, hubs)
+    mass_revoker = MassRevoker(store, clock, devices, effects, leases)
     return Administration(
         enrollments=Enrollments(store, clock, entropy, hubs),
         authorities=Authorities(store, clock, entropy, makers, probe),
         authority_keys=AuthorityKeys(store, clock, entropy, dict(keepers or {})),
         registrations=Registrations(store, clock, entropy),
-        revocation=Revocation(store, clock, entropy, hubs, effects or Effects()),
+        revocation=Revocation(store, clock, entropy, hubs, effects),
+        mass_revocations=MassRevocations(store, clock, entropy, dict(keepers or {}), mass_revoker.begin),
+        mass_revoker=mass_revoker,
         listings=Listings(store),
         issuance_log=IssuanceLog(store, witness),
         policies=Policies(store, clock, entropy),

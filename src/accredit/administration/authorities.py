@@ -104,6 +104,12 @@ class Authorities:
                 rule="authority-type-fixed",
                 hint="delete it first, or choose another name",
             )
+        if present is not None and present.is_revoked:
+            raise Conflict(
+                "The certificate authority was revoked.",
+                rule="authority-revoked",
+                hint="add another one under a new name, and point the enrollments there",
+            )
         now = int(self.clock.now())
         settings, secrets = authority_types.read(kind, sent, present)
         secrets |= {

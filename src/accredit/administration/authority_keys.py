@@ -18,6 +18,7 @@ from accredit.domain.changes import SaveAuthority
 from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import Conflict
 from accredit.domain.ids import AuthorityName
+from accredit.domain.mass_revocation import RevokedIssuer
 from accredit.interfaces import Clock, Entropy, Store
 from accredit.observe import log
 from accredit.wire.service_api.authority_keys import Brought, Revocation, Rotation
@@ -32,6 +33,8 @@ class KeepsKeys(Protocol):
     ) -> AuthorityRecord: ...
 
     def activate(self, record: AuthorityRecord, chain: tuple[Any, ...], now: int) -> AuthorityRecord: ...
+
+    def issuers(self, record: AuthorityRecord) -> tuple[RevokedIssuer, ...]: ...
 
     def revoke(
         self, record: AuthorityRecord, issuer: str, reason: RevocationReason, now: int

@@ -11,41 +11,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from accredit.administration import names
+from accredit.administration.device_revocation import CUT, Act, DeviceRevocation, RevokedCertificate
 from accredit.administration.preconditions import repeated
-from accredit.domain.changes import (
-    AppendLeaf,
-    Change,
-    CutSession,
-    DeleteRegistration,
-    ReleaseLater,
-    ReplaceHubDevice,
-    RevokeCertificate,
-    SaveEnrollment,
-    SaveRegistration,
-    SupersedeOperation,
-)
-from accredit.domain.credential import CertificateRecord, CertificateStatus, RevocationReason
-from accredit.domain.device import HubDevice
+from accredit.domain.changes import Change, DeleteRegistration, ReplaceHubDevice, SaveEnrollment
+from accredit.domain.credential import RevocationReason
 from accredit.domain.enrollment import Enrollment, EnrollmentKind
 from accredit.domain.errors import NotFound
 from accredit.domain.ids import DeviceId, RegistrationId
-from accredit.domain.issuance_log import revocation_leaf
-from accredit.domain.linked_hub import HubKind, LinkedHub
+from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Registration, Status
-from accredit.domain.release import Release
 from accredit.interfaces import Clock, Entropy, Hubs, Store
 from accredit.observe import log
-
-BUILT_IN = "BuiltIn"
-CUT = "the device was revoked"
-_PAGE = 500
 
 Cut = Callable[[str, DeviceId, str], bool]
 """Ends the live connection of a device at the hub with this key, for a reason; False where there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A device that is connected to the hub of this key, and the registration that it belongs to, if any."""
+
+    hub: str
+    device_id: DeviceId
+    registration_id: RegistrationId | None
+
+
 def _nobody(_hub: str, _device_id: DeviceId, _reason: str) -> bool:
     return False
+
+
+def _nobody_connected() -> Sequence[Connected]:
+    return ()
 
 
 def _nothing() -> None:
@@ -54,18 +50,14 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a revocation does beside the store: `cut` ends connections, `wake` tells that outside CAs are to be told."""
+    """What a revocation does beside the store: `cut` ends connections, `wake` tells that outside CAs are to be told.
+
+    `connected` are the live connections to our hubs.
+    """
 
     cut: Cut = _nobody
     wake: Callable[[], None] = _nothing
-
-
-@dataclass(frozen=True, slots=True)
-class RevokedCertificate:
-    """`settled` is False where its CA has still to be told."""
-
-    record: CertificateRecord
-    settled: bool
+    connected: Callable[[], Sequence[Connected]] = _nobody_connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,86 +106,16 @@ class Revocation:
         log.warning("device-readmitted", by=by, registrationId=registration_id.text)
 
     async def _revoke(self, registration_id: RegistrationId, reason: RevocationReason) -> Receipt:
-        store, now = self.store, int(self.clock.now())
-        registration = await self._registration(registration_id)
-        enrollment = await store.enrollment(registration.enrollment)
-        off = enrollment if enrollment is not None and enrollment.kind is EnrollmentKind.INDIVIDUAL else None
-        certificates = await self._certificates(registration_id)
-        hub, identity = await self._identity(registration)
-        ended = replace(
-            registration,
-            status=Status.DISABLED,
-            error_message=f"revoked: {reason.value}",
-            etag=names.etag(self.entropy),
-            updated_at=now,
-        )
-        unit: list[Change] = [SaveRegistration(ended, registration.etag)]
-        if off is not None and off.enabled:
-            etag = names.etag(self.entropy)
-            unit.append(SaveEnrollment(replace(off, enabled=False, etag=etag, updated_at=now), off.etag))
-        open_one = await store.open_operation(registration_id)
-        if open_one is not None:
-            unit.append(SupersedeOperation(open_one.id, open_one.registration_id))
-        for each in certificates:
-            record = each.record
-            unit.append(RevokeCertificate(record.issued.sha256, now, reason, ca_knows=each.settled))
-            unit.append(AppendLeaf(revocation_leaf(record.authority, record.issued.sha256, now)))
-        unit += self._switched_off(hub, identity, registration, reason, now)
-        await store.commit(unit)
-        return Receipt(ended, reason, now, off, certificates, hub, connection_cut=False)
-
-    async def _certificates(self, registration_id: RegistrationId) -> tuple[RevokedCertificate, ...]:
-        """What has to be revoked: everything that is neither revoked nor past its end."""
         now = int(self.clock.now())
-        ours: dict[str, bool] = {}
-        found: list[RevokedCertificate] = []
-        cursor = None
-        while True:
-            page = await self.store.certificates(registration_id, cursor, _PAGE)
-            for record in page.rows:
-                if record.status is CertificateStatus.REVOKED or record.issued.not_after < now:
-                    continue
-                key = record.authority.key
-                if key not in ours:
-                    authority = await self.store.authority(record.authority)
-                    ours[key] = authority is None or authority.type == BUILT_IN
-                found.append(RevokedCertificate(record, ours[key]))
-            cursor = page.cursor
-            if cursor is None:
-                return tuple(found)
+        registration = await self._registration(registration_id)
+        plan = await self._device.whole(registration, Act(reason, now))
+        await self.store.commit(plan.changes)
+        ended = plan.registration or registration
+        return Receipt(ended, reason, now, plan.enrollment, plan.certificates, plan.hub, connection_cut=False)
 
-    async def _identity(self, registration: Registration) -> tuple[LinkedHub | None, HubDevice | None]:
-        if registration.hub is None:
-            return None, None
-        linked = await self.hubs.linked()
-        hub = next((each for each in linked if each.name.lower() == (registration.hub or "").lower()), None)
-        if hub is None or hub.kind is not HubKind.EMBEDDED:
-            return hub, None
-        return hub, await self.store.hub_device(hub.key, registration.device_id)
-
-    def _switched_off(
-        self,
-        hub: LinkedHub | None,
-        identity: HubDevice | None,
-        registration: Registration,
-        reason: RevocationReason,
-        now: int,
-    ) -> Sequence[Change]:
-        if hub is None:
-            return ()
-        if hub.kind is not HubKind.EMBEDDED:
-            # It is removed there as soon as that hub answers.
-            return (ReleaseLater(Release(hub.key, registration.device_id, now)),)
-        if identity is None:
-            return ()
-        off = replace(
-            identity,
-            enabled=False,
-            status_reason=f"revoked: {reason.value}",
-            etag=names.etag(self.entropy),
-            updated_at=now,
-        )
-        return (ReplaceHubDevice(off, identity.etag), CutSession(hub.key, registration.device_id, CUT))
+    @property
+    def _device(self) -> DeviceRevocation:
+        return DeviceRevocation(self.store, self.clock, self.entropy, self.hubs)
 
     async def _readmit(self, registration_id: RegistrationId) -> None:
         now = int(self.clock.now())
@@ -206,7 +128,7 @@ class Revocation:
             etag = names.etag(self.entropy)
             on = replace(enrollment, enabled=True, etag=etag, updated_at=now)
             unit.append(SaveEnrollment(on, enrollment.etag))
-        _, identity = await self._identity(registration)
+        _, identity = await self._device.identity(registration)
         if identity is not None and not identity.enabled:
             etag = names.etag(self.entropy)
             back = replace(identity, enabled=True, status_reason=None, etag=etag, updated_at=now)

@@ -20,6 +20,7 @@ from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import ClientIdentity, Egress, EgressRules, tls_context
 from accredit.interfaces import Authority, Clock, Entropy, Probes, Standing, Store
+from accredit.provisioning.revoked_authority import RevokedAuthority
 
 BUILT_IN = "BuiltIn"
 
@@ -89,6 +90,8 @@ class ConfiguredAuthorities:
 
         Raises UpstreamUnavailable, UpstreamRejected or Malformed.
         """
+        if record.is_revoked:
+            raise UpstreamRejected("The authority was revoked.", rule="ca-revoked")
         kind = connector(record.type, record.settings.get("flavour", ""))
         if record.type == BUILT_IN:
             return _standing_of_ours(record, abilities(kind))
@@ -108,6 +111,8 @@ class ConfiguredAuthorities:
         # An order may be under way on the pool of the record that is replaced, so that stays open until the end.
         pool = self._pool(record)
         self._pools.setdefault(record.name, []).append(pool)
+        if record.is_revoked:
+            kind = type(f"Revoked{kind.__name__}", (RevokedAuthority, kind), {})
         outside: Authority = kind(record, self._surroundings(pool))
         return outside
 

@@ -32,6 +32,11 @@ class Background:
     witnessing: Witnessing | None
     proofs: LogProofs
 
+    def told(self) -> None:
+        """Something was revoked: those elsewhere who have to hear of it are told."""
+        self.revocations.wake()
+        self.releases.wake()
+
 
 async def begun(
     means: Means, sealer: Sealer, parts: AsyncExitStack, witness: Witness | None = None

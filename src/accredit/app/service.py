@@ -18,8 +18,7 @@ from typing import Any
 from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
-from accredit.administration.revocation import Effects
-from accredit.app import identity_provider, log_witness, stores, tracing
+from accredit.app import identity_provider, log_witness, revoking, stores, tracing
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
@@ -211,10 +210,12 @@ async def _serving(
         authorities.probe,
         refusals.traces,
         HubSurroundings(elsewhere.probe, LeadsHere(config, identity.covers).objection, identity.renew),
-        Effects(lambda key, device_id, why: sessions.cut(device_id, why, key), background.revocations.wake),
+        revoking.effects(sessions, background),
         {"BuiltIn": ceremony},
         standing,
+        means.leases,
     )
+    await revoking.resumed(administrators.mass_revoker, parts)
     bearers = None
     if (provider := identity_provider.bearers(config, rules, clock)) is not None:
         bearers, pool = provider

@@ -6,6 +6,7 @@ was read. An issuing CA that is replaced is kept: it answers for its leaves unti
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.ca import hierarchy, keys
 from accredit.ca.brought import check_brought
-from accredit.ca.holdings import OFFLINE, ONLINE, earlier_key, loaded
+from accredit.ca.holdings import OFFLINE, ONLINE, earlier_key, loaded, read
 from accredit.ca.points import key_id
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import Conflict, Malformed, NotFound
 from accredit.domain.ids import AuthorityName
+from accredit.domain.mass_revocation import RevokedIssuer
 from accredit.domain.secret import Secret
 from accredit.interfaces import Entropy
 from accredit.wire.instants import iso
@@ -90,6 +92,17 @@ class Ceremony:
         del settings["request"]
         secrets["issuingKey"] = secrets.pop("pendingKey")
         return replace(record, settings=settings, secrets=secrets)
+
+    def issuers(self, record: AuthorityRecord) -> tuple[RevokedIssuer, ...]:
+        """Its issuing CAs, of now and before, as they stand once their roots have revoked them."""
+        held = read(record)
+        roots = {key_id(each.certificate) for each in held.roots}
+        return tuple(
+            RevokedIssuer(
+                each.key_id, hashlib.sha256(each.issuer.der).digest(), listed=key_id(each.root) in roots
+            )
+            for each in held.all
+        )
 
     def revoke(
         self, record: AuthorityRecord, issuer: str, reason: RevocationReason, now: int

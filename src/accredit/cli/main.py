@@ -28,6 +28,7 @@ from accredit.cli import (
     keys,
     local,
     policies,
+    revocations,
     simulate,
     trust_bundles,
 )
@@ -69,11 +70,14 @@ app.command()(backups.restore)
 app.add_typer(authorities.app, name="ca")
 for act in (ceremony.init, ceremony.csr, ceremony.activate, ceremony.rotate, ceremony.revoke_issuer):
     authorities.app.command()(act)
+authorities.app.command("revoke")(revocations.revoke_authority)
 app.add_typer(enrollments.app, name="enroll")
 enrollments.app.command("import")(enrollment_import.import_)
 enrollments.app.command()(allowed.allow)
 enrollments.app.command("allowed")(allowed.listing)
+enrollments.app.command("revoke")(revocations.revoke_group)
 app.add_typer(devices.app, name="device")
+app.add_typer(revocations.app, name="revocation")
 app.add_typer(doctor.app, name="doctor")
 app.add_typer(certificates.app, name="cert")
 app.add_typer(issuance_log.app, name="log")

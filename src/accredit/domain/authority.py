@@ -8,6 +8,8 @@ from typing import Any
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 
+REVOKED_AT, REVOKED_REASON = "revokedDateTimeUtc", "revocationReason"
+
 
 @dataclass(frozen=True, slots=True)
 class AuthorityRecord:
@@ -24,3 +26,8 @@ class AuthorityRecord:
     etag: str
     created_at: int
     updated_at: int
+
+    @property
+    def is_revoked(self) -> bool:
+        """Of an outside authority: it takes no orders any more. One of our own goes on with the next issuing CA."""
+        return REVOKED_AT in self.settings

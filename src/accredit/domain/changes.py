@@ -30,6 +30,7 @@ from accredit.domain.ids import (
 from accredit.domain.issuance_log import Leaf
 from accredit.domain.lease import Lease
 from accredit.domain.linked_hub import LinkedHub
+from accredit.domain.mass_revocation import AdvanceMassRevocation, BeginMassRevocation
 from accredit.domain.merkle import Node
 from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import Operation, Registration
@@ -202,20 +203,25 @@ class AppendLeaf:
 
 @dataclass(frozen=True, slots=True)
 class RevokeCertificate:
-    """Stale when it is revoked already. `ca_knows` where its CA is ours, and has nothing to be told."""
+    """Stale when it is revoked already. `ca_knows` where its CA is ours, and has nothing to be told.
+
+    `mass_revocation` is the one that it is a part of, if any.
+    """
 
     sha256: bytes
     revoked_at: int
     reason: RevocationReason
     ca_knows: bool
+    mass_revocation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SettleRevocation:
-    """The CA that issued a revoked certificate has it revoked, or never will."""
+    """The CA that issued a revoked certificate has it revoked, or, when it is `unable`, never will. Stale when it is settled."""
 
     sha256: bytes
     told_at: int
+    unable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,6 +554,8 @@ Change = (
     | LookAgain
     | RevokeCertificate
     | SettleRevocation
+    | BeginMassRevocation
+    | AdvanceMassRevocation
     | SaveHubDevice
     | ReplaceHubDevice
     | SaveTwin

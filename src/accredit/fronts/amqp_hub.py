@@ -181,7 +181,9 @@ class AmqpHubConversation:
         if len(self._devices) >= MAX_DEVICES:
             raise Refused("Too many devices on one connection.", rule="amqp-devices")
         admission = await self._judged(device_id)
-        session = self._hub.sessions.open(device_id, partial(self._cut, device_id), admission.hub.key)
+        session = self._hub.sessions.open(
+            device_id, partial(self._cut, device_id), admission.hub.key, admission.registration_id
+        )
         try:
             # Whoever was cut or replaced between the judgement and the session's entry is found by judging again.
             admission = await self._judged(device_id)

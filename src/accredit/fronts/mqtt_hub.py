@@ -119,7 +119,9 @@ class HubConversations:
         admission = await self._admitted(claim, link)
         if connect.will is not None:
             _will_message(connect.will, admission, self.clock.now())
-        session = self.sessions.open(claim.device_id, link.close, admission.hub.key)
+        session = self.sessions.open(
+            claim.device_id, link.close, admission.hub.key, admission.registration_id
+        )
         try:
             # Whoever was cut or replaced between the judgement and the session's entry is found by judging again.
             admission = await self._admitted(claim, link)

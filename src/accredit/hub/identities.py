@@ -22,7 +22,7 @@ from accredit.domain.credential import CertificateStatus
 from accredit.domain.device import Binding, BindingState, HubDevice
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import SasToken
-from accredit.domain.ids import DeviceId
+from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.linked_hub import HubAddress
 from accredit.interfaces import Clock, HubAddresses, Stale, Store, StoreUnavailable
 from accredit.policy import access, symmetric_keys
@@ -45,13 +45,17 @@ class AuthMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The receipt: this connection is the device, at this hub. From `ends_at` (Unix seconds) on it no longer is."""
+    """The receipt: this connection is the device, at this hub. From `ends_at` (Unix seconds) on it no longer is.
+
+    `registration_id` is None for an identity that was made by hand.
+    """
 
     device_id: DeviceId
     generation_id: str
     method: AuthMethod
     ends_at: int
     hub: HubAddress
+    registration_id: RegistrationId | None = None
 
 
 class Identities:
@@ -105,6 +109,8 @@ class Identities:
         if not device.enabled:
             raise _refusal("hub-device-disabled", device_id, "the device is disabled")
         owner = device.registration_id
+        if owner is not None:
+            await self._check_not_being_revoked(device_id, owner, peer_chain)
         bindings = () if owner is None else await self._store.bindings(owner, device_id)
         shown = hashlib.sha256(peer_chain[0]).digest() if peer_chain else None
         bound = next((binding for binding in bindings if binding.sha256 == shown), None)
@@ -118,6 +124,19 @@ class Identities:
         return await self._by_bootstrap_certificate(
             hub, device, peer_chain[0], bound, now, certified=certified
         )
+
+    async def _check_not_being_revoked(
+        self, device_id: DeviceId, owner: RegistrationId, peer_chain: Sequence[bytes]
+    ) -> None:
+        """A group or authority that is being revoked is shut at once, however many devices it has."""
+        for each in await self._store.open_mass_revocations():
+            if not await self._store.covered(each, (owner,)):
+                continue
+            if isinstance(each.target, AuthorityName) and peer_chain:
+                shown = await self._store.certificate(hashlib.sha256(peer_chain[0]).digest())
+                if shown is not None and not each.covers(shown.authority, shown.issued.chain[1:]):
+                    continue
+            raise _refusal("hub-device-being-revoked", device_id, f"{each.target} is being revoked")
 
     async def _by_issued_certificate(
         self, hub: HubAddress, device: HubDevice, bound: Binding, now: int
@@ -240,7 +259,7 @@ def _not_good(bound: Binding, now: int) -> Unauthenticated:
 
 
 def _admission(hub: HubAddress, device: HubDevice, method: AuthMethod, ends_at: int) -> Admission:
-    return Admission(device.device_id, device.generation_id, method, ends_at, hub)
+    return Admission(device.device_id, device.generation_id, method, ends_at, hub, device.registration_id)
 
 
 def _refusal(rule: str, device_id: DeviceId, evidence: str) -> Unauthenticated:

@@ -7,11 +7,11 @@ ends the one here as soon as the bus tells of it. Nothing here judges a credenti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from accredit.domain.errors import Throttled
-from accredit.domain.ids import DeviceId
+from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.subjects import Subject
 from accredit.processes import Bus
@@ -24,11 +24,15 @@ _RETRY_AFTER_S = 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """One connection of a device at the hub of this key. `close` ends it with a reason for the log; it may be called late."""
+    """One connection of a device at the hub of this key. `close` ends it with a reason for the log; it may be called late.
+
+    `registration_id` is the registration that the identity belongs to, if any.
+    """
 
     device_id: DeviceId
     close: Callable[[str], None]
     hub: str = FIRST_HUB
+    registration_id: RegistrationId | None = None
 
 
 class Sessions:
@@ -48,7 +52,17 @@ class Sessions:
     def connected(self, device_id: DeviceId, hub: str = FIRST_HUB) -> bool:
         return (hub, device_id) in self._live
 
-    def open(self, device_id: DeviceId, close: Callable[[str], None], hub: str = FIRST_HUB) -> Session:
+    def live(self) -> Sequence[Session]:
+        """Those that are open now."""
+        return list(self._live.values())
+
+    def open(
+        self,
+        device_id: DeviceId,
+        close: Callable[[str], None],
+        hub: str = FIRST_HUB,
+        registration_id: RegistrationId | None = None,
+    ) -> Session:
         """Enter a session, and close the one that it replaces. Raises Throttled when the hub is full."""
         replaced = self._live.get((hub, device_id))
         if replaced is None and len(self._live) >= self._max_sessions:
@@ -58,7 +72,7 @@ class Sessions:
                 retry_after_s=_RETRY_AFTER_S,
                 evidence=f"{self._max_sessions} devices are connected",
             )
-        session = Session(device_id, close, hub)
+        session = Session(device_id, close, hub, registration_id)
         # The new session is entered first: closing the old one may end it at once, and must not end this one.
         self._live[hub, device_id] = session
         if replaced is not None:

@@ -55,6 +55,10 @@ class Call(StrEnum):
     MOVE_REGISTRATION = "registration.move"
     REVOKE_DEVICE = "registration.revoke"
     READMIT_DEVICE = "registration.readmit"
+    REVOKE_GROUP = "enrollment.revoke-group"
+    REVOKE_AUTHORITY = "authority.revoke"
+    LIST_REVOCATIONS = "revocation.list"
+    READ_REVOCATION = "revocation.read"
     QUERY_REGISTRATIONS = "registration.query"
     RESUME_REGISTRATION = "registration.resume"
     READ_ALLOWED = "allowed-registrations.read"
@@ -115,6 +119,10 @@ NEEDED: Mapping[Call, Right] = {
     Call.MOVE_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.REVOKE_DEVICE: Right.REGISTRATION_STATUS_WRITE,
     Call.READMIT_DEVICE: Right.REGISTRATION_STATUS_WRITE,
+    Call.REVOKE_GROUP: Right.REGISTRATION_STATUS_WRITE,
+    Call.REVOKE_AUTHORITY: Right.SERVICE_CONFIG,
+    Call.LIST_REVOCATIONS: Right.REGISTRATION_STATUS_READ,
+    Call.READ_REVOCATION: Right.REGISTRATION_STATUS_READ,
     Call.QUERY_REGISTRATIONS: Right.REGISTRATION_STATUS_READ,
     Call.RESUME_REGISTRATION: Right.REGISTRATION_STATUS_WRITE,
     Call.READ_ALLOWED: Right.ENROLLMENT_READ,

@@ -47,6 +47,7 @@ from accredit.provisioning.complete import ROUNDS, lasting_refusal
 from accredit.provisioning.issue import group_of, profile_of
 from accredit.provisioning.means import Means
 from accredit.provisioning.record import entries
+from accredit.provisioning.revoked_authority import RevokedAuthority
 
 _ANY_KEY = KeyRules(ed25519=True)
 """Which keys are taken was decided before the intent was written."""
@@ -106,7 +107,7 @@ class Intent:
         at = names.index(self.authority_name)
         for name in (*names[at + 1 :], *names[:at]):
             authority = await self._means.authorities.get(name)
-            if authority is not None:
+            if authority is not None and not isinstance(authority, RevokedAuthority):
                 return authority
         return None
 

@@ -27,6 +27,7 @@ from accredit.interfaces import Authorities, Authority, Deferred, Delivered, Rej
 from accredit.observe import log
 from accredit.policy import issuance, pop_linking, renewed_names
 from accredit.policy.profiles import check_device, key_rules
+from accredit.provisioning.revoked_authority import RevokedAuthority
 from accredit.wire import dps
 
 BRIDGE_FIELD = "payload.clientCertificateCsr"
@@ -98,6 +99,9 @@ async def settle(
     if request.bindings is not None:
         pop_linking.check_linked(signing_request, request.bindings)
     ordered = [found for name in enrollment.authorities if (found := await authorities.get(name)) is not None]
+    if ordered and all(isinstance(each, RevokedAuthority) for each in ordered):
+        raise UpstreamRejected("The certificate authority was revoked.", rule="ca-revoked")
+    ordered = [each for each in ordered if not isinstance(each, RevokedAuthority)]
     if not ordered:
         raise UpstreamUnavailable(
             "The certificate authority of the enrollment is not configured.",

@@ -8,22 +8,35 @@ certificate stays refused here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from enum import Enum, auto
 
 from accredit.domain.changes import SettleRevocation
 from accredit.domain.credential import CertificateRecord, RevocationReason
-from accredit.domain.errors import AccreditError
+from accredit.domain.errors import AccreditError, UpstreamUnavailable
+from accredit.domain.ids import AuthorityName
 from accredit.domain.subjects import Subject
-from accredit.interfaces import Authorities, Clock, Revokes, Stale, Store, StoreUnavailable
+from accredit.interfaces import Authorities, Authority, Clock, Revokes, Stale, Store, StoreUnavailable
 from accredit.observe import log
 from accredit.policy.retry import AUTHORITY_RETRY
 from accredit.processes import Bus, Leases
 from accredit.provisioning.leases import Alone
 
 _AT_ONCE = 100
+_CALLS = 4
+"""At most so many are told to one CA at a time."""
 _IDLE_S = 300.0
 _IDLE_SHARED_S = 5.0
 
 DUTY = "outside revocations"
+
+
+class _Answer(Enum):
+    """Silent: it may be down, and others need not be tried. Refused: this one alone it does not take."""
+
+    SETTLED = auto()
+    REFUSED = auto()
+    SILENT = auto()
 
 
 class OutsideRevocations:
@@ -87,27 +100,41 @@ class OutsideRevocations:
 
     async def tell(self) -> bool:
         """Go through what is to be told once; True when nothing is left. Raises StoreUnavailable."""
-        waiting = await self._store.revocations_to_tell(_AT_ONCE)
-        told = [await self._told(record) for record in waiting]
-        return all(told) and len(waiting) < _AT_ONCE
+        waiting = await self._store.authorities_to_tell()
+        return all(await asyncio.gather(*map(self._told_all, waiting)))
 
-    async def _told(self, record: CertificateRecord) -> bool:
-        authority = await self._authorities.get(record.authority)
+    async def _told_all(self, name: AuthorityName) -> bool:
+        """One CA; none that is down holds up another. What it does not take now is left for the next time."""
+        authority = await self._authorities.get(name)
+        cursor, all_told = None, True
+        while True:
+            page = await self._store.revocations_to_tell(name, cursor, _AT_ONCE)
+            for start in range(0, len(page.rows), _CALLS):
+                batch = page.rows[start : start + _CALLS]
+                answers = await asyncio.gather(*(self._told(authority, record) for record in batch))
+                all_told = all_told and all(answer is _Answer.SETTLED for answer in answers)
+                if all(answer is _Answer.SILENT for answer in answers):
+                    return False
+            cursor = page.cursor
+            if cursor is None:
+                return all_told
+
+    async def _told(self, authority: Authority | None, record: CertificateRecord) -> _Answer:
+        unable = not isinstance(authority, Revokes)
         if isinstance(authority, Revokes):
             reason = record.revocation.reason if record.revocation else RevocationReason.UNSPECIFIED
             try:
                 await authority.revoke(record.issued, reason)
             except AccreditError as failure:
                 self._log(record, "postponed", failure.message, failure.rule)
-                return False
+                return _Answer.SILENT if isinstance(failure, UpstreamUnavailable) else _Answer.REFUSED
             self._log(record, "revoked")
         else:
             self._log(record, "unsupported", "this CA can't be told; revoke it there by hand")
-        try:
-            await self._store.commit([SettleRevocation(record.issued.sha256, int(self._clock.now()))])
-        except Stale:
-            return False
-        return True
+        settled = SettleRevocation(record.issued.sha256, int(self._clock.now()), unable)
+        with contextlib.suppress(Stale):  # another process was quicker
+            await self._store.commit([settled])
+        return _Answer.SETTLED
 
     def _log(self, record: CertificateRecord, outcome: str, reason: str = "", rule: str = "") -> None:
         log.warning(

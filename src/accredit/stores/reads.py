@@ -12,6 +12,7 @@ from accredit.stores.enrollment_reads import EnrollmentReads
 from accredit.stores.hub_reads import HubReads
 from accredit.stores.leases import LeaseReads
 from accredit.stores.log_tree import LogTreeReads
+from accredit.stores.mass_revocations import MassRevocationReads
 from accredit.stores.one_time_passwords import OneTimePasswordReads
 from accredit.stores.refusals import RefusalReads
 from accredit.stores.registration_reads import RegistrationReads
@@ -28,6 +29,7 @@ class StoreReads(
     RefusalReads,
     LogTreeReads,
     RevocationReads,
+    MassRevocationReads,
     CertificateReads,
     CustodyReads,
     OneTimePasswordReads,

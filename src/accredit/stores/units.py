@@ -18,6 +18,7 @@ from accredit.stores import (
     custody,
     leases,
     log_tree,
+    mass_revocations,
     one_time_passwords,
     refusals,
     revocations,
@@ -67,6 +68,7 @@ class Units:
             **session_cuts.MAKERS,
             **trust.MAKERS,
             **revocations.MAKERS,
+            **mass_revocations.MAKERS,
             **one_time_passwords.MAKERS,
             **HubUnits(sealer).makers(),
         }

@@ -12,16 +12,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accredit.domain.access import Realm, Right
-from accredit.domain.changes import Change, ReplaceHubDevice, SaveLinkedHub, UseCertificate
+from accredit.domain.changes import (
+    Change,
+    ReplaceHubDevice,
+    SaveLinkedHub,
+    SaveRegistration,
+    UseCertificate,
+)
+from accredit.domain.credential import RevocationReason
 from accredit.domain.device import BindingState, HubDevice
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import DeviceKeys, SasToken
-from accredit.domain.ids import DeviceId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId
+from accredit.domain.mass_revocation import (
+    AdvanceMassRevocation,
+    BeginMassRevocation,
+    MassRevocation,
+    Progress,
+    Tally,
+)
 from accredit.domain.secret import Secret
 from accredit.hub.identities import Admission, AuthMethod
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.wire import sas
 from support import pki
+from support import stored_values as some
 from support.hub_world import HOST, HUB, KEYS, LAMP, HubWorld, hub_world
 from support.linked import embedded
 
@@ -518,3 +533,42 @@ async def at(
     shown = None if token is None else sas.parse(token)
     chain = () if certificate is None else certificate.chain
     return await world.identities().authenticate(LAMP, chain, shown, host)
+
+
+class TestMassRevocation:
+    """Whoever is covered by one that is under way opens nothing, however far it is."""
+
+    async def begin(self, world: HubWorld, target: GroupId | AuthorityName) -> None:
+        made = MassRevocation(target.key, target, RevocationReason.UNSPECIFIED, "owner", world.now, 1)
+        await world.store.commit([BeginMassRevocation(made)])
+
+    async def test_of_its_group(self, world: HubWorld) -> None:
+        await world.enroll()
+        await world.store.commit([SaveRegistration(some.registration("lamp-1"), None)])
+        await self.begin(world, GroupId.parse("another"))
+        await by_token(world, world.token())
+        await self.begin(world, GroupId.parse("fleet"))
+        assert await refused(by_token(world, world.token())) == "hub-device-being-revoked"
+        ends = Progress(None, 0, Tally())
+        await world.store.commit([AdvanceMassRevocation("fleet", None, ends, world.now)])
+        await by_token(world, world.token())
+
+    async def test_of_the_authority_of_its_certificate(self, world: HubWorld) -> None:
+        await world.enroll()
+        shown = await world.issue()
+        await by_certificate(world, shown)
+        await self.begin(world, AuthorityName.parse("builtin"))
+        assert await refused(by_certificate(world, shown)) == "hub-device-being-revoked"
+        assert await refused(by_token(world, world.token())) == "hub-device-being-revoked"
+
+    async def test_a_certificate_of_another_authority_still_opens(self, world: HubWorld) -> None:
+        await world.enroll()
+        await world.issue()
+        other = await world.issue(authority="other")
+        await self.begin(world, AuthorityName.parse("builtin"))
+        await by_certificate(world, other)
+
+    async def test_an_identity_made_by_hand_is_nobodys(self, world: HubWorld) -> None:
+        await world.enroll(registration_id=None)
+        await self.begin(world, GroupId.parse("fleet"))
+        await by_token(world, world.token())

@@ -163,6 +163,7 @@ def test_the_rights_table_is_the_contracts() -> None:
     }
     assert by_right == {
         Right.SERVICE_CONFIG: {
+            Call.REVOKE_AUTHORITY,
             Call.WRITE_CERTIFICATE_PROFILE,
             Call.DELETE_CERTIFICATE_PROFILE,
             Call.CHANGE_AUTHORITY_KEYS,
@@ -213,6 +214,8 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.READ_ISSUANCE_LOG,
             Call.READ_TRACE,
             Call.LIST_TRACES,
+            Call.LIST_REVOCATIONS,
+            Call.READ_REVOCATION,
         },
         Right.REGISTRATION_STATUS_WRITE: {
             Call.DELETE_REGISTRATION,
@@ -220,6 +223,7 @@ def test_the_rights_table_is_the_contracts() -> None:
             Call.RESUME_REGISTRATION,
             Call.REVOKE_DEVICE,
             Call.READMIT_DEVICE,
+            Call.REVOKE_GROUP,
         },
         Right.SERVICE_CONNECT: {Call.READ_TELEMETRY, Call.READ_TWIN, Call.WRITE_TWIN},
         Right.REGISTRY_READ: {Call.READ_DEVICE, Call.LIST_DEVICES, Call.READ_STATISTICS},

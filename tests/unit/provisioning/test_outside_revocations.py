@@ -84,7 +84,7 @@ async def test_one_that_can_not_be_told_is_settled(store, authority):
     told = OutsideRevocations(store, Authorities(authority), HandClock())
     await revoked(store, "a")
     assert await told.tell()
-    assert await store.revocations_to_tell(9) == []
+    assert await store.authorities_to_tell() == []
 
 
 async def test_it_wakes_for_new_ones(store):

@@ -10,6 +10,7 @@ from accredit.stores import (
     hub_statements,
     leases,
     log_tree,
+    mass_revocations,
     refusal_statements,
     revocations,
     session_cuts,
@@ -27,6 +28,7 @@ TEXTS = {
         log_tree,
         revocations,
         leases,
+        mass_revocations,
         session_cuts,
         custody,
     )
@@ -37,11 +39,11 @@ SOURCES = "".join(path.read_text() for path in Path(statements.__file__).parent.
 
 WHOLE_INDEXES = {
     "OPEN_OPERATIONS": ["SCAN operations USING INDEX operations_open"],
-    "_TO_REVOKE": ["SCAN certificates USING INDEX certificates_to_revoke"],
     "_LAPSED_OPEN": ["SCAN operations USING INDEX operations_open"],
     "_LAPSED_UNSETTLED": ["SCAN operations USING INDEX operations_unsettled"],
     "_RENEW_OPEN": ["SCAN operations USING INDEX operations_open"],
     "_RENEW_UNSETTLED": ["SCAN operations USING INDEX operations_unsettled"],
+    "_OPEN_ONES": ["SCAN mass_revocations USING INDEX mass_revocations_open"],
     "UNSETTLED_OPERATIONS": ["SCAN operations USING INDEX operations_unsettled"],
     "_ORPHANS": [
         "SCAN certificates USING INDEX certificates_unbound",

@@ -25,6 +25,7 @@ from accredit.fronts.service_api.gate import Counts, Gate
 from accredit.fronts.service_api.issuance_log import LogCalls
 from accredit.fronts.service_api.linked_hubs import LinkedHubCalls
 from accredit.fronts.service_api.listings import ListingCalls
+from accredit.fronts.service_api.mass_revocations import MassRevocationCalls, mass_revocation_endpoints
 from accredit.fronts.service_api.one_time_passwords import OneTimePasswordCalls
 from accredit.fronts.service_api.policies import PolicyCalls
 from accredit.fronts.service_api.refusals import RefusalCalls, refusal_endpoints
@@ -95,6 +96,7 @@ def endpoints(administration: Administration, clock: Clock) -> tuple[Endpoint, .
         *_one_time_passwords(OneTimePasswordCalls(administration.one_time_passwords)),
         *_registrations(RegistrationCalls(administration.registrations)),
         *_revocation(RevocationCalls(administration.revocation)),
+        *mass_revocation_endpoints(MassRevocationCalls(administration.mass_revocations)),
         *_listings(ListingCalls(administration.listings, clock)),
         *_issuance_log(LogCalls(administration.issuance_log)),
         *refusal_endpoints(RefusalCalls(administration.traces, administration.allowed)),

@@ -67,7 +67,12 @@ def read_brought(body: bytes) -> Brought:
 
 def read_revocation(body: bytes) -> Revocation:
     document = read(body, RevokeIssuerDocument)
-    key_id = document.key_id.lower().replace(":", "")
+    return Revocation(read_key_id(document.key_id), reason_named(document.reason))
+
+
+def read_key_id(text: str) -> str:
+    """A key id in lower-case hex, as openssl prints it or without colons. Raises Malformed."""
+    key_id = text.lower().replace(":", "")
     if not _KEY_ID.fullmatch(key_id):
         raise Malformed("keyId is not a key id in hex.", rule="document-invalid")
-    return Revocation(key_id, reason_named(document.reason))
+    return key_id

@@ -1,20 +1,19 @@
-"""The seams: what a store, an authority, a hub, a clock must do. Implementations live in the rooms of their names."""
+"""What a store must do: commit units of work, and read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar
 
 from accredit.domain.access import Policy, Realm
-from accredit.domain.allocation import Webhook
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.changes import Change
-from accredit.domain.credential import CertificateRecord, IssuedChain, Order, RevocationReason, Revoked
+from accredit.domain.credential import CertificateRecord, Revoked
 from accredit.domain.custody import Ending, LostOrder, Orphan
-from accredit.domain.device import Binding, DeviceData, HubDevice, HubIdentity, Telemetry
+from accredit.domain.device import Binding, HubDevice
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
 from accredit.domain.ids import (
     AuthorityName,
@@ -27,10 +26,11 @@ from accredit.domain.ids import (
 )
 from accredit.domain.issuance_log import Leaf, PlacedLeaf
 from accredit.domain.lease import Lease
-from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
+from accredit.domain.linked_hub import LinkedHub
+from accredit.domain.mass_revocation import AtAuthority, AuthorityTally, MassRevocation, Portion
 from accredit.domain.merkle import Node
 from accredit.domain.one_time_password import OneTimePassword
-from accredit.domain.registration import Issued, Operation, Registration
+from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
@@ -44,22 +44,6 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 LAST_KEY = "\x7f"
 """Stands behind every id."""
-
-
-class Clock(Protocol):
-    """Time, handed in. `now` is Unix time in seconds, `monotonic` seconds from an arbitrary start."""
-
-    def now(self) -> float: ...
-
-    def monotonic(self) -> float: ...
-
-
-class Entropy(Protocol):
-    """Randomness, handed in."""
-
-    def token(self, size: int) -> bytes:
-        """`size` bytes from a cryptographically secure source."""
-        ...
 
 
 class Stale(Exception):
@@ -261,8 +245,42 @@ class Store(Protocol):
         """What a CRL of this authority must list now."""
         ...
 
-    async def revocations_to_tell(self, limit: int) -> Sequence[CertificateRecord]:
-        """Revoked certificates whose CAs have not answered yet."""
+    async def authorities_to_tell(self) -> Sequence[AuthorityName]:
+        """Those some of whose certificates are revoked here, and have still to be there."""
+        ...
+
+    async def revocations_to_tell(
+        self, authority: AuthorityName, cursor: str | None, limit: int
+    ) -> Page[CertificateRecord]: ...
+
+    async def mass_revocation(self, revocation_id: str) -> MassRevocation | None: ...
+
+    async def mass_revocations(self, cursor: str | None, limit: int) -> Page[MassRevocation]:
+        """As they were begun."""
+        ...
+
+    async def open_mass_revocations(self) -> Sequence[MassRevocation]:
+        """Those that have not ended, as they stood when one was begun or ended last: `position` may be older."""
+        ...
+
+    async def mass_revocation_tallies(self, revocation_id: str) -> Sequence[AuthorityTally]: ...
+
+    async def certificates_revoked_by(
+        self, revocation_id: str, cursor: str | None, limit: int
+    ) -> Page[tuple[CertificateRecord, AtAuthority]]: ...
+
+    async def rows_to_revoke(self, target: GroupId | AuthorityName) -> int:
+        """How many rows a mass revocation of this target looks at."""
+        ...
+
+    async def portion_to_revoke(
+        self, revocation: MassRevocation, position: str | None, limit: int
+    ) -> Portion: ...
+
+    async def covered(
+        self, revocation: MassRevocation, registration_ids: Collection[RegistrationId]
+    ) -> frozenset[RegistrationId]:
+        """Which of these belong to the group, or are let in by a certificate that is to be revoked."""
         ...
 
     async def unplaced_leaves(self, limit: int) -> Sequence[PlacedLeaf]:
@@ -339,245 +357,5 @@ class Store(Protocol):
         ...
 
     async def allowed(self, group: GroupId, cursor: str | None, limit: int) -> Page[RegistrationId]: ...
-
-    async def close(self) -> None: ...
-
-
-# What an authority may answer.
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The certificate, checked against the order."""
-
-    issued: IssuedChain
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Ordered, not finished: poll `handle` after `retry_after_s` seconds."""
-
-    handle: str
-    retry_after_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The CA said no (or answered with what was not ordered): asking again would not help. `stray` was signed but not accepted."""
-
-    reason: str
-    rule: str
-    stray: IssuedChain | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """The CA did not take the order (down, throttled): nothing can have been signed. Try again after `retry_after_s`."""
-
-    reason: str
-    retry_after_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The answer was lost: a certificate may have been signed."""
-
-    reason: str
-
-
-OrderAnswer = Delivered | Pending | Rejected | Deferred | Unknown
-
-
-class Authority(Protocol):
-    """What signs. `in_process`: an answer that is not committed was never shown to anybody, so no intent is needed.
-
-    Connectors raise nothing but what a bug raises: what the CA did is in the answer.
-    """
-
-    name: AuthorityName
-    version: str
-    in_process: bool
-
-    async def order(self, order: Order) -> OrderAnswer: ...
-
-
-@runtime_checkable
-class PollsOrder(Protocol):
-    """Can ask what became of an order that was answered Pending."""
-
-    async def poll(self, order: Order, handle: str) -> OrderAnswer: ...
-
-
-@runtime_checkable
-class FindsOrder(Protocol):
-    """Can look up what an order whose answer was lost has made."""
-
-    async def find(self, order: Order) -> Sequence[IssuedChain]:
-        """Certificates of this key and name, the newest first. Raises UpstreamUnavailable or UpstreamRejected."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a CA stands, as a probe found it.
-
-    `chain` is DER, the issuing CA's first, where the CA tells it. `can` names what its connector can do beside ordering.
-    """
-
-    chain: tuple[bytes, ...] = ()
-    can: tuple[str, ...] = ()
-
-
-@runtime_checkable
-class Probes(Protocol):
-    """Can be asked whether it would take orders, without ordering anything."""
-
-    async def probe(self) -> Standing:
-        """Raises UpstreamUnavailable where it can't be reached, UpstreamRejected where it refuses us or our settings."""
-        ...
-
-
-@runtime_checkable
-class TellsChain(Protocol):
-    """Knows the certificates above those that it issues without asking anybody."""
-
-    def chain(self) -> tuple[bytes, ...]:
-        """DER, the issuing CA's first."""
-        ...
-
-
-@runtime_checkable
-class Revokes(Protocol):
-    """Can revoke what it issued."""
-
-    async def revoke(self, certificate: IssuedChain, reason: RevocationReason) -> None:
-        """Return when the CA has it revoked, now or earlier. Raises UpstreamUnavailable or UpstreamRejected."""
-        ...
-
-
-class Authorities(Protocol):
-    """The configured authorities by name."""
-
-    async def get(self, name: AuthorityName) -> Authority | None: ...
-
-
-class Hub(Protocol):
-    """What provisioning sees of a hub in this service's own database."""
-
-    kind: Literal[HubKind.EMBEDDED]
-    name: str
-
-    def bind(self, issued: Issued, now: int, token: str, data: DeviceData | None) -> Sequence[Change]:
-        """The changes that make this device and its credential good at the hub; applying them twice is as once.
-
-        `token` is a fresh random name for a new identity's generation and etag. `data` is what the twin shall be; with
-        None an identity that exists keeps its own.
-        """
-        ...
-
-    async def data(self, device_id: DeviceId) -> DeviceData | None:
-        """What the hub holds for the device, None when it has no such device."""
-        ...
-
-    def release(self, device_id: DeviceId, registration_id: RegistrationId) -> Sequence[Change]:
-        """The changes that remove the registration's device from the hub; that it is not there is no error."""
-        ...
-
-    def released(self, device_id: DeviceId) -> None:
-        """Told once a release stands: the connection that the device has there ends."""
-        ...
-
-
-class RemoteHub(Protocol):
-    """A hub outside this service's database. Every call may run twice: what was done is done again without harm.
-
-    Raises UpstreamUnavailable where trying again helps, UpstreamRejected where it does not.
-    """
-
-    kind: Literal[HubKind.AZURE]
-    name: str
-
-    async def put(self, identity: HubIdentity) -> None:
-        """Create the device or make its credentials these."""
-        ...
-
-    async def data(self, device_id: DeviceId) -> DeviceData | None:
-        """What the hub holds for the device, None when it has no such device."""
-        ...
-
-    async def delete(self, device_id: DeviceId) -> None:
-        """Remove the device; that it is not there is no error."""
-        ...
-
-
-class Hubs(Protocol):
-    """The linked hubs. What is linked may change at any time."""
-
-    async def linked(self) -> Sequence[LinkedHub]:
-        """The first embedded hub, then the others by name."""
-        ...
-
-    async def get(self, name: str) -> Hub | RemoteHub | None: ...
-
-
-class HubAddresses(Protocol):
-    """The embedded hubs as devices and callers address them."""
-
-    async def at(self, host: str | None) -> HubAddress | None:
-        """The hub that a host name of this service means, without regard to case; None is the first hub's."""
-        ...
-
-
-# What a webhook may answer.
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Its answer's bytes, unread."""
-
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """No answer now; asking again may help, after `retry_after_s` where it said when."""
-
-    reason: str
-    retry_after_s: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Nothing that can be used, and asking again would not help; `rule` says why."""
-
-    reason: str
-    rule: str
-
-
-WebhookAnswer = Said | Silent | Unusable
-
-
-class Webhooks(Protocol):
-    """Asks the webhooks of enrollments. Raises nothing: what came of it is in the answer."""
-
-    async def ask(self, webhook: Webhook, operation_id: str, body: bytes) -> WebhookAnswer: ...
-
-
-class TelemetryLog(Protocol):
-    """What devices sent, outside the identity database."""
-
-    async def append(self, messages: Sequence[Telemetry]) -> int:
-        """Return the last one's sequence number once all are durable; raises StoreUnavailable where they are not."""
-        ...
-
-    async def read(
-        self, device_id: DeviceId | None, after: int, limit: int, hub: tuple[str, str] | None = None
-    ) -> Sequence[tuple[int, Telemetry]]:
-        """Of all devices or one, of all hubs or the one that carries one of two names: messages with a sequence number above `after`, in order. A page may be short: only an empty one is the end."""
-        ...
-
-    async def arrival(self, after: int) -> int:
-        """Return the newest sequence number once it is above `after`."""
-        ...
 
     async def close(self) -> None: ...
