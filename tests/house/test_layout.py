@@ -18,6 +18,7 @@ UNIT = ROOT / "tests" / "unit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LONG = {
+    "config.py": "one table: every setting, a line or two for each, and how its value is read",
     "domain/changes.py": "one list: what a unit of work may change, a few lines for each",
     "fronts/service_api/routes.py": "one table: every address of the service API, a few lines for each",
     "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
