@@ -14,6 +14,7 @@ from support import ca_servers
 from support.digicert_process import DigiCertProcess
 from support.node_client import FOLDER as NODE
 from support.node_client import needs_node_clients
+from support.postgres_server import PostgresServer
 from support.programs import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -77,6 +78,13 @@ def test_an_authority_of_ones_own_is_added_as_the_page_says(
         }
         with walk(environment=environment) as walker:
             assert walker.page((docs / "how-to" / "bring-your-own-ca.md").read_text()) > 8
+
+
+def test_the_state_goes_to_postgresql_as_the_page_says(
+    walk: Callable[..., Any], docs: Path, postgres: PostgresServer
+) -> None:
+    with walk(environment={"ACCREDIT_DATABASE_URL": postgres.emptied()}) as walker:
+        assert walker.page((docs / "how-to" / "run-on-postgresql.md").read_text()) > 3
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ ELSEWHERE = {
     "stores/reads.py": "tests/contract/test_store.py",
     "stores/postgresql/texts.py": "tests/contract/test_store.py",
     "stores/postgresql/link.py": "tests/unit/stores/postgresql/test_writer.py and tests/unit/stores/postgresql/test_store.py",
+    "stores/postgresql/copying.py": "tests/unit/app/test_migration.py",
+    "cli/migration.py": "tests/e2e/test_postgresql.py",
     "app/stores.py": "tests/unit/app/test_postgresql.py",
     "stores/registration_reads.py": "tests/contract/test_store.py",
     "stores/revocations.py": "tests/contract/test_store.py",

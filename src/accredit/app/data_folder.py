@@ -45,6 +45,10 @@ class DataFolder:
         return self.path / ".restoring"
 
     @property
+    def _migrated(self) -> Path:
+        return self.path / "migrated.json"
+
+    @property
     def _running(self) -> Path:
         return self.path / "running.json"
 
@@ -79,6 +83,27 @@ class DataFolder:
             raise CannotStart(
                 f"A restore into {self.path} was broken off; empty the folder, and run `accredit restore` again."
             )
+
+    def refuse_migrated(self) -> None:
+        """Raises CannotStart where the state of the folder went to PostgreSQL: nothing may be issued from what is left."""
+        if (moved := self.read_migrated()) is not None:
+            raise CannotStart(
+                f"The state of {self.path} was moved to PostgreSQL at {moved.server}: name that with ACCREDIT_DATABASE_URL, "
+                f"or delete {self._migrated} to go back to what was there before."
+            )
+
+    def read_migrated(self) -> Migrated | None:
+        try:
+            return Migrated(**json.loads(self._migrated.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write_migrated(self, migrated: Migrated) -> None:
+        """Durable when it returns."""
+        with self._migrated.open("w", encoding="utf-8") as file:
+            json.dump(asdict(migrated), file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def refuse_contents(self) -> None:
         """Raises CannotStart where anything stands in the folder but a lock, what is half unpacked, and a file system's own."""
@@ -118,6 +143,14 @@ class DataFolder:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
             file.write(content)
         os.replace(fresh, path)  # noqa: PTH105 - atomic, and Path.replace is the same call
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """Where the state of a folder has gone: host and port, and when (Unix seconds)."""
+
+    server: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ async def importing(config: Config) -> AsyncIterator[Enroll]:
         folder.lock()
         parts.callback(folder.unlock)
         folder.refuse_half_restored()
+        folder.refuse_migrated()
         parts.callback(configure("warning").close)
         try:
             store = await SqliteStore.open(config.database_path, Sealer.load(*config.master_key_paths))

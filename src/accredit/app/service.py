@@ -108,6 +108,8 @@ async def start(
             folder.lock()
             parts.callback(folder.unlock)
             folder.refuse_half_restored()
+            if config.postgresql_url is None:
+                folder.refuse_migrated()
             sockets = bound(config, amqp=engine is not None)
         for each in sockets:
             parts.callback(each.close)

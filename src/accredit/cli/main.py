@@ -27,6 +27,7 @@ from accredit.cli import (
     issuance_log,
     keys,
     local,
+    migration,
     policies,
     revocations,
     simulate,
@@ -67,6 +68,7 @@ app.command("sas-token")(local.sas_token)
 app.command()(explain.explain)
 app.command()(backups.backup)
 app.command()(backups.restore)
+app.command()(migration.migrate)
 app.add_typer(authorities.app, name="ca")
 for act in (ceremony.init, ceremony.csr, ceremony.activate, ceremony.rotate, ceremony.revoke_issuer):
     authorities.app.command()(act)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from accredit.domain import merkle
 from accredit.domain.issuance_log import LeafKind, leaf_hash
 from accredit.domain.tree_head import TreeHead
+from accredit.stores.rows import Row
 from accredit.stores.schema import DatabaseUnusable
 
 _ENTRIES = """
@@ -15,8 +17,6 @@ SELECT s.sequence, l.kind, l.authority, l.sha256, l.logged_at, l.leaf_hash, c.le
 FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id LEFT JOIN certificates c ON c.sha256 = l.sha256
 ORDER BY s.sequence"""
 _HEADS = "SELECT size, root, signed_at, public_key, signature FROM log_heads ORDER BY size"
-
-_Entry = tuple[int, int, str, bytes, int, bytes, bytes | None]
 
 
 def audit(path: Path) -> int:
@@ -28,19 +28,20 @@ def audit(path: Path) -> int:
     try:
         connection = sqlite3.connect(path)
         try:
-            return _audited(connection)
+            return audited(connection.execute(_HEADS), connection.execute(_ENTRIES))
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise DatabaseUnusable(f"The issuance log of {path} can't be read: {error}.") from error
 
 
-def _audited(connection: sqlite3.Connection) -> int:
-    heads = (TreeHead(*row) for row in connection.execute(_HEADS))
+def audited(head_rows: Iterable[Row], entries: Iterable[Row]) -> int:
+    """The same of rows: heads by size, and leaves by place, each with the certificate that it is about."""
+    heads = (TreeHead(*row) for row in head_rows)
     due = next(heads, None)
     peaks: dict[merkle.Node, bytes] = {}
     size = 0
-    for entry in connection.execute(_ENTRIES):
+    for entry in entries:
         made = merkle.grown(size, peaks, [_recomputed(size, entry)])
         size += 1
         peaks = {node: (peaks | made)[node] for node in merkle.Range(0, size).nodes()}
@@ -65,7 +66,7 @@ def _check(head: TreeHead, root: bytes) -> None:
         )
 
 
-def _recomputed(place: int, entry: _Entry) -> bytes:
+def _recomputed(place: int, entry: Row) -> bytes:
     (sequence, kind, authority, sha256, logged_at, stored, certificate) = entry
     if sequence != place:
         raise DatabaseUnusable(f"The issuance log is not whole: leaf {place} is missing.")

@@ -61,6 +61,11 @@ def applied(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")}
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether the database is of this version."""
+    return applied(connection) == _shipped()
+
+
 def _apply(path: Path) -> None:
     import yoyo  # noqa: PLC0415 - a tenth of a second that only the first start of a version should pay
 

@@ -52,6 +52,10 @@ class Address:
         """A new connection. Raises psycopg.OperationalError, whose text `reason` makes fit to be shown."""
         return await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True)
 
+    def connected_at_once(self) -> psycopg.Connection[Any]:
+        """The same for a program that has nothing else to do."""
+        return psycopg.connect(**self._parameters, autocommit=True)
+
 
 def reason(error: Exception) -> str:
     """Why a connection could not be made: the last line of what may be one for each address that was tried."""

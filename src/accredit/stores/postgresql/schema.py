@@ -23,6 +23,7 @@ _MARK = """
 INSERT INTO schema_steps (id, applied_at)
 VALUES (%s, CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) AS BIGINT)) ON CONFLICT DO NOTHING"""
 _A_STATE = "SELECT 1 FROM states LIMIT 1"
+_UNFINISHED = "SELECT 1 FROM imports WHERE finished_at IS NULL"
 _ATTEMPTS = 5
 
 
@@ -39,6 +40,16 @@ async def migrate(address: Address) -> None:
     """Bring the database up to this version. Raises DatabaseUnusable."""
     async with opened(address) as connection:
         await _migrate(connection, address)
+
+
+async def refuse_unfinished(address: Address) -> None:
+    """Raises DatabaseUnusable where something is still to be copied into it."""
+    async with opened(address) as connection:
+        if await (await connection.execute(_UNFINISHED)).fetchone() is not None:
+            raise DatabaseUnusable(
+                f"The database at {address.server} is not whole: `accredit migrate` was not run to its end. Run it again, "
+                "or begin anew with an empty database."
+            )
 
 
 @asynccontextmanager

@@ -60,6 +60,7 @@ class PostgresqlStore(StoreReads):
         """Bring the database up to this version, and open it. Raises schema.DatabaseUnusable."""
         address = Address(url)
         await schema.migrate(address)
+        await schema.refuse_unfinished(address)
         store = cls(address, sealer)
         try:
             for link in (*store._readers, store._writing):

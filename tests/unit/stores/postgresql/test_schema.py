@@ -10,7 +10,7 @@ from accredit.stores.postgresql import schema
 from accredit.stores.postgresql.address import Address
 from accredit.stores.schema import DatabaseUnusable
 
-ONLY_HERE = {"schema_steps", "writers", "epochs", "log_unplaced"}
+ONLY_HERE = {"schema_steps", "imports", "writers", "epochs", "log_unplaced"}
 ONLY_THERE = {"certificate_ends"}
 OTHER_COLUMNS = {("operations", "number"), ("enrollments", "id"), ("hub_devices", "id")}
 """What one database needs and the other does not."""
