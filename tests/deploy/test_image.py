@@ -158,7 +158,7 @@ def test_what_the_image_has_serves_by_itself_and_is_found_healthy(folder: Path) 
         "ACCREDIT_BIND": host,
         "ACCREDIT_HOST": host,
     }
-    (entry,), (command,) = map(json.loads, _of(1, "ENTRYPOINT")), map(json.loads, _of(1, "CMD"))
+    (entry,), (command,) = (json.loads(_of(1, name)[0]) for name in ("ENTRYPOINT", "CMD"))
     service = subprocess.Popen(
         [str(prefix / "bin" / entry), command],
         cwd="/",

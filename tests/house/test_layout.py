@@ -42,6 +42,7 @@ ELSEWHERE = {
     "app/workers.py": "tests/e2e/test_workers.py",
     "app/background.py": "the composition root's workers: every test of tests/e2e",
     "app/revoking.py": "tests/e2e/test_mass_revocation.py",
+    "app/metrics_port.py": "tests/unit/app/test_metrics.py",
     "app/public_port.py": "tests/e2e/test_revocation.py",
     "app/first_start.py": "tests/e2e/test_serve.py",
     "app/identity_provider.py": "tests/e2e/test_bearer_tokens.py",

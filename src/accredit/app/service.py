@@ -26,6 +26,7 @@ from accredit.app.first_start import ID_SCOPE, found
 from accredit.app.fronts import amqp_engine, device_fronts, listeners
 from accredit.app.housekeeping import housekeeping
 from accredit.app.hubs import HubsElsewhere, LeadsHere
+from accredit.app.metrics_port import metrics_listener
 from accredit.app.ports import Sockets, bound, own_address
 from accredit.app.public_port import public_listener, tell_address
 from accredit.app.sharing import sharing
@@ -248,12 +249,7 @@ async def _serving(
         *listeners(config, sockets, identity, routes, fronts, clock, entropy),
         *public_listener(config, sockets, store, clock, entropy, authorities.challenges.answer),
     ]
-    if sockets.metrics:
-        from accredit.app import metrics  # noqa: PLC0415 - who does not watch need not load what writes metrics
-
-        commits = getattr(store, "commits", None)
-        watched = metrics.Watched(means.tallies, commits, store, telemetry, sessions, tuple(listening))
-        listening.append(metrics.listener(watched, sockets, clock, entropy))
+    listening += metrics_listener(sockets, means, telemetry, sessions, listening)
     for listener in listening:
         await listener.start()
     parts.push_async_callback(_drained, listening)
