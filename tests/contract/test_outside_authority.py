@@ -160,6 +160,20 @@ async def test_a_longer_life_than_allowed_is_not_given_out(hand: AuthorityAtHand
     assert answer.rule == "ca-wrong-life"
 
 
+@pytest.mark.parametrize("years", [-10, 10])
+async def test_with_a_clock_that_is_years_off_nothing_is_given_out(
+    hand: AuthorityAtHand, ca: RealCA, years: int
+) -> None:
+    """Ours or the CA's: to one of them the certificate has ended, or has not begun."""
+    hand.clock.advance(years * 365 * 86_400)
+    answer = await settled(hand.authority, ordered(hand))
+    assert isinstance(answer, Rejected), answer
+    if answer.stray is None:
+        assert answer.rule in {"ca-credentials", "ca-refused"}, "a log-in of another time"
+    else:
+        assert answer.rule == "ca-wrong-life"
+
+
 async def test_tls_of_an_unknown_root_is_not_spoken_to(hand: AuthorityAtHand, ca: RealCA) -> None:
     record = ca.record(settings={"trustAnchors": ca.server.root_pem})
     async with ca.connected(hand.clock, record) as authority:
