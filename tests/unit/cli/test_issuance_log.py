@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from accredit.domain.issuance_log import LeafKind, leaf_hash
 from accredit.domain.tree_head import TreeHead
 from accredit.wire.service_api.tree import head_line, read_head
 from support.command import Ran, command
@@ -208,6 +209,92 @@ def test_a_file_that_is_no_head(run: Run, tmp_path: Path, text: str) -> None:
     file.write_text(text)
     assert str(file) in run("log", "verify", "--against", str(file)).sentence
     assert "can't be read" in run("log", "verify", "--against", str(tmp_path / "absent")).sentence
+
+
+_FIRST = "(SELECT MIN(leaf_id) FROM log_sequence)"
+
+
+class Tampering:
+    """What somebody with the database in hand does to the first leaf, or to the certificate that it is of."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+        query = "SELECT id, sha256, kind, authority, logged_at, leaf_hash FROM log_leaves WHERE id = "
+        self.id, self.sha256, *self.leaf = database.execute(query + _FIRST).fetchone()
+        (self.der,) = database.execute(
+            "SELECT leaf FROM certificates WHERE sha256 = ?", (self.sha256,)
+        ).fetchone()
+
+    def moves_its_instant(self) -> None:
+        self.database.execute("UPDATE log_leaves SET logged_at = logged_at + 1 WHERE id = ?", (self.id,))
+
+    def moves_its_instant_and_makes_its_hash_fit(self) -> None:
+        kind, authority, logged_at, _ = self.leaf
+        fitting = leaf_hash(LeafKind(kind), authority.lower(), logged_at + 1, self.der)
+        self.moves_its_instant()
+        self.database.execute("UPDATE log_leaves SET leaf_hash = ? WHERE id = ?", (fitting, self.id))
+
+    def puts_another_certificate_in_its_place(self) -> None:
+        other = self.der[:-1] + bytes([self.der[-1] ^ 1])
+        self.database.execute("UPDATE certificates SET leaf = ? WHERE sha256 = ?", (other, self.sha256))
+
+    def removes_it(self) -> None:
+        self.database.execute("DELETE FROM log_leaves WHERE id = ?", (self.id,))
+
+    def exchanges_it_for_the_second(self) -> None:
+        ids = self.database.execute("SELECT leaf_id FROM log_sequence WHERE sequence < 2").fetchall()
+        self.database.execute("UPDATE log_sequence SET leaf_id = -1 WHERE sequence = 0")
+        self.database.execute("UPDATE log_sequence SET leaf_id = ? WHERE sequence = 1", ids[0])
+        self.database.execute("UPDATE log_sequence SET leaf_id = ? WHERE sequence = 0", ids[1])
+
+    def is_undone(self) -> None:
+        columns = "id, sha256, kind, authority, logged_at, leaf_hash"
+        self.database.execute(
+            f"INSERT OR REPLACE INTO log_leaves ({columns}) VALUES (?, ?, ?, ?, ?, ?)",
+            (self.id, self.sha256, *self.leaf),
+        )
+        self.database.execute("UPDATE certificates SET leaf = ? WHERE sha256 = ?", (self.der, self.sha256))
+        first = self.database.execute("SELECT leaf_id FROM log_sequence WHERE sequence = 0").fetchone()
+        if first != (self.id,):
+            self.exchanges_it_for_the_second()
+
+
+@pytest.mark.parametrize(
+    ("done", "said", "is_seen_alone"),
+    [
+        (Tampering.moves_its_instant, "does not cover", True),
+        (Tampering.puts_another_certificate_in_its_place, "does not cover", True),
+        (Tampering.removes_it, "is missing", True),
+        (Tampering.moves_its_instant_and_makes_its_hash_fit, "not those that the head covers", False),
+        (Tampering.exchanges_it_for_the_second, "not those that the head covers", False),
+    ],
+)
+def test_tampering_with_the_database_is_found(
+    run: Run,
+    service: RunningService,
+    kept: Path,
+    witnessed: Path,
+    done: Callable[[Tampering], None],
+    said: str,
+    *,
+    is_seen_alone: bool,
+) -> None:
+    """By the head that was kept, and by the witness's file; `log verify` alone sees what does not fit together."""
+    database = sqlite3.connect(service.data / "accredit.db", timeout=30)
+    tampering = Tampering(database)
+    with database:
+        done(tampering)
+    try:
+        assert run("log", "verify").code == is_seen_alone
+        for heads in (kept, witnessed):
+            ran = run("log", "verify", "--against", str(heads))
+            assert ran.code == 1
+            assert said in ran.sentence
+    finally:
+        with database:
+            tampering.is_undone()
+        database.close()
+    assert run("log", "verify", "--against", str(kept)).code == 0
 
 
 def test_what_is_done_to_the_database_directly_is_found(
