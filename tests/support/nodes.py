@@ -18,7 +18,10 @@ LEASE_S = 10
 
 
 class Nodes:
-    """`environment` is every node's; `database_urls` names each node's own way to the database where it has one."""
+    """`environment` is every node's; `database_urls` names each node's own way to the database where it has one.
+
+    `first_name` is what devices know the service by, where that is none of the nodes' addresses.
+    """
 
     def __init__(
         self,
@@ -28,12 +31,14 @@ class Nodes:
         count: int,
         environment: dict[str, str] | None = None,
         database_urls: dict[int, str] | None = None,
+        first_name: str | None = None,
     ) -> None:
         key = folder / "master.key"
         if not key.exists():
             key.write_bytes(os.urandom(32))
             key.chmod(0o600)
-        self.names = [loopback_address() for _ in range(count)]
+        addresses = [loopback_address() for _ in range(count)]
+        self.names = addresses if first_name is None else [first_name, *addresses]
         self.nodes = [
             RunningService(
                 folder / f"node-{number}",
@@ -47,7 +52,7 @@ class Nodes:
                     **(environment or {}),
                 },
             )
-            for number, name in enumerate(self.names)
+            for number, name in enumerate(addresses)
         ]
 
     def start(self) -> None:
