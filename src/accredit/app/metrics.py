@@ -13,11 +13,12 @@ from accredit.fronts.listener import Ceiling, Listener
 from accredit.fronts.metrics import Kind, Metric, Numbers, Readings
 from accredit.fronts.plain import PlainListener
 from accredit.hub.sessions import Sessions
-from accredit.interfaces import Clock, Entropy, Store, TelemetryLog
-from accredit.tallies import CommitTallies, Tallies
+from accredit.interfaces import Clock, Entropy, TelemetryLog
+from accredit.stores.reads import StoreReads
+from accredit.tallies import Tallies
 
 MAX_CONNECTIONS = 16
-MAX_UNPLACED = 10_000
+MAX_UNPLACED = 2_000
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -53,11 +54,10 @@ METRICS = {
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The parts of a running service that are read. `commits` is None of a store that does not count its commits."""
+    """The parts of a running service that are read."""
 
     tallies: Tallies
-    commits: CommitTallies | None
-    store: Store
+    store: StoreReads
     telemetry: TelemetryLog
     sessions: Sessions
     listeners: Sequence[Listener | PlainListener]
@@ -80,7 +80,8 @@ class Watched:
             **self._connections(),
             "accredit_hub_sessions": [((), len(self.sessions))],
             "accredit_hub_messages": [((), await self.telemetry.arrival(-1))],
-            **self._commits(),
+            "accredit_store_commit_units": [((), self.store.commits.units)],
+            "accredit_store_commit_duration_seconds": [((), self.store.commits.seconds)],
             **await self._log(),
         }
 
@@ -96,14 +97,6 @@ class Watched:
                 (("source",), sum(each.refused for each in sources)),
             ],
             "accredit_tls_handshakes": [((each.name,), each.established) for each in tls],
-        }
-
-    def _commits(self) -> dict[str, Numbers]:
-        if self.commits is None:
-            return {}
-        return {
-            "accredit_store_commit_units": [((), self.commits.units)],
-            "accredit_store_commit_duration_seconds": [((), self.commits.seconds)],
         }
 
     async def _log(self) -> dict[str, Numbers]:

@@ -10,11 +10,13 @@ from accredit.fronts.plain import PlainListener
 from accredit.hub.sessions import Sessions
 from accredit.interfaces import TelemetryLog
 from accredit.provisioning.means import Means
+from accredit.stores.reads import StoreReads
 
 
 def metrics_listener(
     sockets: Sockets,
     means: Means,
+    store: StoreReads,
     telemetry: TelemetryLog,
     sessions: Sessions,
     listening: Sequence[Listener | PlainListener],
@@ -24,6 +26,5 @@ def metrics_listener(
         return ()
     from accredit.app import metrics  # noqa: PLC0415 - see above
 
-    commits = getattr(means.store, "commits", None)
-    watched = metrics.Watched(means.tallies, commits, means.store, telemetry, sessions, tuple(listening))
+    watched = metrics.Watched(means.tallies, store, telemetry, sessions, tuple(listening))
     return (metrics.listener(watched, sockets, means.clock, means.entropy),)

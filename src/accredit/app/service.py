@@ -249,7 +249,7 @@ async def _serving(
         *listeners(config, sockets, identity, routes, fronts, clock, entropy),
         *public_listener(config, sockets, store, clock, entropy, authorities.challenges.answer),
     ]
-    listening += metrics_listener(sockets, means, telemetry, sessions, listening)
+    listening += metrics_listener(sockets, means, store, telemetry, sessions, listening)
     for listener in listening:
         await listener.start()
     parts.push_async_callback(_drained, listening)

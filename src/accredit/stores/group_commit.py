@@ -48,9 +48,15 @@ class GroupCommit:
     """Runs units of work in the order in which they came."""
 
     def __init__(
-        self, connection: sqlite3.Connection, committed: Callable[[UnitOfWork], None], busy_timeout_s: float
+        self,
+        connection: sqlite3.Connection,
+        committed: Callable[[UnitOfWork], None],
+        busy_timeout_s: float,
+        tallies: CommitTallies | None = None,
     ) -> None:
         """`connection` is in autocommit mode, and this object's alone. `committed` is called in the event loop.
+
+        `tallies` counts commits.
 
         A database that another process has locked is waited for `busy_timeout_s` seconds, without blocking anything.
         """
@@ -61,7 +67,7 @@ class GroupCommit:
         self._execute("PRAGMA busy_timeout = 0")
         self._committed = committed
         self._busy_timeout_s = busy_timeout_s
-        self.tallies = CommitTallies()
+        self._tallies = tallies if tallies is not None else CommitTallies()
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waiting] = deque()
         self._busy_since: float | None = None
@@ -121,7 +127,7 @@ class GroupCommit:
 
     def _durable(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         """In the event loop, after the thread's COMMIT."""
-        self.tallies.committed(len(batch), time.monotonic() - self._begun_at)
+        self._tallies.committed(len(batch), time.monotonic() - self._begun_at)
         self._settle(batch, outcomes)
 
     def _not_begun(self, error: sqlite3.Error) -> None:

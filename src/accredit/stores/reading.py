@@ -13,6 +13,7 @@ from accredit.seal import Sealer
 from accredit.stores.caches import Cache
 from accredit.stores.rows import Row
 from accredit.stores.steps import Step
+from accredit.tallies import CommitTallies
 
 
 class Reading(ABC):
@@ -22,6 +23,7 @@ class Reading(ABC):
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self._cache = Cache()
+        self.commits = CommitTallies()
 
     @abstractmethod
     async def _row(self, text: str, values: tuple[Any, ...]) -> Row | None:

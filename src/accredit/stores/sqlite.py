@@ -41,8 +41,7 @@ class SqliteStore(StoreReads):
             path, min(busy_timeout_s, _READ_TIMEOUT_S), "cache_size = -4096", "query_only = ON"
         )
         self._read = self._reading.cursor().execute
-        self._writer = GroupCommit(writing, self._committed, busy_timeout_s)
-        self.commits = self._writer.tallies
+        self._writer = GroupCommit(writing, self._committed, busy_timeout_s, self.commits)
 
     @classmethod
     async def open(cls, path: Path, sealer: Sealer, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:

@@ -49,7 +49,7 @@ class PostgresqlStore(StoreReads):
         self._units = Units(sealer)
         self._readers = [Link(address, _READ_SETTINGS, "reader") for _ in range(READERS)]
         self._writing = Link(address, writer.SETTINGS, "writer")
-        self._writer = Writer(self._writing, self._committed)
+        self._writer = Writer(self._writing, self._committed, tallies=self.commits)
         self._told: list[Callable[[], None]] = []
         self._raised: list[Callable[[], None]] = []
         self._woken = asyncio.Event()

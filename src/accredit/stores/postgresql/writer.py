@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import random
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from accredit.stores.postgresql import texts
 from accredit.stores.postgresql.link import Link
 from accredit.stores.postgresql.pipeline import Answer, Failed, Lost, Pipeline, Result, Statement, bound
 from accredit.stores.steps import Expected, UnitOfWork, holds
+from accredit.tallies import CommitTallies
 
 MAX_BATCH = 64
 MAX_WAITING = 8192
@@ -83,9 +85,14 @@ class Writer:
     """Runs units of work in the order in which they came."""
 
     def __init__(
-        self, link: Link, committed: Callable[[UnitOfWork], None], patience_s: float = PATIENCE_S
+        self,
+        link: Link,
+        committed: Callable[[UnitOfWork], None],
+        patience_s: float = PATIENCE_S,
+        tallies: CommitTallies | None = None,
     ) -> None:
-        """`link` is this object's alone, its connections made with SETTINGS."""
+        """`link` is this object's alone, its connections made with SETTINGS. `tallies` counts commits."""
+        self._tallies = tallies if tallies is not None else CommitTallies()
         self._link = link
         self._committed = committed
         self._patience_s = patience_s
@@ -134,7 +141,7 @@ class Writer:
     async def _through(self, batch: list[_Waiting]) -> None:
         """See this batch, or as much of it as comes through together, to its outcomes."""
         outcomes: list[Outcome] = []
-        attempt = 0
+        attempt, began = 0, time.monotonic()
         while not outcomes:
             attempt += 1
             try:
@@ -152,6 +159,7 @@ class Writer:
                 outcomes = [error] * len(batch)
             else:
                 self._most = min(2 * self._most, MAX_BATCH)
+                self._tallies.committed(len(batch), time.monotonic() - began)
         self._settle(batch, outcomes)
 
     def _fewer(self, batch: list[_Waiting]) -> list[_Waiting]:
