@@ -129,6 +129,7 @@ EVENTS: Mapping[str, str] = {
     "started": "The service is ready.",
     "store-unavailable": "The database can't commit or be read now.",
     "stray-certificate": "A CA signed what was not ordered, or more than was: it is refused, and revoked where the CA can be told.",
+    "telemetry-unavailable": "The stream for telemetry can't be made or reached; devices' messages are not acknowledged until it can.",
     "telemetry-bug": "A defect in the telemetry log; messages were not acknowledged.",
     "telemetry-damaged": "A record of the telemetry log is damaged and is passed over; told once for each segment.",
     "telemetry-index-rebuilt": "The index of a telemetry segment was missing or damaged, and was made anew.",

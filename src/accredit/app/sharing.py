@@ -104,4 +104,5 @@ async def _bus(
         max_bytes=config.telemetry_max_bytes,
         replicas=config.nats_replicas,
     )
+    await telemetry.begin()
     return bus, telemetry

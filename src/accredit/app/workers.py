@@ -112,6 +112,7 @@ class _Worker:
         }
         process = self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # whatever stands in the working directory is no module of ours
             "-m",
             "accredit.app.worker",
             stdin=asyncio.subprocess.PIPE,

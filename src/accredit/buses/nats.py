@@ -34,6 +34,7 @@ class NatsLink:
         self.client = Client()
         self._connecting: asyncio.Task[None] | None = None
         self._closing = False
+        self._failure = ""
 
     @property
     def is_up(self) -> bool:
@@ -43,7 +44,7 @@ class NatsLink:
         """Begin to connect; return once that is done, or after `patience_s` seconds, while it goes on."""
         self._connecting = asyncio.create_task(self._connect(), name="nats")
         await asyncio.wait({self._connecting}, timeout=patience_s)
-        if not self.is_up:
+        if not self.is_up and not self._failure:
             log.warning("bus-lost", reason="NATS does not answer")
 
     async def up(self) -> None:
@@ -67,22 +68,25 @@ class NatsLink:
             reconnect_time_wait=1,
             max_reconnect_attempts=-1,
             ping_interval=_PING_S,
-            error_cb=_ignored,
+            error_cb=self._failed,
             disconnected_cb=self._lost,
-            reconnected_cb=_back,
+            reconnected_cb=self._back,
         )
 
     async def _lost(self) -> None:
         if not self._closing:
             log.warning("bus-lost", reason="the connection to NATS was lost")
 
+    async def _failed(self, error: Exception) -> None:
+        """Each attempt that fails comes here, every second or so: the same failure is told once."""
+        failure = str(error) or type(error).__name__
+        if failure != self._failure and not self._closing:
+            log.warning("bus-lost", reason=failure)
+        self._failure = failure
 
-async def _ignored(_: Exception) -> None:
-    """Each attempt that fails comes here, every second: what matters is told once, when the connection is lost."""
-
-
-async def _back() -> None:
-    log.info("bus-back")
+    async def _back(self) -> None:
+        self._failure = ""
+        log.info("bus-back")
 
 
 class NatsBus:

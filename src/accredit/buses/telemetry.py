@@ -22,6 +22,7 @@ from accredit.buses.nats import NatsLink
 from accredit.domain.device import Telemetry
 from accredit.domain.ids import DeviceId
 from accredit.interfaces import StoreUnavailable
+from accredit.observe import log
 
 APPEND_S = 5.0
 """How long the stream may take to acknowledge a message; a device whose message is not sends it again."""
@@ -66,6 +67,13 @@ class StreamTelemetry:
         self._jetstream = JetStreamContext(link.client, timeout=APPEND_S)
         self._made = False
         self._making = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """Make the stream now, if that can be done; else the log says why not, and it is tried again when it is needed."""
+        try:
+            await self._ready()
+        except StoreUnavailable as failure:
+            log.warning("telemetry-unavailable", reason=str(failure))
 
     async def append(self, messages: Sequence[Telemetry]) -> int:
         """Return the last one's sequence number once all are durable; raises StoreUnavailable when that is not known."""

@@ -156,7 +156,7 @@ class Orders:
         return sum(each.state is OperationState.OPEN for each in lapsed)
 
     async def stop(self, grace_s: float) -> None:
-        """Finish the calls in hand; what is not done by then stays open and is resumed by the next start."""
+        """Finish the calls in hand; what is not done by then stays open, for the next start or for another process."""
         self._stopping.set()
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -166,6 +166,13 @@ class Orders:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Give back what is left, so that another process need not wait for the leases to end."""
+        if self._means.leases.shared:
+            with suppress(StoreUnavailable):
+                await self._store.commit([RenewOperations(self._means.owner, self._means.leases.now())])
 
     def _start(self, operation: Operation) -> None:
         watch = Watch(self._means, self._releases, operation, self._stopping)

@@ -88,3 +88,4 @@ async def test_a_server_that_is_not_there_yet_is_waited_for_behind_the_start() -
             assert not a.link.is_up
             a.bus.tell(Subject.OPERATION, "o1")
     assert [line["event"] for line in lines] == ["bus-lost"]
+    assert "refused" in lines[0]["reason"].lower() or "Connect call failed" in lines[0]["reason"]

@@ -9,6 +9,7 @@ from itertools import count
 
 import pytest
 from nats.js.api import ConsumerConfig
+from structlog.testing import capture_logs
 
 from accredit.buses.nats import NatsLink
 from accredit.buses.telemetry import StreamTelemetry, stream_name, subject
@@ -147,6 +148,15 @@ async def test_nothing_is_taken_while_the_server_was_never_there() -> None:
     async with opened(f"nats://127.0.0.1:{free_port()}", "0ne", patience_s=0.1) as (_, telemetry):
         with pytest.raises(StoreUnavailable):
             await telemetry.append([message()])
+
+
+async def test_a_stream_that_can_t_be_made_is_told_at_the_start(nats: NatsServer, scope: str) -> None:
+    async with opened(nats.url, scope) as (link, _):
+        with capture_logs() as lines:
+            await StreamTelemetry(link, scope, max_age_s=100, max_bytes=1 << 24, replicas=3).begin()
+        (line,) = lines
+        assert line["event"] == "telemetry-unavailable"
+        assert "replicas" in line["reason"]
 
 
 def test_every_name_is_one_token() -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from accredit.buses.in_process import InProcessBus
-from accredit.domain.changes import TakeLease
+from accredit.domain.changes import Change, TakeLease
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Assigning, OperationState
-from accredit.interfaces import Stale
+from accredit.interfaces import Stale, StoreUnavailable
 from accredit.provisioning.leases import DUTY_S, LEASE_S, MARGIN_S, Alone, Shared
 from support.counted_entropy import CountedEntropy
 from support.provisioning_world import OUTSIDE, World, opened, operation_of, sha256_of
 from support.scripted_ca import at_the_gate, delivers, loses_the_answer, then_at_the_gate
+from support.troubled_store import TroubledStore
 
 
 def joined(world: World, **more: object) -> World:
@@ -27,9 +28,26 @@ def joined(world: World, **more: object) -> World:
     )  # fmt: skip
 
 
+class Severable(TroubledStore):
+    """Once it is severed nothing is committed by it any more, as by a process that has died."""
+
+    severed = False
+
+    async def commit(self, unit: Sequence[Change]) -> None:
+        if self.severed:
+            raise StoreUnavailable("severed")
+        await super().commit(unit)
+
+
+async def died(world: World) -> None:
+    world.store.severed = True
+    await world.stop()
+
+
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[World]:
     async with opened(tmp_path, shared=True) as made:
+        await made.reopen(Severable(made.disk))
         await made.individual(authority=OUTSIDE)
         yield made
         await made.audit()
@@ -62,7 +80,7 @@ class TestTaken:
     async def test_when_its_owner_has_died_and_its_lease_has_ended(self, one, other):
         one.ca.will(at_the_gate(delivers), delivers)
         begun = await ordered(one)
-        await one.stop()
+        await died(one)
         await other.orders.sweep()
         assert len(one.ca.orders) == 1
         one.clock.advance(LEASE_S)
@@ -86,7 +104,7 @@ class TestTaken:
     async def test_what_was_signed_for_the_dead_one_is_found(self, one, other):
         one.ca.will(then_at_the_gate(delivers))
         begun = await ordered(one)
-        await one.stop()
+        await died(one)
         one.clock.advance(LEASE_S)
         await other.orders.sweep()
         answer = await other.device().outcome(begun)
@@ -96,7 +114,7 @@ class TestTaken:
     async def test_at_a_start(self, one, other):
         one.ca.will(at_the_gate(delivers), delivers)
         begun = await ordered(one)
-        await one.stop()
+        await died(one)
         assert await other.orders.resume() == 0
         one.clock.advance(LEASE_S)
         assert await other.orders.resume() == 1
@@ -105,7 +123,7 @@ class TestTaken:
     async def test_with_what_a_superseded_order_has_made(self, one, other):
         one.ca.will(then_at_the_gate(loses_the_answer), delivers)
         begun = await ordered(one)
-        await one.stop()
+        await died(one)
         assert isinstance(await other.device().certify(1), Assigned)
         assert (await one.disk.operation(begun.operation_id)).submitted
         one.clock.advance(LEASE_S)
@@ -118,13 +136,21 @@ class TestTaken:
         third = World(one.disk, one.clock, one.ca, CountedEntropy(b"third"), shared=True)
         one.ca.will(at_the_gate(delivers), delivers)
         begun = await ordered(one)
-        await one.stop()
+        await died(one)
         one.clock.advance(LEASE_S)
         await asyncio.gather(other.orders.sweep(), third.orders.sweep())
         while (await one.disk.operation(begun.operation_id)).state is OperationState.OPEN:
             await asyncio.sleep(0)
         assert len(one.ca.ledger) == 1
         await third.stop()
+
+    async def test_at_once_when_its_owner_has_stopped(self, one, other):
+        one.ca.will(at_the_gate(delivers), delivers)
+        begun = await ordered(one)
+        await one.stop()
+        await other.orders.sweep()
+        answer = await other.device().outcome(begun)
+        assert isinstance(answer, Assigned)
 
 
 class TestLost:
@@ -251,10 +277,11 @@ class TestTurns:
 
 async def test_doubt_is_noted_once_by_whoever_goes_on(tmp_path):
     async with opened(tmp_path, shared=True, connector="orders") as one:
+        await one.reopen(Severable(one.disk))
         await one.individual(authority=OUTSIDE)
         one.ca.will(then_at_the_gate(delivers), delivers)
         begun = await ordered(one)
-        await one.stop()
+        await died(one)
         other = joined(one)
         one.clock.advance(LEASE_S)
         await other.orders.sweep()
