@@ -43,3 +43,17 @@ async def test_the_namespace_goes_with_every_call(real_cas: RealCAs) -> None:
             answer = await authority.order(an_order(hand, "device-1", private=new_key()))
         assert isinstance(answer, Rejected), answer
         assert {call.headers["x-vault-namespace"] for call in ca.proxy.calls} == {"fleet"}
+
+
+async def test_a_probe_tells_when_the_token_ends_where_that_may_be_asked(real_cas: RealCAs) -> None:
+    async with real("Vault")(real_cas) as hand:
+        ca = hand.real
+        assert ca is not None
+        assert (await hand.authority.probe()).credentials_end is None, "its policies do not let it look"
+        port, _ = real_cas.bao()
+        wanted = {"policies": ["fleet", "default"], "ttl": "1h", "explicit_max_ttl": "1h"}
+        token = ca_servers.bao(port, "POST", "auth/token/create", wanted)["auth"]["client_token"]
+        async with ca.connected(hand.clock, ca.record(secrets={"token": token})) as authority:
+            ends = (await authority.probe()).credentials_end
+        assert ends is not None
+        assert 3_000 < ends - hand.clock.now() <= 3_600

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
+
 from accredit.administration import authority_types, names
 from accredit.administration.authority_types import AuthorityType
 from accredit.administration.preconditions import check_present, check_put, repeated
@@ -28,6 +30,7 @@ from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Page, Standing, Store
 from accredit.observe import log
 from accredit.wire.service_api.authorities import AuthoritySent
+from accredit.wire.service_api.certificates import certificate_ders
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
 
@@ -45,11 +48,15 @@ async def unasked(_: AuthorityRecord) -> Standing | None:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an authority stands now: `reason` is what is wrong, None when it would take orders."""
+    """How an authority stands now: `reason` is what is wrong, None when it would take orders.
+
+    `credentials_end` is when ours are taken no more (Unix seconds), as far as it is known.
+    """
 
     reason: str | None
     standing: Standing
     checked_at: int
+    credentials_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,15 @@ class Authorities:
     async def health(self, authority: AuthorityRecord) -> Health | None:
         """Ask the CA now; whatever it answers is an answer here. None where there is nobody to ask."""
         checked_at = int(self.clock.now())
+        shown = _certificate_end(authority)
         try:
             standing = await self.probe(authority)
         except AccreditError as failure:
-            return Health(failure.message, Standing(), checked_at)
-        return None if standing is None else Health(None, standing, checked_at)
+            return Health(failure.message, Standing(), checked_at, shown)
+        if standing is None:
+            return None
+        ends = [end for end in (shown, standing.credentials_end) if end is not None]
+        return Health(None, standing, checked_at, min(ends, default=None))
 
     async def delete(self, name: AuthorityName, condition: IfMatch, by: str) -> None:
         """Delete, as `condition` allows, unless an enrollment names it."""
@@ -184,3 +195,12 @@ class Authorities:
                 hint="point them to another one first",
             )
         await self.store.commit([DeleteAuthority(name, present.etag)])
+
+
+def _certificate_end(authority: AuthorityRecord) -> int | None:
+    """When the client certificate that we show to the CA ends, if we show one."""
+    text = authority.settings.get("clientCertificate")
+    if not text:
+        return None
+    leaf, *_ = certificate_ders(text, "clientCertificate")
+    return int(x509.load_der_x509_certificate(leaf).not_valid_after_utc.timestamp())

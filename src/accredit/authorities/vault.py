@@ -55,6 +55,16 @@ class _Data(msgspec.Struct):
         return "\n".join([self.certificate, self.issuing_ca, *chain])
 
 
+class _Lease(msgspec.Struct):
+    ttl: int = 0
+
+
+class _OwnToken(msgspec.Struct):
+    """What a token is told of itself; a `ttl` of 0 has no end."""
+
+    data: _Lease
+
+
 class _Answer(msgspec.Struct):
     data: _Data | None = None
     auth: _Auth | None = None
@@ -94,7 +104,7 @@ class Vault:
         answer = await self._ask("POST", f"{self._mount}/sign/{self._role}", body)
         if answer.status != 400 or _NO_CSR not in _words(answer):
             raise self._rejection(answer)
-        return Standing(await self._chain())
+        return Standing(await self._chain(), credentials_end=await self._token_end())
 
     async def order(self, order: Order) -> OrderAnswer:
         body = msgspec.json.encode(
@@ -180,6 +190,17 @@ class Vault:
         lease_s = document.auth.lease_duration
         self._token_until = now + lease_s * 2 / 3 if lease_s else float("inf")
         return True
+
+    async def _token_end(self) -> int | None:
+        """When the operator's own token ends; None where it never does, may not look at itself, or we log in by role."""
+        if self._role_id and self._secret_id:
+            return None
+        answer = await self._ask("GET", "auth/token/lookup-self")
+        try:
+            ttl_s = msgspec.json.decode(answer.body, type=_OwnToken).data.ttl if answer.status == 200 else 0
+        except (ValueError, RecursionError):
+            ttl_s = 0
+        return int(self._ca.clock.now()) + ttl_s if ttl_s > 0 else None
 
     def _headers(self) -> dict[str, str | Secret]:
         headers: dict[str, str | Secret] = {"Content-Type": "application/json"}

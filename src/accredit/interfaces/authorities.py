@@ -88,10 +88,12 @@ class Standing:
     """How a CA stands, as a probe found it.
 
     `chain` is DER, the issuing CA's first, where the CA tells it. `can` names what its connector can do beside ordering.
+    `credentials_end` is when the CA takes our credentials no more (Unix seconds), where it says so.
     """
 
     chain: tuple[bytes, ...] = ()
     can: tuple[str, ...] = ()
+    credentials_end: int | None = None
 
 
 @runtime_checkable

@@ -245,6 +245,24 @@ async def test_how_it_stands_is_shown_with_it(side: ServiceSide) -> None:
     assert (health["status"], health["reason"]) == ("failing", "The CA is down.")
 
 
+async def test_when_our_credentials_end_is_shown_also_where_the_ca_is_down(side: ServiceSide) -> None:
+    """The client certificate's end, which nobody need be asked for, or what the CA says, whichever comes first."""
+    device = pki.root("Administrators").issue("accredit", not_after=1_900_000_000)
+    await side.put(
+        PATH,
+        certificateAuthorityType="Est",
+        url="https://ca.example.net",
+        clientCertificate=device.pem,
+        clientKey="a key",
+    )
+    ends = {None: "2030-03-17T17:46:40.0000000Z", 1_850_000_000: "2028-08-16T00:53:20.0000000Z"}
+    for said, shown in ends.items():
+        side.cas.outcome = Standing(credentials_end=said)
+        assert (await side.call("GET", PATH)).json()["credentialsExpireDateTimeUtc"] == shown
+    side.cas.outcome = UpstreamUnavailable("The CA is down.", rule="ca-unavailable", retry_after_s=2)
+    assert (await side.call("GET", PATH)).json()["credentialsExpireDateTimeUtc"] == ends[None]
+
+
 async def test_an_unknown_authority(side: ServiceSide) -> None:
     assert (await side.call("GET", PATH)).status_code == 404
     assert (await side.call("GET", "/certificateAuthorities/a%20b")).status_code == 400

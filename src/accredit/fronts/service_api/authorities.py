@@ -30,7 +30,9 @@ class AuthorityCalls:
         health = await self.authorities.health(authority)
         if health is not None:
             standing = health.standing
-            shown |= health_document(health.reason, standing.chain, standing.can, health.checked_at)
+            shown |= health_document(
+                health.reason, standing.chain, standing.can, health.checked_at, health.credentials_end
+            )
         return document(shown, authority.etag)
 
     async def delete(self, request: Request, by: str) -> Response:

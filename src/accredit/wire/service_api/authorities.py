@@ -53,13 +53,20 @@ def authority_document(record: AuthorityRecord) -> dict[str, Any]:
 
 
 def health_document(
-    reason: str | None, chain: Sequence[bytes], can: Sequence[str], checked_at: int
+    reason: str | None,
+    chain: Sequence[bytes],
+    can: Sequence[str],
+    checked_at: int,
+    credentials_end: int | None = None,
 ) -> dict[str, Any]:
-    """What a GET of one authority adds: whether it would take orders now, what it can do, and its own certificates."""
+    """What a GET of one authority adds: whether it would take orders now, what it can do, its own certificates, and when
+    our credentials end."""
     health = {"status": "healthy" if reason is None else "failing", "checkedDateTimeUtc": iso(checked_at)}
     if reason is not None:
         health["reason"] = reason
     shown: dict[str, Any] = {"health": health}
+    if credentials_end is not None:
+        shown["credentialsExpireDateTimeUtc"] = iso(credentials_end)
     if can:
         shown["capabilities"] = list(can)
     if chain:

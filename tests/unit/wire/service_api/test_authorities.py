@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accredit.domain.errors import Malformed
+from accredit.wire.instants import iso
 from accredit.wire.service_api.authorities import authority_document, health_document, read_authority
 from support import pki
 from support import stored_values as some
@@ -52,6 +53,8 @@ def test_health_with_all_that_is_known() -> None:
 
 
 def test_what_is_wrong_is_told_and_what_is_not_known_is_left_out() -> None:
+    shown = health_document(None, (), (), some.NOW, some.NOW + 60)
+    assert shown["credentialsExpireDateTimeUtc"] == iso(some.NOW + 60)
     shown = health_document("it does not answer", (), (), some.NOW)
     assert shown.keys() == {"health"}
     assert (shown["health"]["status"], shown["health"]["reason"]) == ("failing", "it does not answer")
