@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -22,18 +23,7 @@ from support.running_service import RunningService, loopback_address
 
 PUBLIC = 18_080
 
-CONFIGURATION = """
-defaults
-  mode tcp
-  timeout connect 10s
-  timeout client 60s
-  timeout server 60s
-"""
-SECTION = """
-listen {name}
-  bind {front}:{at}
-  server one {back}:{port} source {front} send-proxy-v2 check inter 200ms
-"""
+SHIPPED = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +42,12 @@ def service(tmp_path_factory: pytest.TempPathFactory, balancer: str) -> Iterator
 
 
 @contextmanager
-def haproxy(
-    folder: Path, service: RunningService, balancer: str, **ports: int
-) -> Iterator[dict[str, tuple[str, int]]]:
-    """HAProxy before these ports of the service; where each is reached."""
+def haproxy(folder: Path, service: RunningService, balancer: str) -> Iterator[dict[str, tuple[str, int]]]:
+    """HAProxy with the file that is shipped, before one node; where each section is reached."""
     need("haproxy")
-    places = {name: (balancer, _free_port(balancer)) for name in ports}
-    sections = (
-        SECTION.format(name=name, front=balancer, at=places[name][1], back=service.host, port=port)
-        for name, port in ports.items()
-    )
-    (folder / "haproxy.cfg").write_text(CONFIGURATION + "".join(sections))
+    behind = {"https": service.https_port, "mqtt": service.mqtt_port, "public": PUBLIC}
+    places = {name: (balancer, _free_port(balancer)) for name in behind}
+    (folder / "haproxy.cfg").write_text(_adapted(SHIPPED.read_text(), service.host, behind, places))
     process = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(folder / "haproxy.cfg")])
     try:
         for place in places.values():
@@ -71,6 +56,20 @@ def haproxy(
     finally:
         process.terminate()
         process.wait()
+
+
+def _adapted(text: str, host: str, behind: dict[str, int], places: dict[str, tuple[str, int]]) -> str:
+    """The file with one node at these ports, without the resolver of containers, and without what is not served here."""
+    parts = {
+        part.split(maxsplit=2)[1]: part for part in re.split(r"^(?=listen )", text, flags=re.MULTILINE)[1:]
+    }
+    kept = [text[: text.index("listen ")].replace(" resolvers containers init-addr none", "")]
+    kept[0] = re.sub(r"^resolvers.*?(?=^\S|\Z)", "", kept[0], flags=re.MULTILINE | re.DOTALL)
+    for name, port in behind.items():
+        part = re.sub(r"bind :\d+", f"bind {places[name][0]}:{places[name][1]}", parts[name])
+        part = re.sub(r"(server node1) accredit-1:\d+", rf"\1 {host}:{port} source {places[name][0]}", part)
+        kept.append(re.sub(r"^ +server node[23].*\n", "", part, flags=re.MULTILINE))
+    return "".join(kept)
 
 
 def _free_port(host: str) -> int:
@@ -114,7 +113,7 @@ def test_devices_are_seen_as_themselves_over_mqtt(
     service: RunningService, balancer: str, tmp_path: Path
 ) -> None:
     master = symmetric_group(service, "line")
-    with haproxy(tmp_path, service, balancer, mqtt=service.mqtt_port) as places:
+    with haproxy(tmp_path, service, balancer) as places:
         for name in ("lamp-1", "lamp-2"):
             source = loopback_address()
             open_ = through(places["mqtt"], source)
@@ -127,7 +126,7 @@ def test_devices_are_seen_as_themselves_over_mqtt(
 
 def test_https_and_the_plain_port_too(service: RunningService, balancer: str, tmp_path: Path) -> None:
     source = loopback_address()
-    with haproxy(tmp_path, service, balancer, https=service.https_port, public=PUBLIC) as places:
+    with haproxy(tmp_path, service, balancer) as places:
         transport = httpx.HTTPTransport(
             local_address=source, verify=ssl.create_default_context(cafile=str(service.trust_root))
         )
