@@ -62,6 +62,10 @@ $(VENV)/otel.stamp: requirements/otel.lock $(VENV)/base.stamp
 	@$(INSTALL) requirements/otel.lock
 	@touch $@
 
+$(VENV)/pkcs11.stamp: requirements/pkcs11.lock $(VENV)/base.stamp
+	@$(INSTALL) requirements/pkcs11.lock
+	@touch $@
+
 demo: $(VENV)/demo.stamp
 	@$(BIN)/accredit demo
 
@@ -101,6 +105,7 @@ lock:
 	$(LOCK) --extra demo -c requirements/base.lock -o requirements/demo.lock
 	$(LOCK) --extra amqp -c requirements/base.lock -o requirements/amqp.lock
 	$(LOCK) --extra otel -c requirements/base.lock -o requirements/otel.lock
+	$(LOCK) --extra pkcs11 -c requirements/base.lock -o requirements/pkcs11.lock
 	$(LOCK) --extra demo --extra otel --group test --group check --group docs -c requirements/base.lock -o requirements/dev.lock
 	$(LOCK) --group fuzz -c requirements/base.lock -o requirements/fuzz.lock
 
