@@ -17,6 +17,13 @@ class SystemClock:
         return time.monotonic()
 
 
+class FreshEntropy:
+    """The operating system's generator, asked each time: for what goes on in several threads."""
+
+    def token(self, size: int) -> bytes:
+        return os.urandom(size)
+
+
 class SystemEntropy:
     """The operating system's generator. Short tokens are cut from a block of it: a system call each would cost more
     than all else that names do; keys, which are longer, are drawn one by one.

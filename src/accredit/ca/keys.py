@@ -1,6 +1,6 @@
 """The built-in CA's private keys, and how each kind signs; kept as PKCS#8 DER inside a Secret (RFC 5958).
 
-P-256, P-384, RSA, Ed25519, and ML-DSA (RFC 9881) where the installed `cryptography` has it. The same key always encodes to
+A key in a token is kept as a reference to it (`token_keys.py`), and signs in the same way. P-256, P-384, RSA, Ed25519, and ML-DSA (RFC 9881) where the installed `cryptography` has it. The same key always encodes to
 the same bytes. Sealing at rest is the store's matter, not this file's.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
+from accredit.ca.token_keys import TokenKey, is_reference
 from accredit.domain.secret import Secret
 
 DEFAULT = "P-256"
@@ -111,12 +112,24 @@ def generate(name: str = DEFAULT) -> Any:
     return ALGORITHMS[name].make()
 
 
+class KnowsTokenKeys(Protocol):
+    """What makes a key of a kept reference (`tokens.py`). Raises ValueError."""
+
+    def key(self, content: bytes) -> TokenKey: ...
+
+
 def encode(key: Any) -> Secret:
+    if isinstance(key, TokenKey):
+        return Secret(key.where.encoded())
     return Secret(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def load(secret: Secret) -> Any:
-    """Raise ValueError when the secret is not a key of one of these kinds in PKCS#8."""
+def load(secret: Secret, tokens: KnowsTokenKeys | None = None) -> Any:
+    """Raise ValueError when the secret is not a key of one of these kinds, in PKCS#8 or in a token."""
+    if is_reference(secret.reveal()):
+        if tokens is None:
+            raise ValueError("the key is in a token")
+        return tokens.key(secret.reveal())
     try:
         key = load_der_private_key(secret.reveal(), password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
