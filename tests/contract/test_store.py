@@ -12,7 +12,7 @@ from accredit.domain import changes as c
 from accredit.domain.access import Realm, Right
 from accredit.domain.ca_certificate import Purpose, VerificationCode
 from accredit.domain.credential import STRAY, CertificateStatus, RevocationReason
-from accredit.domain.custody import LostOrder
+from accredit.domain.custody import LostOrder, OrphanKind
 from accredit.domain.device import BindingState, DeviceData, TwinVersions
 from accredit.domain.enrollment import (
     CaReferences,
@@ -1113,6 +1113,77 @@ class TestMassRevocations:
         ]
         (tally,) = await store.mass_revocation_tallies("m1")
         assert (tally.revoked, tally.unable, tally.pending) == (1, 1, 1)
+
+
+class TestReservedSerials:
+    """Numbers that a token may sign: `some.certificate` says which one it bears."""
+
+    def reserving(self, *serials: int, authority: AuthorityName = BUILTIN) -> c.ReserveSerials:
+        return c.ReserveSerials(authority, serials, "here", NOW, NOW + 60, NOW + 1000)
+
+    async def numbers(self, store) -> list[int]:
+        return [each.serial for each in await store.reserved_serials()]
+
+    async def test_they_are_on_record_until_they_are_released(self, store):
+        await store.commit([self.reserving(901, 902, 903)])
+        first = (await store.reserved_serials())[0]
+        assert (first.authority, first.serial, first.owner, first.expires_at) == (
+            BUILTIN,
+            901,
+            "here",
+            NOW + 60,
+        )
+        await store.commit([c.ReleaseSerials(BUILTIN, (903, 901))])
+        assert await self.numbers(store) == [902]
+
+    async def test_one_number_is_reserved_once_at_an_authority(self, store):
+        other = AuthorityName.parse("other")
+        await store.commit([self.reserving(901)])
+        await store.commit([self.reserving(901, authority=other)])
+        again = self.reserving(902, 901)
+        assert await stale(store, again) is again
+        assert await self.numbers(store) == [901, 901]
+
+    async def test_what_is_on_record_as_a_certificate_is_in_no_doubt(self, store):
+        record = some.certificate("a")
+        await store.commit([self.reserving(record.issued.serial, 902)])
+        await store.commit([c.RecordCertificate(record, shared_key=True)])
+        assert await self.numbers(store) == [902]
+        await store.commit([c.LoseSerial(BUILTIN, record.issued.serial, NOW)])
+        assert await store.lost_serial(BUILTIN, record.issued.serial) is None
+        assert await store.revoked(BUILTIN, NOW) == []
+
+    async def test_a_lost_one_is_revoked_until_its_issuer_s_end(self, store):
+        await store.commit([self.reserving(901, 902)])
+        before = await store.latest_revocation()
+        await store.commit([c.LoseSerial(BUILTIN, 901, NOW + 7)])
+        await store.commit([c.LoseSerial(BUILTIN, 901, NOW + 8)])
+        assert await self.numbers(store) == [902]
+        assert await store.latest_revocation() > before
+        (listed,) = await store.revoked(BUILTIN, NOW)
+        assert (listed.serial, listed.revoked_at, listed.reason) == (
+            901,
+            NOW + 7,
+            RevocationReason.UNSPECIFIED,
+        )
+        assert await store.lost_serial(BUILTIN, 901) == listed
+        assert await store.lost_serial(BUILTIN, 902) is None
+        assert await store.lost_serial(AuthorityName.parse("other"), 901) is None
+        assert await store.revoked(BUILTIN, NOW + 30 * 86_400) == []
+        await store.commit([c.ReleaseSerials(BUILTIN, (901,))])
+        assert await store.lost_serial(BUILTIN, 901) == listed
+        (orphan,) = (await store.orphans(None, 9)).rows
+        assert (orphan.kind, orphan.serial, orphan.sha256) == (OrphanKind.RESERVED, 901, None)
+        assert (orphan.at, orphan.not_after) == (NOW, NOW + 1000)
+        assert orphan.revoked_at == orphan.told_at == NOW + 7
+
+    async def test_what_is_on_record_is_forgotten_with_the_next_batch(self, store):
+        record = some.certificate("a")
+        await store.commit([self.reserving(record.issued.serial)])
+        await store.commit([c.RecordCertificate(record, shared_key=True)])
+        await store.commit([self.reserving(905)])
+        # The number's place is free, which nobody but a second reservation could tell.
+        await store.commit([self.reserving(record.issued.serial)])
 
 
 class TestLogTree:

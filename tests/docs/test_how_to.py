@@ -16,6 +16,7 @@ from support.node_client import FOLDER as NODE
 from support.node_client import needs_node_clients
 from support.postgres_server import PostgresServer
 from support.programs import need
+from support.soft_hsm import SoftHsm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -50,6 +51,15 @@ def test_a_tpm_is_enrolled_as_the_page_says(walk: Callable[..., Any], docs: Path
         need(program)
     with walk() as walker:
         assert walker.page((docs / "how-to" / "tpm-devices.md").read_text()) > 8
+
+
+def test_keys_are_made_in_a_token_as_the_page_says(
+    walk: Callable[..., Any], docs: Path, tmp_path: Path
+) -> None:
+    module = SoftHsm(tmp_path / "hsm").module
+    page = (docs / "how-to" / "keys-in-a-token.md").read_text()
+    with walk() as walker:
+        assert walker.page(page.replace("/usr/lib/softhsm/libsofthsm2.so", str(module))) > 4
 
 
 @pytest.mark.parametrize("variant", ["python", "node"])

@@ -6,6 +6,7 @@ How a CA is asked is handed in (`Probe`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,10 @@ from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
 
 Maker = Callable[[AuthorityName, int, Mapping[str, Any]], tuple[dict[str, Any], dict[str, Secret]]]
-"""Founds an authority of our own at an instant, as its settings say: its public settings, and its secrets."""
+"""Founds an authority of our own at an instant, as its settings say: its public settings, and its secrets.
+
+Raises Malformed or UpstreamUnavailable; called in a thread.
+"""
 
 Probe = Callable[[AuthorityRecord], Awaitable[Standing | None]]
 """Asks the CA behind a record, stored or not; None where there is nobody to ask. Raises AccreditError."""
@@ -129,7 +133,7 @@ class Authorities:
             if name not in secrets
         }
         if kind.founded:
-            settings, secrets = self._founded(name, sent.type, present, settings, now)
+            settings, secrets = await self._founded(name, sent.type, present, settings, now)
         record = AuthorityRecord(
             name=present.name if present else name,
             type=sent.type,
@@ -158,7 +162,7 @@ class Authorities:
                 hint="check its address and credentials, then PUT again",
             ) from failure
 
-    def _founded(
+    async def _founded(
         self,
         name: AuthorityName,
         kind: str,
@@ -179,7 +183,8 @@ class Authorities:
         maker = self.makers.get(kind)
         if maker is None:
             raise Malformed(f"{kind} is not available on this service.", rule="authority-type")
-        return maker(name, now, settings)
+        # In a thread: to make a key takes its time, in a token above all.
+        return await asyncio.to_thread(maker, name, now, settings)
 
     async def _delete(self, name: AuthorityName, condition: IfMatch) -> None:
         present = await self.store.authority(name)

@@ -7,6 +7,7 @@ those are due; what was revoked is not given back.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -26,10 +27,20 @@ from accredit.wire.service_api.etags import IfMatch
 
 
 class KeepsKeys(Protocol):
-    """What certificates and keys do (`ca/ceremony.py`). Each raises Malformed, Conflict or NotFound."""
+    """What certificates and keys do (`ca/ceremony.py`). Each raises Malformed, Conflict, NotFound or UpstreamUnavailable.
+
+    They are called in a thread: to make a key takes its time, in a token above all.
+    """
 
     def rotate(
-        self, record: AuthorityRecord, now: int, algorithm: str | None, *, new_root: bool
+        self,
+        record: AuthorityRecord,
+        now: int,
+        algorithm: str | None,
+        *,
+        new_root: bool,
+        token: str | None,
+        key: str,
     ) -> AuthorityRecord: ...
 
     def activate(self, record: AuthorityRecord, chain: tuple[Any, ...], now: int) -> AuthorityRecord: ...
@@ -56,7 +67,14 @@ class AuthorityKeys:
         """A new issuing CA, or where the root is offline a CSR for one."""
 
         def rotated(keeper: KeepsKeys, record: AuthorityRecord, now: int) -> AuthorityRecord:
-            return keeper.rotate(record, now, sent.algorithm, new_root=sent.new_root)
+            return keeper.rotate(
+                record,
+                now,
+                sent.algorithm,
+                new_root=sent.new_root,
+                token=sent.token_label,
+                key=sent.key_label,
+            )
 
         return await self._changed(name, condition, by, "rotated", rotated)
 
@@ -111,6 +129,7 @@ class AuthorityKeys:
                 rule="authority-keys-elsewhere",
             )
         now = int(self.clock.now())
-        made = replace(change(keeper, present, now), etag=names.etag(self.entropy), updated_at=now)
+        changed = await asyncio.to_thread(change, keeper, present, now)
+        made = replace(changed, etag=names.etag(self.entropy), updated_at=now)
         await self.store.commit([SaveAuthority(made, present.etag)])
         return made

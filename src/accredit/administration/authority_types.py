@@ -129,7 +129,9 @@ def root_place(value: Value, member: str) -> str:
 
 
 TYPES: Mapping[str, AuthorityType] = {
-    "BuiltIn": AuthorityType(settings={"algorithm": text, "root": root_place}, founded=True),
+    "BuiltIn": AuthorityType(
+        settings={"algorithm": text, "root": root_place, "tokenLabel": text, "keyLabel": text}, founded=True
+    ),
     "DigiCertCertificateAuthority": AuthorityType(
         settings={
             "flavour": one_of("one", "mpki", "certcentral"),

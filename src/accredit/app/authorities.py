@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from accredit.authorities.builtin import Hardware
 from accredit.authorities.challenges import HeldChallenges
 from accredit.authorities.upstream import Surroundings
-from accredit.ca import keys
-from accredit.ca.ceremony import Ceremony
+from accredit.ca.ceremony import Ceremony, Place
 from accredit.ca.holdings import ONLINE, read
+from accredit.ca.token_keys import TokenKey
 from accredit.config import Config
 from accredit.domain.authority import AuthorityRecord
-from accredit.domain.errors import Malformed, UpstreamRejected
+from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import ClientIdentity, Egress, EgressRules, tls_context
-from accredit.interfaces import Authority, Clock, Entropy, Probes, Standing, Store
+from accredit.interfaces import Authority, Clock, Entropy, Probes, Standing, Store, StoreUnavailable
+from accredit.observe import log
 from accredit.provisioning.revoked_authority import RevokedAuthority
 
 BUILT_IN = "BuiltIn"
@@ -64,13 +67,20 @@ class ConfiguredAuthorities:
     """`interfaces.Authorities` over the store. Each outside authority has a connection pool of its own."""
 
     def __init__(
-        self, store: Store, config: Config, rules: EgressRules, clock: Clock, entropy: Entropy
+        self,
+        store: Store,
+        config: Config,
+        rules: EgressRules,
+        clock: Clock,
+        entropy: Entropy,
+        hardware: Hardware,
     ) -> None:
         self._store = store
         self._config = config
         self._rules = rules
         self._clock = clock
         self._entropy = entropy
+        self._hardware = hardware
         self._made: dict[AuthorityName, tuple[str, Authority]] = {}
         self._pools: dict[AuthorityName, list[Egress]] = {}
         self.challenges = HeldChallenges()
@@ -94,7 +104,7 @@ class ConfiguredAuthorities:
             raise UpstreamRejected("The authority was revoked.", rule="ca-revoked")
         kind = connector(record.type, record.settings.get("flavour", ""))
         if record.type == BUILT_IN:
-            return _standing_of_ours(record, abilities(kind))
+            return await self._standing_of_ours(record, abilities(kind))
         pool = self._pool(record)
         try:
             candidate = kind(record, self._surroundings(pool))
@@ -106,7 +116,9 @@ class ConfiguredAuthorities:
     def _make(self, record: AuthorityRecord) -> Authority:
         kind = connector(record.type, record.settings.get("flavour", ""))
         if record.type == BUILT_IN:
-            ours: Authority = kind(record, self._entropy, self._clock, self._config.public_address)
+            ours: Authority = kind(
+                record, self._entropy, self._clock, self._config.public_address, self._hardware
+            )
             return ours
         # An order may be under way on the pool of the record that is replaced, so that stays open until the end.
         pool = self._pool(record)
@@ -127,6 +139,40 @@ class ConfiguredAuthorities:
         except (ValueError, ssl.SSLError) as error:
             raise Malformed(f"Authority {record.name}: {error}.", rule="ca-settings") from None
 
+    async def _standing_of_ours(self, record: AuthorityRecord, can: tuple[str, ...]) -> Standing:
+        held = read(record, self._hardware.tokens).current
+        if held is None:
+            raise UpstreamRejected("The authority has no issuing CA: activate one.", rule="ca-not-activated")
+        if isinstance(held.issuer.key, TokenKey):
+            await self._hardware.tokens.check(held.issuer.key)
+        return Standing(held.chain, can)
+
+    async def look_after_tokens(self) -> None:
+        """Give up reserved numbers whose lease has ended, and log which of our own authorities can't reach their token."""
+        cursor = None
+        with suppress(StoreUnavailable):  # which tells of itself
+            await self._hardware.serials.settle()
+            while True:
+                page = await self._store.authorities(cursor, 100)
+                for record in page.rows:
+                    if (
+                        "tokenLabel" in record.settings
+                        and (reason := await self._failing(record)) is not None
+                    ):
+                        log.warning("token-unavailable", authority=record.name.text, reason=reason)
+                cursor = page.cursor
+                if cursor is None:
+                    return
+
+    async def _failing(self, record: AuthorityRecord) -> str | None:
+        try:
+            await self.probe(record)
+        except UpstreamUnavailable as failure:
+            return failure.message
+        except UpstreamRejected:  # no issuing CA yet, which is no token's fault
+            return None
+        return None
+
     async def close(self) -> None:
         """Close every connection pool."""
         for pools in self._pools.values():
@@ -134,15 +180,11 @@ class ConfiguredAuthorities:
                 await pool.close()
 
 
-def _standing_of_ours(record: AuthorityRecord, can: tuple[str, ...]) -> Standing:
-    held = read(record).current
-    if held is None:
-        raise UpstreamRejected("The authority has no issuing CA: activate one.", rule="ca-not-activated")
-    return Standing(held.chain, can)
-
-
 def found_built_in(
     ceremony: Ceremony, name: AuthorityName, now: int, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Secret]]:
-    """Settings and secrets of a new CA of our own, for `administration`."""
-    return ceremony.found(name, now, settings.get("algorithm", keys.DEFAULT), settings.get("root", ONLINE))
+    """Settings and secrets of a new CA of our own, for `administration`. Raises Malformed or UpstreamUnavailable."""
+    place = Place(settings.get("tokenLabel", ""), settings.get("keyLabel", ""))
+    if place.key and not place.token:
+        raise Malformed("keyLabel needs tokenLabel, the token that the key is in.", rule="authority-member")
+    return ceremony.found(name, now, settings.get("algorithm"), settings.get("root", ONLINE), place)

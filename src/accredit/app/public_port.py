@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from accredit.app.ports import Sockets
 from accredit.ca.statuses import Statuses
+from accredit.ca.tokens import Tokens
 from accredit.config import Config
 from accredit.fronts import public
 from accredit.fronts.https import https_front
@@ -27,11 +28,12 @@ def public_listener(
     clock: Clock,
     entropy: Entropy,
     challenge: Callable[[str], str | None],
+    tokens: Tokens,
 ) -> tuple[PlainListener, ...]:
     """What serves the port; nothing where it is off."""
     if not sockets.public or config.public_address is None:
         return ()
-    statuses = Statuses(store, clock, config.public_address)
+    statuses = Statuses(store, clock, config.public_address, tokens)
     front = https_front(public.routes(statuses, challenge), clock, entropy, websockets={})
     # A ceiling of its own, so that who reads CRLs takes no place of a device; and nobody takes all of it.
     sources = Sources(clock, SOURCE_CONNECTIONS, config.source_connections_per_second)

@@ -22,20 +22,21 @@ from accredit.app import identity_provider, log_witness, revoking, stores, traci
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
-from accredit.app.first_start import ID_SCOPE, found
+from accredit.app.first_start import found
 from accredit.app.fronts import amqp_engine, device_fronts, listeners
 from accredit.app.housekeeping import housekeeping
 from accredit.app.hubs import HubsElsewhere, LeadsHere
 from accredit.app.metrics_port import metrics_listener
 from accredit.app.ports import Sockets, bound, own_address
 from accredit.app.public_port import public_listener, tell_address
+from accredit.app.readiness import Readiness
 from accredit.app.sharing import sharing
 from accredit.app.tls_identity import TLSIdentity
-from accredit.app.world import SystemClock, SystemEntropy
+from accredit.app.tokens import token_hardware
+from accredit.app.world import FreshEntropy, SystemClock, SystemEntropy
 from accredit.ca.ceremony import Ceremony
 from accredit.config import BadSetting, Config
 from accredit.domain.access import Realm
-from accredit.domain.witness import WitnessStanding
 from accredit.egress import Egress, EgressRules
 from accredit.fronts import (
     device_api,
@@ -164,7 +165,8 @@ async def _serving(
     telemetry = shared.telemetry or _segments(config, folder, clock)
     parts.push_async_callback(telemetry.close)
     traced = await tracing.begun(os.environ, parts)
-    authorities = ConfiguredAuthorities(store, config, rules, clock, entropy)
+    hardware = await token_hardware(config, store, clock, entropy, parts, alone=store.alone)
+    authorities = ConfiguredAuthorities(store, config, rules, clock, entropy, hardware)
     parts.push_async_callback(authorities.close)
     means = Means(
         store=store,
@@ -203,7 +205,7 @@ async def _serving(
         credentials=CredentialService(Renewals(means, background.orders, refusals), clock, entropy),
     )
     parts.push_async_callback(devices.close)
-    ceremony = Ceremony(entropy, config.public_address)
+    ceremony = Ceremony(FreshEntropy(), config.public_address, hardware.tokens)
     administrators = administration(
         store,
         clock,
@@ -219,14 +221,11 @@ async def _serving(
         means.leases,
     )
     await revoking.resumed(administrators.mass_revoker, parts)
-    bearers = None
-    if (provider := identity_provider.bearers(config, rules, clock)) is not None:
-        bearers, pool = provider
-        parts.push_async_callback(pool.close)
+    bearers = _bearers(config, rules, clock, parts)
     hub_access = _access(config, store, clock, Realm.HUB, bearers)
-    readiness = _Readiness(store)
+    readiness = Readiness(store, standing, hardware.tokens)
     routes = [
-        *health.routes(readiness.reason, lambda: _warnings(standing())),
+        *health.routes(readiness.reason, readiness.warnings),
         *service_api.routes(
             administrators,
             _access(config, store, clock, Realm.PROVISIONING, bearers),
@@ -247,14 +246,16 @@ async def _serving(
     fronts = device_fronts(provisioning, devices, clock, entropy, engine)
     listening: list[Listener | PlainListener] = [
         *listeners(config, sockets, identity, routes, fronts, clock, entropy),
-        *public_listener(config, sockets, store, clock, entropy, authorities.challenges.answer),
+        *public_listener(
+            config, sockets, store, clock, entropy, authorities.challenges.answer, hardware.tokens
+        ),
     ]
     listening += metrics_listener(sockets, means, store, telemetry, sessions, listening)
     for listener in listening:
         await listener.start()
     parts.push_async_callback(_drained, listening)
     parts.callback(readiness.stop)
-    kept_up = asyncio.create_task(housekeeping(config, store, identity, clock))
+    kept_up = asyncio.create_task(housekeeping(config, store, identity, clock, authorities))
     parts.callback(kept_up.cancel)
     running = _announced(config, listening, id_scope, background.resumed, sealer.key_ids)
     return Service(config, id_scope, running, parts.pop_all())
@@ -365,30 +366,14 @@ def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: B
     return Access(store, clock, config.host, realm, bearers=bearers)
 
 
-def _warnings(witness: WitnessStanding | None) -> tuple[str, ...]:
-    return () if witness is None else witness.warnings
+def _bearers(config: Config, rules: EgressRules, clock: Clock, parts: AsyncExitStack) -> Bearers | None:
+    provider = identity_provider.bearers(config, rules, clock)
+    if provider is None:
+        return None
+    bearers, pool = provider
+    parts.push_async_callback(pool.close)
+    return bearers
 
 
 async def _drained(listeners: Sequence[Listener | PlainListener]) -> None:
     await asyncio.gather(*(listener.drain(DRAIN_S) for listener in listeners))
-
-
-class _Readiness:
-    """Whether the service can do its work now."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._stopping = False
-
-    def stop(self) -> None:
-        self._stopping = True
-
-    async def reason(self) -> str | None:
-        """Why not, or None."""
-        if self._stopping:
-            return "stopping"
-        try:
-            await self._store.state(ID_SCOPE)
-        except StoreUnavailable as error:
-            return f"the store can't be read: {error}"
-        return None

@@ -6,6 +6,7 @@ The root signs one thing, the issuing CA, so that its key can be taken away from
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,14 @@ BACKDATE_S = 3600
 """A device whose clock is somewhat behind accepts a chain that has just been made."""
 
 _NAME_CHARS = 40
+
+Maker = Callable[[str, str], Any]
+"""Makes a private key of an algorithm for the CA of a common name."""
+
+
+def in_software(algorithm: str, _: str) -> Any:
+    """The `Maker` of keys that are kept here."""
+    return keys.generate(algorithm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +71,20 @@ class Hierarchy:
 
 
 def make(
-    name: str, now: int, entropy: Entropy, algorithm: str = keys.DEFAULT, base: str | None = None
+    name: str,
+    now: int,
+    entropy: Entropy,
+    algorithm: str = keys.DEFAULT,
+    base: str | None = None,
+    makers: tuple[Maker, Maker] = (in_software, in_software),
 ) -> Hierarchy:
     """Make new keys and certificates for a CA of this name; `now` is in Unix seconds.
 
-    `base` is the public address, where others find what the root revoked.
+    `base` is the public address, where others find what the root revoked. `makers` are the root's and the issuing CA's.
     """
     root_name = f"{stem_of(name)} root {entropy.token(4).hex()}"
-    root = make_root(root_name, now, entropy, path_length=1, algorithm=algorithm)
-    return Hierarchy(root, make_issuing(root, name, now, entropy, algorithm, base))
+    root = make_root(root_name, now, entropy, path_length=1, algorithm=algorithm, maker=makers[0])
+    return Hierarchy(root, make_issuing(root, name, now, entropy, algorithm, base, makers[1]))
 
 
 def stem_of(name: str) -> str:
@@ -86,12 +100,13 @@ def make_root(
     path_length: int,
     validity_s: int = ROOT_VALIDITY_S,
     algorithm: str = keys.DEFAULT,
+    maker: Maker = in_software,
 ) -> Issuer:
     """Make a self-signed CA. `common_name` has at most 64 characters."""
-    key = keys.generate(algorithm)
+    key = maker(algorithm, common_name)
     subject = _name(common_name)
     builder = _builder(subject, key.public_key(), path_length, entropy, answers=False).issuer_name(subject)
-    certificate = _lived(builder, now, now + validity_s).sign(key, keys.ALGORITHMS[algorithm].digest)
+    certificate = _lived(builder, now, now + validity_s).sign(key, keys.algorithm_of(key).digest)
     return Issuer(certificate, key)
 
 
@@ -108,11 +123,17 @@ def serial_number(entropy: Entropy) -> int:
 
 
 def make_issuing(
-    root: Issuer, name: str, now: int, entropy: Entropy, algorithm: str, base: str | None
+    root: Issuer,
+    name: str,
+    now: int,
+    entropy: Entropy,
+    algorithm: str,
+    base: str | None,
+    maker: Maker = in_software,
 ) -> Issuer:
     """Make a new issuing CA under a root that is at hand."""
-    key = keys.generate(algorithm)
     common_name = issuing_name(name, entropy)
+    key = maker(algorithm, common_name)
     root_key_id = root.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
         _builder(_name(common_name), key.public_key(), 0, entropy, answers=True)
@@ -133,16 +154,19 @@ def issuing_name(name: str, entropy: Entropy) -> str:
     return f"{stem_of(name)} issuing {entropy.token(4).hex()}"
 
 
-def signing_request(name: str, entropy: Entropy, algorithm: str) -> tuple[Any, str]:
-    """A new key for an issuing CA that somebody else shall sign, and its CSR as PEM."""
-    key = keys.generate(algorithm)
+def signing_request(
+    name: str, entropy: Entropy, algorithm: str, maker: Maker = in_software
+) -> tuple[Any, str]:
+    """A key for an issuing CA that somebody else shall sign, and its CSR as PEM."""
+    common_name = issuing_name(name, entropy)
+    key = maker(algorithm, common_name)
     usage = _usage(answers=True)
     csr = (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(_name(issuing_name(name, entropy)))
+        .subject_name(_name(common_name))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .sign(key, keys.ALGORITHMS[algorithm].digest)
+        .sign(key, keys.algorithm_of(key).digest)
     )
     return key, csr.public_bytes(Encoding.PEM).decode("ascii")
 

@@ -3,8 +3,9 @@
 Settings: `certificates` (PEM, the issuing CA's first, its root's last; none until the first one is activated),
 `algorithm`, `root` (`online` or `offline`), `request` (PEM, while an issuing CA waits for its certificate),
 `earlierIssuers` (each `certificates`, `retiredDateTimeUtc`, and `revokedDateTimeUtc` with `reason` where its root revoked
-it). Secrets: `issuingKey`, `rootKey`, `pendingKey`, and `earlierKey.<key id>` for each of before, which signs CRLs and OCSP
-answers until its own end. No leaf outlives its issuer, so nothing is left unanswered then.
+it), and where the newest key is in a token, `tokenLabel` and `keyLabel`. Secrets: `issuingKey`, `rootKey`, `pendingKey`, and
+`earlierKey.<key id>` for each of before, which signs CRLs and OCSP answers until its own end. No leaf outlives its issuer,
+so nothing is left unanswered then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.ca import hierarchy, keys
 from accredit.ca.hierarchy import Issuer
+from accredit.ca.keys import KnowsTokenKeys
 from accredit.ca.points import key_id
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import RevocationReason, Revoked
@@ -62,16 +64,16 @@ class Holdings:
         return self.earlier if self.current is None else (self.current, *self.earlier)
 
 
-def read(record: AuthorityRecord) -> Holdings:
-    """Raises ValueError when keys and certificates don't belong together."""
+def read(record: AuthorityRecord, tokens: KnowsTokenKeys | None = None) -> Holdings:
+    """Raises ValueError when keys and certificates don't belong together. No token is asked anything."""
     settings, secrets = record.settings, record.secrets
     texts = settings["certificates"]
-    current = _held(texts, keys.load(secrets["issuingKey"])) if texts else None
+    current = _held(texts, keys.load(secrets["issuingKey"], tokens)) if texts else None
     earlier = tuple(
-        _held(entry["certificates"], keys.load(secrets[earlier_key(entry)]), _revoked(entry))
+        _held(entry["certificates"], keys.load(secrets[earlier_key(entry)], tokens), _revoked(entry))
         for entry in settings.get("earlierIssuers", ())
     )
-    return Holdings(current, earlier, _roots(record, (*((current,) if current else ()), *earlier)))
+    return Holdings(current, earlier, _roots(record, (*((current,) if current else ()), *earlier), tokens))
 
 
 def loaded(texts: Sequence[str]) -> tuple[x509.Certificate, ...]:
@@ -101,7 +103,9 @@ def _revoked(entry: dict[str, Any]) -> Revoked | None:
     return Revoked(serial, at, RevocationReason(entry["reason"]))
 
 
-def _roots(record: AuthorityRecord, held: Sequence[Held]) -> tuple[Issuer, ...]:
+def _roots(
+    record: AuthorityRecord, held: Sequence[Held], tokens: KnowsTokenKeys | None
+) -> tuple[Issuer, ...]:
     """Each root that stands above one of them and whose key is here."""
     known: dict[str, Issuer] = {}
     for each in held:
@@ -110,7 +114,7 @@ def _roots(record: AuthorityRecord, held: Sequence[Held]) -> tuple[Issuer, ...]:
             continue
         for secret in ("rootKey", f"earlierRootKey.{name}"):
             if secret in record.secrets:
-                key = keys.load(record.secrets[secret])
+                key = keys.load(record.secrets[secret], tokens)
                 if key.public_key() == each.root.public_key():
                     known[name] = Issuer(each.root, key)
     return tuple(known.values())

@@ -71,14 +71,15 @@ def names(asked: Asked, issuer: x509.Certificate) -> bool:
     return (asked.name_hash, asked.key_hash) == _hashed(issuer, asked.algorithm)
 
 
-def answer(issuer: Issuer, leaf: bytes, revoked: Revoked | None, asked: Asked, now: int) -> bytes:
-    """A signed answer, DER: good, or revoked since when and why. `leaf` is the certificate's DER."""
+def answer(issuer: Issuer, revoked: Revoked | None, asked: Asked, now: int) -> bytes:
+    """A signed answer, DER: good, or revoked since when and why. The question is about this issuer (`names`)."""
     status = ocsp.OCSPCertStatus.GOOD if revoked is None else ocsp.OCSPCertStatus.REVOKED
     builder = (
         ocsp.OCSPResponseBuilder()
-        .add_response(
-            cert=x509.load_der_x509_certificate(leaf),
-            issuer=issuer.certificate,
+        .add_response_by_hash(
+            issuer_name_hash=asked.name_hash,
+            issuer_key_hash=asked.key_hash,
+            serial_number=asked.serial,
             algorithm=_HASHES[asked.algorithm](),
             cert_status=status,
             this_update=_instant(now - BACKDATE_S),
@@ -91,6 +92,11 @@ def answer(issuer: Issuer, leaf: bytes, revoked: Revoked | None, asked: Asked, n
     if asked.nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(asked.nonce), critical=False)
     return builder.sign(issuer.key, issuer.algorithm.digest).public_bytes(Encoding.DER)
+
+
+def try_later() -> bytes:
+    """Said while what signs can't be reached; not signed itself."""
+    return _unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
 
 
 def malformed() -> bytes:

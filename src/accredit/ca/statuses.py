@@ -1,12 +1,17 @@
 """What third parties may ask about our own CAs: their certificates, the CRL of a shard, an OCSP answer.
 
 Made when asked for and kept until a revocation, or half its life, has gone by: a public port must not buy a signature
-with each question. Only what is in the issuance log is answered for.
+with each question. Only what is in the issuance log is answered for, and numbers that a token may have signed and nobody
+has seen. Where the key is in a token, which is slow, one signature serves all that ask meanwhile, no nonce is answered, and
+while the token is away what is kept serves until its end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,8 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from accredit.ca import crl, holdings, ocsp
 from accredit.ca.hierarchy import Issuer
 from accredit.ca.points import SHARDS, Points, key_id, shard_of
+from accredit.ca.token_keys import TokenKey
+from accredit.ca.tokens import Tokens
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import Revoked
+from accredit.domain.errors import UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
 from accredit.interfaces import Clock, Store
 
@@ -61,14 +69,20 @@ class _Kept:
     def serves(self, latest: int, now: int, life_s: int) -> bool:
         return self.latest == latest and self.made_at <= now < self.made_at + life_s // 2
 
+    def outlasts(self, latest: int, now: int, life_s: int) -> bool:
+        """Whether it may still be told where no newer one can be made."""
+        return self.latest == latest and self.made_at <= now < self.made_at + life_s
+
 
 class Statuses:
     """`base` is the public address that stands in the leaves."""
 
-    def __init__(self, store: Store, clock: Clock, base: str) -> None:
+    def __init__(self, store: Store, clock: Clock, base: str, tokens: Tokens | None = None) -> None:
         self._store = store
         self._clock = clock
         self._base = base
+        self._tokens = tokens
+        self._being_made: dict[tuple[object, ...], asyncio.Future[bytes]] = {}
         self._crls: dict[tuple[str, int], _Kept] = {}
         self._answers: dict[tuple[str, int, str], _Kept] = {}
         self._root_crls: dict[str, tuple[tuple[Revoked, ...], _Kept]] = {}
@@ -94,7 +108,9 @@ class Statuses:
             # Above 0: the list may have changed within the second of the one before.
             number = (now << _NUMBER_BITS) + len(root.revoked)
             scope = Points(self._base, key).root_scope()
-            kept = _Kept(0, now, crl.signed(root.issuer, scope, root.revoked, number, now))
+            same = kept if revoked == root.revoked else None
+            what = (root.issuer, scope, root.revoked, number, now)
+            kept = await self._made(same, (key, len(root.revoked)), 0, crl.LIFE_S, crl.signed, *what)
             self._root_crls[key] = (root.revoked, kept)
         return kept.der
 
@@ -115,7 +131,8 @@ class Statuses:
             # Grows with the clock, and within one second with the revocations.
             number = now << _NUMBER_BITS | latest & ((1 << _NUMBER_BITS) - 1)
             scope = Points(self._base, key).scope(shard)
-            kept = _Kept(latest, now, crl.signed(ours.issuer, scope, revoked, number, now))
+            what = (ours.issuer, scope, revoked, number, now)
+            kept = await self._made(kept, (key, shard), latest, crl.LIFE_S, crl.signed, *what)
             self._crls[key, shard] = kept
         return kept.der
 
@@ -130,6 +147,8 @@ class Statuses:
         )
         if ours is None:
             return ocsp.unauthorized()
+        if isinstance(ours.issuer.key, TokenKey):
+            asked = replace(asked, nonce=None)
         now = int(self._clock.now())
         latest = await self._store.latest_revocation()
         place = (key_id(ours.issuer.certificate), asked.serial, asked.algorithm)
@@ -137,18 +156,56 @@ class Statuses:
         if kept is not None and asked.nonce is None and kept.serves(latest, now, ocsp.LIFE_S):
             return kept.der
         found = [
-            record
+            record.revocation
             for record in await self._store.certificates_with_serial(asked.serial)
             if record.authority == ours.authority and _issued_by(record.issued.leaf, ours.issuer)
-        ]
+        ] or [lost for lost in (await self._store.lost_serial(ours.authority, asked.serial),) if lost]
         if not found:
             return ocsp.unauthorized()
-        der = ocsp.answer(ours.issuer, found[0].issued.leaf, found[0].revocation, asked, now)
+        what = (ours.issuer, found[0], asked, now)
+        try:
+            made = await self._made(kept, place, latest, ocsp.LIFE_S, ocsp.answer, *what)
+        except UpstreamUnavailable:
+            return ocsp.try_later()
         if asked.nonce is None:
             if len(self._answers) >= MAX_KEPT:
                 self._answers.clear()
-            self._answers[place] = _Kept(latest, now, der)
-        return der
+            self._answers[place] = made
+        return made.der
+
+    async def _made(
+        self,
+        kept: _Kept | None,
+        place: tuple[object, ...],
+        latest: int,
+        life_s: int,
+        make: Callable[..., bytes],
+        issuer: Issuer,
+        *what: Any,
+    ) -> _Kept:
+        """The answer of this place made anew, or where its token is away, what is kept of it. Raises UpstreamUnavailable.
+
+        The last of `what` is the instant.
+        """
+        now: int = what[-1]
+        if self._tokens is None or not isinstance(issuer.key, TokenKey):
+            return _Kept(latest, now, make(issuer, *what))
+        making = self._being_made.get((*place, latest))
+        if making is None:
+            making = asyncio.ensure_future(self._tokens.run(make, issuer, *what))
+            self._being_made[*place, latest] = making
+            making.add_done_callback(lambda done: self._ended((*place, latest), done))
+        try:
+            return _Kept(latest, now, await asyncio.shield(making))
+        except UpstreamUnavailable:
+            if kept is None or not kept.outlasts(latest, now, life_s):
+                raise
+            return kept
+
+    def _ended(self, place: tuple[object, ...], done: asyncio.Future[bytes]) -> None:
+        del self._being_made[place]
+        if not done.cancelled():
+            done.exception()  # nobody may be waiting for it any more
 
     async def _ours(self) -> dict[str, _Ours]:
         """Every issuing CA of every built-in authority, of now and before, by its key id."""
@@ -167,12 +224,12 @@ class Statuses:
     def _load(self, record: AuthorityRecord) -> _Loaded:
         known = self._loaded.get(record.name)
         if known is None or known.etag != record.etag:
-            known = self._loaded[record.name] = _loaded(record)
+            known = self._loaded[record.name] = _loaded(record, self._tokens)
         return known
 
 
-def _loaded(record: AuthorityRecord) -> _Loaded:
-    held = holdings.read(record)
+def _loaded(record: AuthorityRecord, tokens: Tokens | None) -> _Loaded:
+    held = holdings.read(record, tokens)
     issuers = {key_id(each.certificate): each for each in held.roots}
     revoked: dict[str, list[Revoked]] = {}
     certificates: dict[str, x509.Certificate] = {}

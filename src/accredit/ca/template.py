@@ -59,7 +59,10 @@ class LeafTemplate:
 
         Raises Malformed, rule `certificate-profile-names`.
         """
-        serial = serial_number(entropy)
+        return self.issue_as(serial_number(entropy), order, now)
+
+    def issue_as(self, serial: int, order: Order, now: int) -> IssuedChain:
+        """The same with a serial number that was drawn before."""
         not_before = now - order.profile.backdate_s
         not_after = min(now + order.profile.validity_s, self._not_after)
         tbs = self.to_be_signed(order, serial, not_before, not_after)

@@ -24,8 +24,23 @@ Algorithm = Annotated[
     ),
 ]
 
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        help="Label of the PKCS#11 token that the issuing CA's key is made in; empty for the service's store.",
+    ),
+]
+
+TokenKey = Annotated[
+    str | None,
+    typer.Option(
+        "--token-key", help="Label of a key pair that is in the token already, instead of a new one."
+    ),
+]
+
 _STEPS = """\
-The key of the issuing CA of {name} is made, and stays in the service. Its root signs it where no network is:
+The key of the issuing CA of {name} is made, and stays {where}. Its root signs it where no network is:
 
 1. Here, write the CSR down and carry it to the offline machine:
      accredit ca csr {name} > {name}.csr
@@ -59,21 +74,20 @@ def init(
             "--offline-root", help="Make a key and a CSR only; the root is elsewhere. Prints what to do."
         ),
     ] = False,
+    token: Token = None,
+    token_key: TokenKey = None,
     data_dir: DataDir = None,
     remote: Remote = None,
     trust: Trust = None,
 ) -> None:
     """Make a CA of your own."""
     body: dict[str, Any] = {"certificateAuthorityType": "BuiltIn"}
-    if algorithm is not None:
-        body["algorithm"] = algorithm
+    chosen = {"algorithm": algorithm, "tokenLabel": token, "keyLabel": token_key}
+    body |= {member: value for member, value in chosen.items() if value is not None}
     if offline_root:
         body["root"] = "offline"
     answer = client(data_dir, remote, trust).call("PUT", resource("/certificateAuthorities", name), body)
-    if offline_root:
-        print(_STEPS.format(name=name), end="")
-    else:
-        render.document(answer.json())
+    _show(name, answer.json())
 
 
 def csr(name: Name, data_dir: DataDir = None, remote: Remote = None, trust: Trust = None) -> None:
@@ -109,18 +123,28 @@ def rotate(
     name: Name,
     algorithm: Algorithm = None,
     root: Annotated[bool, typer.Option("--root", help="Make a new root too.")] = False,
+    token: Token = None,
+    token_key: TokenKey = None,
     data_dir: DataDir = None,
     remote: Remote = None,
     trust: Trust = None,
 ) -> None:
     """Make a new issuing CA; with an offline root, a key and the CSR, and prints what to do."""
-    body = {"algorithm": algorithm, "newRoot": root}
+    body: dict[str, Any] = {"algorithm": algorithm, "newRoot": root, "tokenLabel": token}
+    if token_key is not None:
+        body["keyLabel"] = token_key
     address = resource("/certificateAuthorities", name) + "/rotate"
     shown = client(data_dir, remote, trust).call("POST", address, body).json()
-    if "request" in shown:
-        print(_STEPS.format(name=name), end="")
-    else:
+    _show(name, shown)
+
+
+def _show(name: str, shown: dict[str, Any]) -> None:
+    if "request" not in shown:
         render.document(shown)
+        return
+    token = shown.get("tokenLabel")
+    where = "in the service" if token is None else f"in the token {token}"
+    print(_STEPS.format(name=name, where=where), end="")
 
 
 def revoke_issuer(

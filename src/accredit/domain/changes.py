@@ -35,6 +35,7 @@ from accredit.domain.merkle import Node
 from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
+from accredit.domain.reserved_serials import LoseSerial, ReleaseSerials, ReserveSerials
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.tpm import TpmProof
@@ -548,6 +549,9 @@ Change = (
     | SaveTpmProof
     | RecordCertificate
     | AppendLeaf
+    | ReserveSerials
+    | ReleaseSerials
+    | LoseSerial
     | GrowLogTree
     | RecordWitnessed
     | WatchLostOrder

@@ -18,16 +18,21 @@ class Ending:
 
 
 class OrphanKind(StrEnum):
-    """Unknown: an answer was lost, and nothing was found. Stray: signed against the order. Unbound: signed as ordered, for nothing."""
+    """Unknown: an answer was lost, and nothing was found. Stray: signed against the order. Unbound: signed as ordered, for nothing.
+
+    Reserved: a serial number that a token may have signed, and no certificate with it came to be on record.
+    """
 
     UNKNOWN = "unknown"
     STRAY = "stray"
     UNBOUND = "unbound"
+    RESERVED = "reserved"
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """`sha256` is of the certificate, of the CSR where only that is known; then there is no `serial`.
+    """`sha256` is of the certificate, of the CSR where only that is known; then there is no `serial`. Of a reserved
+    serial number nothing else is known, and `sha256` is None.
 
     `revoked_at` is when it was revoked here, `told_at` when its CA had it revoked. An unknown one is looked up at its CA
     again until `watched_until`, where that can be asked.
@@ -35,7 +40,7 @@ class Orphan:
 
     kind: OrphanKind
     authority: AuthorityName
-    sha256: bytes
+    sha256: bytes | None
     at: int
     serial: int | None = None
     registration_id: str | None = None

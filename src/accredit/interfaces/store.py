@@ -32,6 +32,7 @@ from accredit.domain.merkle import Node
 from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.registration import Operation, Registration
 from accredit.domain.release import Release
+from accredit.domain.reserved_serials import ReservedSerial
 from accredit.domain.secret import Secret
 from accredit.domain.setback import Setbacks
 from accredit.domain.tpm import TpmProof
@@ -237,12 +238,17 @@ class Store(Protocol):
         """Whose next look is due at this instant, the most overdue first."""
         ...
 
+    # `domain/reserved_serials.py` says what these are.
+    async def reserved_serials(self) -> Sequence[ReservedSerial]: ...
+
+    async def lost_serial(self, authority: AuthorityName, serial: int) -> Revoked | None: ...
+
     async def latest_revocation(self) -> int:
-        """Grows with each revocation of any authority's certificate."""
+        """Grows with each revocation of any authority's certificate, and each lost serial number."""
         ...
 
     async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
-        """What a CRL of this authority must list now."""
+        """What a CRL of this authority must list now: certificates, and lost serial numbers."""
         ...
 
     async def authorities_to_tell(self) -> Sequence[AuthorityName]:

@@ -17,18 +17,21 @@ from accredit.stores.steps import UnitOfWork
 ENDINGS = """
 SELECT end_day, renewal_day, certificates FROM certificate_ends
 WHERE end_day >= ? AND certificates > 0 ORDER BY end_day, renewal_day"""
-# Each half is the whole of a small index. Even numbers are certificates, odd ones leaves.
+# Each part is the whole of a small index, and has every third number.
 _ORPHANS = """
 SELECT number, kind, authority, sha256, at, serial, registration, not_after, revoked_at, ca_told_at, watched FROM (
   SELECT
-    id + id AS number, profile AS kind, authority, sha256, issued_at AS at, serial, registration, not_after, revoked_at,
+    id + id + id AS number, profile AS kind, authority, sha256, issued_at AS at, serial, registration, not_after, revoked_at,
     ca_told_at, NULL AS watched
   FROM certificates WHERE binding IS NULL
   UNION ALL
   SELECT
-    id + id + 1, NULL, authority, sha256, logged_at, NULL, NULL, NULL, NULL, NULL,
+    id + id + id + 1, NULL, authority, sha256, logged_at, NULL, NULL, NULL, NULL, NULL,
     (SELECT MAX(watch_until) FROM lost_orders WHERE csr_sha256 = log_leaves.sha256 AND next_look_at IS NOT NULL)
   FROM log_leaves WHERE kind = 2
+  UNION ALL
+  SELECT id + id + id + 2, NULL, authority, NULL, reserved_at, serial, NULL, not_after, lost_at, lost_at, NULL
+  FROM lost_serials
 ) AS orphans WHERE number > ? ORDER BY number LIMIT ?"""
 
 _WATCH = """
@@ -88,7 +91,7 @@ def _orphan(row: rows.Row) -> Orphan:
     (_, profile, authority, sha256, at, serial, registration, not_after, revoked_at, told_at, watched) = row
     kind = OrphanKind.STRAY if profile == STRAY else OrphanKind.UNBOUND
     if profile is None:
-        kind = OrphanKind.UNKNOWN
+        kind = OrphanKind.RESERVED if sha256 is None else OrphanKind.UNKNOWN
     number = None if serial is None else int.from_bytes(serial, "big", signed=True)
     name = rows.authority_name(authority)
     return Orphan(kind, name, sha256, at, number, registration, not_after, revoked_at, told_at, watched)

@@ -12,6 +12,7 @@ from accredit.interfaces import Page
 from accredit.stores import mass_revocations, paging, rows
 from accredit.stores import statements as sql
 from accredit.stores.certificate_reads import CertificateReads
+from accredit.stores.reserved_serials import ReservedSerialReads
 from accredit.stores.steps import UnitOfWork
 
 _REVOKE = """
@@ -53,17 +54,20 @@ MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {
 }
 
 
-class RevocationReads(CertificateReads):
+class RevocationReads(CertificateReads, ReservedSerialReads):
     """The reading half of the store for revocations."""
 
     async def latest_revocation(self) -> int:
-        return int((await self._rows(_LATEST, ()))[0][0])
+        return int((await self._rows(_LATEST, ()))[0][0]) + await self._lost_count()
 
     async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
         found = await self._rows(_REVOKED, (authority.key, now - _GRACE_S))
         return [
-            Revoked(int.from_bytes(serial, "big", signed=True), at, RevocationReason(reason))
-            for serial, at, reason in found
+            *(
+                Revoked(int.from_bytes(serial, "big", signed=True), at, RevocationReason(reason))
+                for serial, at, reason in found
+            ),
+            *await self._lost_serials(authority, now - _GRACE_S),
         ]
 
     async def authorities_to_tell(self) -> Sequence[AuthorityName]:

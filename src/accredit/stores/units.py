@@ -21,6 +21,7 @@ from accredit.stores import (
     mass_revocations,
     one_time_passwords,
     refusals,
+    reserved_serials,
     revocations,
     rows,
     sealed_rows,
@@ -69,6 +70,7 @@ class Units:
             **trust.MAKERS,
             **revocations.MAKERS,
             **mass_revocations.MAKERS,
+            **reserved_serials.MAKERS,
             **one_time_passwords.MAKERS,
             **HubUnits(sealer).makers(),
         }

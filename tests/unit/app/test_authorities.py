@@ -14,10 +14,12 @@ from accredit.app.authorities import (
     connector,
     found_built_in,
 )
-from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.builtin import BuiltInAuthority, Hardware
 from accredit.authorities.digicert.mpki import DigiCertMpki
 from accredit.authorities.digicert.one import DigiCertOne
 from accredit.ca.ceremony import Ceremony
+from accredit.ca.serials import ReservedSerials
+from accredit.ca.tokens import Tokens
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.changes import DeleteAuthority, SaveAuthority
 from accredit.domain.errors import Malformed, UpstreamRejected
@@ -52,7 +54,9 @@ async def store(tmp_path):
 
 @pytest.fixture
 async def authorities(store, configured):
-    made = ConfiguredAuthorities(store, configured(), EgressRules(), HandClock(), CountedEntropy())
+    clock, entropy = HandClock(), CountedEntropy()
+    hardware = Hardware(Tokens(clock), ReservedSerials(store, clock, entropy, "here"))
+    made = ConfiguredAuthorities(store, configured(), EgressRules(), clock, entropy, hardware)
     yield made
     await made.close()
 

@@ -12,6 +12,7 @@ from accredit.stores import (
     log_tree,
     mass_revocations,
     refusal_statements,
+    reserved_serials,
     revocations,
     session_cuts,
     statements,
@@ -31,9 +32,13 @@ TEXTS = {
         mass_revocations,
         session_cuts,
         custody,
+        reserved_serials,
     )
     for name, text in vars(module).items()
-    if name.isupper() and isinstance(text, str) and not name.endswith("_COLUMNS") and name != "LEAF"
+    if name.isupper()
+    and isinstance(text, str)
+    and not name.endswith("_COLUMNS")
+    and name not in ("LEAF", "STRAY")
 }
 SOURCES = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
 
@@ -44,10 +49,12 @@ WHOLE_INDEXES = {
     "_RENEW_OPEN": ["SCAN operations USING INDEX operations_open"],
     "_RENEW_UNSETTLED": ["SCAN operations USING INDEX operations_unsettled"],
     "_OPEN_ONES": ["SCAN mass_revocations USING INDEX mass_revocations_open"],
+    "_LOST_COUNT": ["SCAN reserved_serials USING INDEX reserved_serials_lost"],
     "UNSETTLED_OPERATIONS": ["SCAN operations USING INDEX operations_unsettled"],
     "_ORPHANS": [
         "SCAN certificates USING INDEX certificates_unbound",
         "SCAN log_leaves USING INDEX log_leaves_unknown",
+        "SCAN reserved_serials USING INDEX reserved_serials_lost",
         "SCAN orphans",
     ],
 }
@@ -57,6 +64,7 @@ WHOLE_TABLES = {
     "UNPLACED": ["SCAN log_sequence"],
     "_HEAD": ["SCAN log_heads"],
     "RELEASES": ["SCAN outbox"],
+    "_RESERVED": ["SCAN reserved_serials"],
     "LINKED_HUBS": ["SCAN linked_hubs USING INDEX sqlite_autoindex_linked_hubs_1"],
     "HUB_REGISTRATIONS": ["SCAN registrations"],
     "HUB_ENROLLMENTS": ["SCAN enrollments"],
@@ -77,7 +85,8 @@ def test_it_fits_the_schema_and_scans_no_table(database, name):
 @pytest.mark.parametrize("name", TEXTS)
 def test_it_names_its_columns_and_is_used(name):
     assert "*" not in TEXTS[name].replace("COUNT(*)", "")
-    used = rf"\({name}\b" if hasattr(log_tree, name) or name.startswith("_") else rf"sql\.{name}\b|{{{name}}}"
+    at_home = hasattr(log_tree, name) or hasattr(custody, name) or name.startswith("_")
+    used = rf"\({name}\b" if at_home else rf"sql\.{name}\b|{{{name}}}"
     assert re.search(used, SOURCES), "nobody uses it"
 
 

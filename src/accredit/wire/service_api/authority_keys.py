@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 from cryptography import x509
@@ -14,14 +15,20 @@ from accredit.wire.service_api.certificates import certificate_ders
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.revocation import reason_named
 
+MAX_LABEL_CHARS = 255
 _KEY_ID = re.compile(r"[0-9a-f]{2,80}")
 
 
 class RotateDocument(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """All of it may be left out: an issuing CA of the same algorithm under the same root."""
+    """All of it may be left out: an issuing CA of the same algorithm under the same root, its key where the last one is.
+
+    `token_label` names the PKCS#11 token of the new key, empty for none; `key_label` a key that is in it already.
+    """
 
     algorithm: str | None = None
     new_root: bool = False
+    token_label: Annotated[str, msgspec.Meta(max_length=MAX_LABEL_CHARS)] | None = None
+    key_label: Annotated[str, msgspec.Meta(max_length=MAX_LABEL_CHARS)] = ""
 
 
 class ActivateDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,6 +48,8 @@ class RevokeIssuerDocument(msgspec.Struct, rename="camel", forbid_unknown_fields
 class Rotation:
     algorithm: str | None
     new_root: bool
+    token_label: str | None = None
+    key_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,9 @@ class Revocation:
 
 def read_rotation(body: bytes) -> Rotation:
     document = read(body or b"{}", RotateDocument)
-    return Rotation(document.algorithm, document.new_root)
+    if document.key_label and not document.token_label:
+        raise Malformed("keyLabel needs tokenLabel, the token that the key is in.", rule="document-invalid")
+    return Rotation(document.algorithm, document.new_root, document.token_label, document.key_label)
 
 
 def read_brought(body: bytes) -> Brought:

@@ -17,6 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WHAT_TO_DO = {
     OrphanKind.UNKNOWN: "ask the CA for what it signed for this CSR, and revoke it there",
     OrphanKind.STRAY: "look into what the CA signed and why; it is revoked where the CA can be told",
+    OrphanKind.RESERVED: "nothing: it is revoked; compare the token's own log, if you want to know whether it was signed",
     OrphanKind.UNBOUND: "nothing: its key's device gets it if it asks again; else it ends by itself",
 }
 
@@ -46,10 +47,11 @@ def orphan_document(orphan: Orphan) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "kind": orphan.kind.value,
         "authority": orphan.authority.text,
-        "sha256": orphan.sha256.hex(),
         "loggedAt": iso(orphan.at),
         "remedy": WHAT_TO_DO[orphan.kind],
     }
+    if orphan.sha256 is not None:
+        shown["sha256"] = orphan.sha256.hex()
     if orphan.watched_until is not None:
         shown["remedy"] = WATCHED
         shown["watchedUntil"] = iso(orphan.watched_until)

@@ -231,13 +231,16 @@ class ForecastShown(msgspec.Struct, rename="camel"):
 
 
 class OrphanShown(msgspec.Struct, rename="camel"):
-    """A signature that serves nobody; `sha256` is of the certificate, or of the CSR where nothing more is known."""
+    """A signature that serves nobody; `sha256` is of the certificate, or of the CSR where nothing more is known.
+
+    Of a serial number that was reserved for a token there is none.
+    """
 
     kind: str
     authority: str
-    sha256: str
     logged_at: str
     remedy: str
+    sha256: str | msgspec.UnsetType = msgspec.UNSET
     watched_until: str | msgspec.UnsetType = msgspec.UNSET
     serial: str | msgspec.UnsetType = msgspec.UNSET
     registration_id: str | msgspec.UnsetType = msgspec.UNSET

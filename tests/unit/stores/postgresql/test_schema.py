@@ -43,7 +43,7 @@ async def test_the_tables_are_those_of_sqlite(address, tmp_path):
         (table, column)
         for table, column in connection.execute(
             "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c "
-            "WHERE t.type = 'table' AND t.name NOT LIKE '%yoyo%' AND t.name NOT LIKE 'sqlite%'"
+            "WHERE t.type IN ('table', 'view') AND t.name NOT LIKE '%yoyo%' AND t.name NOT LIKE 'sqlite%'"
         )
     }
     connection.close()
