@@ -4,47 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 
 class CutWire:
-    """While `cuts` says so of what the client has sent, everything is cut: before it is passed on, or after.
+    """Cuts everything where the client sends the next of `cuts`: octets, and what says that the server has carried it out.
 
-    After: the server gets it, and what it answers is held back until `carried_out` returns; then all connections end.
+    Without the latter the server does not get it. With it, the server does, and its answer is held back until then.
     """
 
     def __init__(self, port: int) -> None:
         self._to = port
-        self._connections: set[asyncio.StreamWriter] = set()
         self._held = False
-        self.cuts: Callable[[bytes], bool] = lambda _: False
-        self.carried_out: Callable[[], bool] | None = None
-        self.happened = 0
+        self.cuts: deque[tuple[bytes, Callable[[], bool] | None]] = deque()
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, to_server = await asyncio.open_connection("127.0.0.1", self._to)
-        self._connections |= {writer, to_server}
         answers = asyncio.create_task(self._answers(upstream, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
-                if self.cuts(data):
-                    self.happened += 1
-                    await self._cut(data, to_server)
+                if self.cuts and self.cuts[0][0] in data:
+                    await self._cut(data, to_server, self.cuts.popleft()[1])
                     break
                 to_server.write(data)
         answers.cancel()
         for each in (writer, to_server):
             each.transport.abort()
-            self._connections.discard(each)
 
-    async def _cut(self, data: bytes, to_server: asyncio.StreamWriter) -> None:
-        if self.carried_out is None:
+    async def _cut(
+        self, data: bytes, to_server: asyncio.StreamWriter, carried_out: Callable[[], bool] | None
+    ) -> None:
+        if carried_out is None:
             return
         self._held = True
         to_server.write(data)
-        while not self.carried_out():
+        while not carried_out():
             await asyncio.sleep(0.01)
         self._held = False
 

@@ -20,13 +20,16 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from support.ca_servers import free_port
 from support.programs import missing
+from support.tls_service import server_identity
 
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
+ssl = on
 fsync = off
 shared_buffers = 16MB
 max_connections = 60
@@ -46,7 +49,7 @@ def _programs() -> Path:
 
 
 class PostgresServer:
-    """`url` leads to its database `accredit`, with a password that a test can search for."""
+    """`url` leads to its database `accredit`, with a password that a test can search for. For TLS it has `support.tls_service`'s identity."""
 
     PASSWORD = "a-Pass/word@that:is searched for"
 
@@ -61,12 +64,15 @@ class PostgresServer:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        identity = server_identity()
         (folder / "password").write_text(self.PASSWORD)
         (folder / "password").chmod(0o644)
         self._run(
             "initdb", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C", "--locale-provider=icu",
             "--icu-locale=en", "--auth=scram-sha-256", "--username=accredit", f"--pwfile={folder / 'password'}",
         )  # fmt: skip
+        self._put("server.crt", identity.certificate.public_bytes(Encoding.PEM))
+        self._put("server.key", identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.write(f"port = {self.port}\n{_SETTINGS}")
         self.start()
@@ -78,7 +84,8 @@ class PostgresServer:
         return self._process.pid
 
     def url(self, database: str = "accredit") -> str:
-        return f"postgresql://accredit:{quote(self.PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
+        user = f"accredit:{quote(self.PASSWORD, safe='')}"
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     def new_database(self) -> str:
         """The URL of an empty one."""
@@ -145,6 +152,13 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
+
+    def _put(self, name: str, content: bytes) -> None:
+        path = self._folder / "data" / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        if self._as:
+            os.chown(path, self._as["user"], self._as["group"])
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

@@ -59,7 +59,6 @@ def migrate(config: Config, source: Path, url: str, clock: Clock, told: Told) ->
 
     from accredit.stores.postgresql import schema  # noqa: PLC0415 - the same
     from accredit.stores.postgresql.address import Address, reason  # noqa: PLC0415 - the same
-    from accredit.stores.postgresql.copying import Uncopyable  # noqa: PLC0415 - the same
 
     folder = DataFolder(config.data_dir)
     if not source.exists():
@@ -70,7 +69,7 @@ def migrate(config: Config, source: Path, url: str, clock: Clock, told: Told) ->
         asyncio.run(schema.migrate(address))
         with address.connected_at_once() as target, _lock(folder) as ours:
             return _migrate(config, source, target, address.server, clock, told, ours=ours)
-    except (DatabaseUnusable, SealError, Uncopyable) as error:
+    except (DatabaseUnusable, SealError) as error:
         raise CannotStart(str(error)) from None
     except sqlite3.Error as error:
         raise CannotStart(f"The database {source} can't be read: {error}.") from error

@@ -197,10 +197,14 @@ async def test_it_is_moved_once(config, postgres):
         await moved(config, url)
 
 
-async def test_a_text_that_postgresql_does_not_take_is_named(config, postgres):
-    spoil(config, "UPDATE hub_devices SET status_reason = 'a' || char(0) WHERE device_id = 'Pump-2'")
-    with pytest.raises(CannotStart, match=r"NUL character.*status_reason of the row \('', 'Pump-2'\)"):
-        await moved(config, postgres.new_database())
+async def test_a_character_that_postgresql_does_not_take_is_replaced(config, postgres):
+    spoil(config, "UPDATE hub_devices SET status_reason = 'a' || char(0) || 'b' WHERE device_id = 'Pump-2'")
+    url = postgres.new_database()
+    await moved(config, url)
+    store = await postgresql(config, url)
+    found = await store.hub_device("", DeviceId("Pump-2"))
+    await store.close()
+    assert found.status_reason == "a\ufffdb"
 
 
 async def test_a_log_that_is_not_whole_is_not_taken_over(config, postgres):

@@ -16,6 +16,7 @@ import msgspec
 import psycopg
 
 from accredit.stores.log_audit import audited
+from accredit.stores.postgresql.pipeline import kept
 from accredit.stores.rows import Row
 
 PORTION_ROWS = 2000
@@ -50,10 +51,6 @@ WHERE s.sequence >= %s ORDER BY s.sequence LIMIT %s"""
 
 Key = tuple[Any, ...]
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Uncopyable(Exception):
-    """A row that PostgreSQL does not take. One sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,7 @@ def carry_over(
 ) -> Compared:
     """Make the target's table what the source's is; `told` hears how many rows were gone through.
 
-    Raises Uncopyable, sqlite3.Error, psycopg.Error. What is in the way of a row is removed before it is copied.
+    Raises sqlite3.Error, psycopg.Error. What is in the way of a row is removed before it is copied.
     """
     ours, theirs = _Stream(_source_rows(table, source), told), _target_rows(table, target)
     if not _has_rows(table, target):
@@ -232,24 +229,16 @@ def _source_row(table: Table, source: sqlite3.Connection, key: Key) -> Row:
 
 
 def _fit(table: Table, row: Row) -> Row:
-    """SQLite takes text in a column of octets, and a NUL character in a text."""
-    for number, value in enumerate(row):
-        if isinstance(value, str) and (number in table.octets or "\0" in value):
-            break
-    else:
+    """As PostgreSQL keeps it: SQLite takes text in a column of octets, and any character in a text."""
+    if not any(
+        isinstance(value, str) and (number in table.octets or "\0" in value)
+        for number, value in enumerate(row)
+    ):
         return row
-    fitted = list(row)
-    for number, value in enumerate(row):
-        if not isinstance(value, str):
-            continue
-        if number in table.octets:
-            fitted[number] = value.encode()
-        elif "\0" in value:
-            raise Uncopyable(
-                f"A text of the table {table.name} has a NUL character, which PostgreSQL does not take: "
-                f"{table.columns[number]} of the row {table.key_of(row)!r}. Change that, then run this again."
-            )
-    return tuple(fitted)
+    return tuple(
+        value if not isinstance(value, str) else value.encode() if number in table.octets else kept(value)
+        for number, value in enumerate(row)
+    )
 
 
 def _target_rows(table: Table, target: psycopg.Connection[Any]) -> Iterator[Row]:

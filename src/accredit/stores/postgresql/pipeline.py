@@ -31,10 +31,11 @@ class Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`count` is how many rows were changed or found."""
+    """`count` is how many rows were changed or found, `did` the server's word for what it did: COMMIT may have done ROLLBACK."""
 
     rows: list[Row]
     count: int
+    did: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ _TEXT, _BINARY = 0, 1
 
 
 def bound(text: str, values: tuple[Any, ...]) -> Statement:
-    """Texts and octets go by their length (a NUL octet is the server's to refuse), numbers as digits.
+    """Texts and octets go by their length, numbers as digits. What has no place in PostgreSQL's texts, the NUL character,
+    is replaced (U+FFFD): somebody else's words must not keep a device out.
 
     Raises TypeError for a value that no column takes, UnicodeError for half a character.
     """
@@ -61,7 +63,7 @@ def bound(text: str, values: tuple[Any, ...]) -> Statement:
     formats = []
     for value in values:
         if isinstance(value, str):
-            encoded.append(value.encode())
+            encoded.append(kept(value).encode())
             formats.append(_BINARY)
         elif value is None or isinstance(value, bytes):
             encoded.append(value)
@@ -72,6 +74,11 @@ def bound(text: str, values: tuple[Any, ...]) -> Statement:
         else:
             raise TypeError(f"a value of type {type(value).__name__} has no column")
     return text, encoded, formats
+
+
+def kept(text: str) -> str:
+    """A text as PostgreSQL keeps it."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 def _whole(value: bytes) -> int:
@@ -226,7 +233,7 @@ class Pipeline:
         if status == ExecStatus.TUPLES_OK:
             answer = _found(result, what)
         elif status == ExecStatus.COMMAND_OK:
-            answer = Result([], result.command_tuples or 0)
+            answer = Result([], result.command_tuples or 0, (result.command_status or b"").decode())
         elif status == ExecStatus.PIPELINE_ABORTED:
             answer = exchange.unprepared
         else:

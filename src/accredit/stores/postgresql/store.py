@@ -35,7 +35,7 @@ READ_PATIENCE_S = 1.0
 EPOCH_S = 1.0
 """How old what is kept in memory may be, after another process has changed it, in seconds."""
 
-_READ_SETTINGS = ("SET statement_timeout = 30000",)
+_READ_SETTINGS = ("SET statement_timeout = 10000",)
 
 
 class PostgresqlStore(StoreReads):

@@ -6,8 +6,7 @@ that share a transaction do not share a fate: where one does not find what it ex
 for each, and it alone is undone.
 
 A connection may be lost while COMMIT is on its way. Each transaction raises its writer's number in the table of writers; a
-new connection that can raise it from the same number knows that the transaction has not come to pass, and that it never
-will.
+new connection raises it too, from the same number, but by more: whichever of the two has raised it, the other one never will.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from accredit.observe import log
 from accredit.stores.postgresql import texts
 from accredit.stores.postgresql.link import Link
 from accredit.stores.postgresql.pipeline import Answer, Failed, Lost, Pipeline, Result, Statement, bound
+from accredit.stores.rows import Row
 from accredit.stores.steps import Expected, UnitOfWork, holds
 from accredit.tallies import CommitTallies
 
@@ -40,7 +40,9 @@ ATTEMPTS = 12
 SETTINGS = (
     # A transaction whose process went away holds its rows no longer than that.
     "SET idle_in_transaction_session_timeout = 10000",
-    "SET statement_timeout = 10000",
+    # Nor is a row waited for any longer. (A limit of whole statements would end a COMMIT that waits for a standby, as if it
+    # had been replicated.)
+    "SET lock_timeout = 10000",
     # Where the server's own setting is to answer before the disk has it.
     "SET synchronous_commit = on",
 )
@@ -48,11 +50,14 @@ SETTINGS = (
 RETRY_S = 0.001
 """Bounds the first pause before units are run again; each further one may be twice as long."""
 
+_LONGEST_PAUSE_S = 1.0
 _WRITERS_KEPT_S = 7 * 86_400
 
 # SQLSTATEs (PostgreSQL, appendix A): by their classes connections, transaction states, resources, operators, the system.
 _UNAVAILABLE = frozenset({"08", "25", "53", "57", "58", "XX"})
 _READ_ONLY, _LOCKED, _FORBIDDEN = "25006", "55P03", "42501"
+_UNDONE, _UNTOLD = frozenset({"23", "25", "40"}), "40003"
+"""What a COMMIT that was refused leaves nothing behind for, and that code of them which says that it is not known."""
 
 _BEGIN: Statement = ("BEGIN ISOLATION LEVEL SERIALIZABLE", [], [])
 _COMMIT: Statement = ("COMMIT", [], [])
@@ -204,7 +209,7 @@ class Writer:
                 pipeline, [_BEGIN, self._mark.raised(), *(each for run in runs for each in run.sent)]
             )
         )
-        self._begun(next(answers), next(answers))
+        await self._begun(pipeline, next(answers), next(answers))
         return [run.outcome(answers) for run in runs]
 
     async def _apart(self, pipeline: Pipeline, batch: Sequence[_Waiting]) -> list[Outcome]:
@@ -218,7 +223,7 @@ class Writer:
                 sent += [_savepoint("SAVEPOINT", number), *run.sent]
             answers = iter(await self._run(pipeline, sent))
             if not outcomes:
-                self._begun(next(answers), next(answers))
+                await self._begun(pipeline, next(answers), next(answers))
             else:
                 next(answers)
             head = []
@@ -246,40 +251,46 @@ class Writer:
                 raise trouble
         return answers
 
-    def _begun(self, begun: Answer, marked: Answer) -> None:
-        if not isinstance(begun, Result) or not isinstance(marked, Result) or marked.count != 1:
-            self._mark = _Mark()
-            raise _Conflict(f"the transaction could not begin: {begun} {marked}")
+    async def _begun(self, pipeline: Pipeline, begun: Answer, marked: Answer) -> None:
+        if isinstance(begun, Result) and isinstance(marked, Result) and marked.count == 1:
+            return
+        await pipeline.run([_ROLLBACK])
+        # Somebody has tidied the row away.
+        self._mark = _Mark()
+        raise _Conflict(f"the transaction could not begin: {begun} {marked}")
 
     async def _commit(self, pipeline: Pipeline) -> None:
+        """Raises _Conflict, StoreUnavailable and Lost where nothing stands."""
         try:
             (answer,) = await pipeline.run([_COMMIT])
-        except Lost:
-            if not await self._came_to_pass():
-                raise
-        else:
-            if isinstance(answer, Failed):
-                raise _trouble(answer) or StoreUnavailable(answer.message)
+        except Lost as lost:
+            answer = Failed(_UNTOLD, str(lost))
+        if isinstance(answer, Result) and answer.did == "COMMIT":
             self._mark.number += 1
+        elif not isinstance(answer, Failed):
+            raise _Conflict("the transaction was undone where it should have been committed")
+        elif answer.code[:2] in _UNDONE and answer.code != _UNTOLD:
+            raise _trouble(answer) or StoreUnavailable(answer.message)
+        elif not await self._came_to_pass():
+            raise Lost(answer.message)
 
     async def _came_to_pass(self) -> bool:
         """Whether the transaction whose COMMIT was on its way is durable; it is known for good after that."""
+        pause_s = RETRY_S
         while True:
             try:
                 pipeline = await self._link.live(self._patience_s)
-                (answer,) = await pipeline.run([self._mark.raised()])
-            except (Lost, StoreUnavailable):
-                if self._closing:
-                    raise StoreUnavailable(
-                        "the database went away before it told whether it has this"
-                    ) from None
-                await asyncio.sleep(RETRY_S)
-                continue
-            if isinstance(answer, Result):
-                self._mark.number += 1
-                log.warning("commit-settled", committed=not answer.count)
-                return not answer.count
-            await asyncio.sleep(RETRY_S)
+                _, found = await pipeline.run(self._mark.settled())
+            except (Lost, StoreUnavailable) as away:
+                found = Failed("", str(away))
+            if isinstance(found, Result):
+                committed = self._mark.found(found.rows)
+                log.warning("commit-settled", committed=committed)
+                return committed
+            if self._closing:
+                raise StoreUnavailable("the database did not tell before the end whether it has this")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 class _Mark:
@@ -301,8 +312,23 @@ class _Mark:
         self.registered = True
 
     def raised(self) -> Statement:
-        """Meets its row once only from the same number."""
+        """For a transaction: by one. Meets its row once only from the same number."""
         return bound(texts.RAISE_WRITER, (self.number + 1, self.writer, self.number))
+
+    def settled(self) -> Sequence[Statement]:
+        """For a transaction of which nothing is known: by two, unless it has come to pass, and then never will."""
+        values = (self.number + 2, self.writer, self.number)
+        return bound(texts.RAISE_WRITER, values), bound(texts.WRITER, (self.writer,))
+
+    def found(self, rows: Sequence[Row]) -> bool:
+        """Whether it was the transaction that has raised the number. Raises StoreUnavailable."""
+        if not rows:
+            raise StoreUnavailable(
+                "the database does not know this writer any more: what it has done is not known"
+            )
+        committed = bool(rows[0][0] == self.number + 1)
+        self.number = rows[0][0]
+        return committed
 
 
 class _Run:
@@ -359,8 +385,8 @@ def _savepoint(what: str, number: int) -> Statement:
 
 def _trouble(answer: Failed) -> Exception | None:
     """What a refused statement says of the whole transaction; None where it is the unit's own fault."""
-    if answer.code[:2] == "40" or answer.code == _LOCKED:
+    if answer.code[:2] == "40":
         return _Conflict(answer.message)
-    if answer.code[:2] in _UNAVAILABLE or answer.code == _FORBIDDEN:
+    if answer.code[:2] in _UNAVAILABLE or answer.code in {_LOCKED, _FORBIDDEN}:
         return StoreUnavailable(f"the database can't take it now: {answer.message}")
     return None

@@ -70,10 +70,19 @@ async def test_how_many_rows_were_changed(pipeline):
     assert [answer.count for answer in answers] == [0, 7, 3]
 
 
-async def test_a_text_with_a_nul_is_refused_and_not_cut_off(pipeline):
-    (answer,) = await pipeline.run([bound("SELECT CAST(? AS TEXT)", ("before\0after",))])
-    assert isinstance(answer, Failed)
-    assert answer.code == "22021"
+async def test_a_nul_in_a_text_is_replaced_and_nothing_cut_off(pipeline):
+    assert await rows(pipeline, "SELECT CAST(? AS TEXT)", "before\0after") == [("before\ufffdafter",)]
+
+
+async def test_what_a_commit_did_is_told(pipeline):
+    texts = ("BEGIN", "SELECT 1 / 0", "COMMIT", "BEGIN", "COMMIT")
+    answers = [(await pipeline.run([bound(text, ())]))[0] for text in texts]
+    assert [answer.did for answer in answers if isinstance(answer, Result)] == [
+        "BEGIN",
+        "ROLLBACK",
+        "BEGIN",
+        "COMMIT",
+    ]
 
 
 @pytest.mark.parametrize(("value", "error"), [(1.5, TypeError), ("\ud800", UnicodeError)])

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from accredit.ca.server_identity import make_root
 from accredit.domain import changes as c
 from accredit.domain.secret import Secret
 from accredit.interfaces import StoreUnavailable
@@ -13,6 +14,7 @@ from accredit.stores.postgresql.store import PostgresqlStore
 from accredit.stores.schema import DatabaseUnusable
 from support import stored_values as some
 from support.stored_values import FLEET
+from support.tls_service import tls_root
 
 SEALER = Sealer([Secret(bytes(range(32)))])
 
@@ -105,6 +107,19 @@ async def test_a_question_that_the_database_can_t_answer(stores, postgres):
 async def test_a_server_that_was_never_there():
     with pytest.raises(DatabaseUnusable, match="Start it, or correct"):
         await PostgresqlStore.open("postgresql://127.0.0.1:1/x", SEALER)
+
+
+async def test_tls_is_what_the_url_says(postgres, tmp_path):
+    right, wrong = tmp_path / "right.pem", tmp_path / "wrong.pem"
+    right.write_bytes(tls_root().pem())
+    wrong.write_bytes(make_root("another", int(time.time())).pem())
+    checked = postgres.emptied().replace("sslmode=disable", "sslmode=verify-full&sslrootcert=")
+    store = await PostgresqlStore.open(f"{checked}{right}", SEALER)
+    encrypted = "SELECT DISTINCT s.ssl FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name = 'accredit'"
+    assert postgres.execute(encrypted) == [(True,)]
+    await store.close()
+    with pytest.raises(DatabaseUnusable, match="certificate verify failed"):
+        await PostgresqlStore.open(f"{checked}{wrong}", SEALER)
 
 
 async def test_nothing_is_lost_and_nothing_twice_when_the_server_is_killed_under_load(stores, postgres):
