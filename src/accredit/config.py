@@ -234,6 +234,8 @@ SETTINGS: tuple[Setting, ...] = (
             sentence="Whether a device that has a good certificate may still use its symmetric key or bootstrap certificate at the hub."),
     Setting("renewal_grace_s", _whole(0, 365 * 86_400), 0,
             "How long after its end an issued certificate still proves a renewal by registering or EST, in seconds; 0 is not at all."),
+    Setting("renewal_in_twin", _flag, default=True,
+            sentence="Whether a device that reads its twin finds among its desired properties when its certificate is best renewed."),
     Setting("max_sas_lifetime_s", _whole(0, 10_000_000_000), 0,
             "Longest lifetime of a service token, in seconds; 0 only logs tokens that live longer than 365 days."),
     Setting("oidc_issuer", _https_url, "",

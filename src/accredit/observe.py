@@ -59,6 +59,8 @@ EVENTS: Mapping[str, str] = {
     "device-readmitted": "An operator let a revoked device in again.",
     "device-released": "A device was removed from the hub that it had left.",
     "device-resumed": "An operator let a paused device go on.",
+    "twin-failed": "A defect while a request about a twin was answered; the trace stands in the line.",
+    "twin-refused": "A device's request about its twin was refused, and why.",
     "mass-revocation-begun": "An operator began to revoke a whole group or authority; nothing of it is let in any more.",
     "mass-revocation-ended": "The revocation of a whole group or authority is done, as far as it is ours.",
     "mass-revocation-failed": "A defect while a whole group or authority is revoked; the trace stands in the line, and it is tried again.",

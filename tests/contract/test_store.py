@@ -13,7 +13,7 @@ from accredit.domain.access import Realm, Right
 from accredit.domain.ca_certificate import Purpose, VerificationCode
 from accredit.domain.credential import STRAY, CertificateStatus, RevocationReason
 from accredit.domain.custody import LostOrder, OrphanKind
-from accredit.domain.device import BindingState, DeviceData, TwinVersions
+from accredit.domain.device import BindingState, DeviceData, Reported, TwinVersions
 from accredit.domain.enrollment import (
     CaReferences,
     EnrollmentKind,
@@ -1353,6 +1353,25 @@ class TestHubDevices:
         assert versions == TwinVersions(2, 3, 2, NOW + 1)
         assert await stale(store, change) is change
         await stale(store, replace(change, hub="b.example", replaces=2))
+
+    async def test_what_the_device_reports(self, store):
+        await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
+        said = Reported({"lit": [True]}, 2, NOW + 1)
+        change = c.SaveReported(FIRST_HUB, DeviceId("Pump-1"), said)
+        await store.commit([change])
+        found = await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))
+        assert (found.reported, found.twin) == (
+            said,
+            TwinVersions(version=3, updated_at=found.twin.updated_at),
+        )
+        assert await stale(store, change) is change
+        # What the service side changes meanwhile counts on, and leaves it alone.
+        twin = c.SaveTwin(FIRST_HUB, DeviceId("Pump-1"), DeviceData(), TwinVersions(2, 3, 2, NOW + 2), 1)
+        await store.commit([twin])
+        await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])
+        found = await store.hub_device(FIRST_HUB, DeviceId("Pump-1"))
+        assert (found.reported, found.twin.etag) == (said, 3)
+        assert found.twin.version >= 4
 
     async def test_deleted_by_etag(self, store):
         await store.commit([c.SaveHubDevice(some.hub_device("Pump-1"))])

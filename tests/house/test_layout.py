@@ -41,6 +41,8 @@ ELSEWHERE = {
     "app/worker.py": "tests/e2e/test_workers.py",
     "app/workers.py": "tests/e2e/test_workers.py",
     "app/background.py": "the composition root's workers: every test of tests/e2e",
+    "app/twins.py": "tests/e2e/test_twins.py",
+    "hub/device_twins.py": "tests/unit/fronts/test_mqtt_twin.py",
     "app/revoking.py": "tests/e2e/test_mass_revocation.py",
     "app/metrics_port.py": "tests/unit/app/test_metrics.py",
     "app/public_port.py": "tests/e2e/test_revocation.py",

@@ -49,6 +49,7 @@ from accredit.wire import (
     bearer,
     cmp,
     credentials,
+    device_twins,
     dps,
     est,
     mqtt,
@@ -80,6 +81,7 @@ from accredit.wire.service_api import (
     registrations,
     trust_bundles,
 )
+from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.selectable import enrollment_fields
 from support import cmp_answers, pki, signing_requests
 from support import stored_values as some
@@ -196,6 +198,16 @@ def _topic(text: str) -> None:
 def _credential_topic(text: str) -> None:
     rid = topics.parse_credential_request(text)
     assert topics.parse_credential_request(topics.format_credential_request(rid)) == rid
+
+
+def _twin_topic(text: str) -> None:
+    request = topics.parse_twin_request(text)
+    assert topics.parse_twin_request(topics.format_twin_request(request)) == request
+
+
+def _reported(data: bytes) -> None:
+    reported = device_twins.read_reported(data)
+    assert device_twins.read_reported(write(reported)) == reported
 
 
 def _renewal(data: bytes) -> None:
@@ -399,6 +411,12 @@ TARGETS: dict[str, Target] = {
         ),
         (mqtt.ProtocolViolation,),
     ),
+    "twin-topic": Target(
+        _text(_twin_topic),
+        _said("$iothub/twin/GET/?$rid=7", "$iothub/twin/PATCH/properties/reported/?$rid=7&$version=2"),
+        (mqtt.ProtocolViolation,),
+    ),
+    "reported": Target(_reported, _said('{"a":{"b":[1,null,"x"]},"c":true}')),
     "credential-request": Target(
         _renewal,
         _said('{"id": "dev", "csr": "MIIB", "replace": "*"}', '{"id":"dev","csr":"MII=","replace":null}'),

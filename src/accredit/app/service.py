@@ -19,6 +19,7 @@ from accredit.administration.access import Access, Bearers
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
 from accredit.app import identity_provider, log_witness, revoking, stores, tracing
+from accredit.app import twins as device_twins
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
 from accredit.app.data_folder import CannotStart, DataFolder, Running
@@ -196,6 +197,7 @@ async def _serving(
     background = await begun(means, sealer, parts, witness)
     standing = background.witnessing.standing if background.witnessing else lambda: None
     provisioning = Provisioning(means, background.orders, refusals, background.proofs)
+    twins, changes = device_twins.served(config, store, clock, entropy, shared.bus)
     devices = HubConversations(
         Identities(store, clock, hubs, allow_bootstrap_with_certificate=config.allow_bootstrap_at_hub),
         sessions,
@@ -203,6 +205,7 @@ async def _serving(
         clock,
         counts=refusals.limits,
         credentials=CredentialService(Renewals(means, background.orders, refusals), clock, entropy),
+        twins=twins,
     )
     parts.push_async_callback(devices.close)
     ceremony = Ceremony(FreshEntropy(), config.public_address, hardware.tokens)
@@ -224,6 +227,7 @@ async def _serving(
     bearers = _bearers(config, rules, clock, parts)
     hub_access = _access(config, store, clock, Realm.HUB, bearers)
     readiness = Readiness(store, standing, hardware.tokens)
+    registry = Registry(store, sessions, clock, entropy, changes)
     routes = [
         *health.routes(readiness.reason, readiness.warnings),
         *service_api.routes(
@@ -234,9 +238,7 @@ async def _serving(
             refusals.limits,
         ),
         *hub_api.routes(telemetry, hubs, hub_access, clock, entropy, refusals.limits),
-        *hub_registry.routes(
-            Registry(store, sessions, clock, entropy), hubs, hub_access, clock, entropy, refusals.limits
-        ),
+        *hub_registry.routes(registry, hubs, hub_access, clock, entropy, refusals.limits),
         *openapi.routes((*service_api.endpoints(administrators, clock), *hub_api.endpoints(telemetry, hubs))),
         *device_api.routes(provisioning.over("https"), clock, entropy),
         *est.routes(provisioning.over("est"), CaChains(means, refusals), entropy),

@@ -16,7 +16,7 @@ from accredit.domain.ca_certificate import CaCertificate
 from accredit.domain.certificate_profile import CertificateProfile
 from accredit.domain.credential import CertificateRecord, RevocationReason
 from accredit.domain.custody import LostOrder
-from accredit.domain.device import DeviceData, HubDevice, TwinVersions
+from accredit.domain.device import DeviceData, HubDevice, SaveReported, TwinVersions
 from accredit.domain.enrollment import Enrollment, EnrollmentRef
 from accredit.domain.ids import (
     AuthorityName,
@@ -563,6 +563,7 @@ Change = (
     | SaveHubDevice
     | ReplaceHubDevice
     | SaveTwin
+    | SaveReported
     | DeleteHubDevice
     | CutSession
     | SaveLinkedHub

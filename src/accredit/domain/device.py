@@ -39,6 +39,24 @@ class TwinVersions:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """What the device says of itself in its twin; `version` counts its changes."""
+
+    properties: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SaveReported:
+    """A change (`changes.py`): replace the reported properties of an identity's twin. Stale unless their version is one below."""
+
+    hub: str
+    device_id: DeviceId
+    reported: Reported
+
+
+@dataclass(frozen=True, slots=True)
 class HubDevice:
     """One identity of an embedded hub, and the registration it belongs to; None for one that was made by hand.
 
@@ -61,6 +79,7 @@ class HubDevice:
     twin: TwinVersions = TwinVersions()
     status_reason: str | None = None
     hub: str = FIRST_HUB
+    reported: Reported = Reported()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,5 +14,7 @@ class Subject(StrEnum):
     REVOCATIONS = "revocations"
     SETTINGS = "settings"
     CUTS = "cuts"
+    TWINS = "twins"
+    """A hub's key and the device whose desired properties have changed, separated by a slash."""
     CONNECTED = "connected"
     """A hub's key and the device that has connected there, separated by a slash."""

@@ -1,6 +1,6 @@
 """Devices of the embedded hub over MQTT: who may connect, and device-to-cloud messages.
 
-Renewal of certificates is `hub_credentials.py`'s. Twins, direct methods and cloud-to-device messages are not part of this hub yet: a subscription to them is refused in
+Renewal of certificates is `hub_credentials.py`'s, twins are `mqtt_twin.py`'s. Direct methods and cloud-to-device messages are not part of this hub yet: a subscription to them is refused in
 the SUBACK, a publish to them closes the connection, and a log line says so. Modules are refused at CONNECT. The
 connection itself is `mqtt.py`'s; whether a credential is good is judged in `hub/identities.py`.
 
@@ -20,6 +20,7 @@ from accredit.domain.evidence import SasToken
 from accredit.domain.ids import DeviceId
 from accredit.fronts.hub_credentials import Credentials, CredentialService
 from accredit.fronts.mqtt import MqttLink
+from accredit.fronts.mqtt_twin import FILTERS, Twin, TwinService
 from accredit.hub import messages
 from accredit.hub.appending import Appending, InFlight
 from accredit.hub.identities import Admission, AuthMethod, Identities
@@ -33,7 +34,6 @@ STOPS = "the service stops"
 ENDED = "the credential that the connection was opened with has ended"
 
 _NOT_YET = {
-    "$iothub/twin/": "twins are not part of this hub yet",
     "$iothub/methods/": "direct methods are not part of this hub yet",
     "/messages/devicebound/": "cloud-to-device messages are not part of this hub yet",
     "/modules/": "modules are not part of this hub yet",
@@ -72,8 +72,10 @@ class HubConversations:
         in_flight: InFlight | None = None,
         counts: CountsFailures | None = None,
         credentials: CredentialService | None = None,
+        twins: TwinService | None = None,
     ) -> None:
-        """Without `credentials` certificates can't be renewed over the hub."""
+        """Without `credentials` certificates can't be renewed over the hub, without `twins` there are none."""
+        self.twins = twins
         self.counts = counts
         self.credentials = credentials
         self.identities = identities
@@ -112,6 +114,8 @@ class HubConversations:
         self.sessions.end_all(STOPS)
         if self.credentials is not None:
             await self.credentials.close()
+        if self.twins is not None:
+            await self.twins.close()
         await self.in_flight.drained()
 
     async def _opened(self, connect: mqtt.Connect, link: MqttLink) -> HubConversation:
@@ -179,11 +183,16 @@ class HubConversation:
             issued = admission.method is AuthMethod.ISSUED_CERTIFICATE
             leaf = link.peer_chain[0] if issued else None
             self._credentials = Credentials(hub.credentials, link, admission.device_id, leaf)
+        self._twin: Twin | None = None
+        if hub.twins is not None:
+            self._twin = Twin(hub.twins, link, admission.hub.key, admission.device_id)
         self._appending: Appending[int] = Appending(hub.in_flight, self._acknowledge, link.close)
         self._timer = self._look_again()
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
-        """Granted for what is answered about credentials; else refused, since this hub sends nothing more yet."""
+        """Granted for what is answered about credentials and twins; else refused, since this hub sends nothing more yet."""
+        if self._twin is not None and topic_filter in FILTERS:
+            return self._twin.subscribe(topic_filter, qos)
         if self._credentials is not None and topic_filter == topics.CREDENTIAL_RESPONSES:
             return self._credentials.subscribe(qos)
         log.info(
@@ -197,6 +206,8 @@ class HubConversation:
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Of what was not granted nothing ends."""
+        if self._twin is not None and topic_filter in FILTERS:
+            self._twin.unsubscribe(topic_filter)
         if self._credentials is not None and topic_filter == topics.CREDENTIAL_RESPONSES:
             self._credentials.unsubscribe()
 
@@ -208,6 +219,9 @@ class HubConversation:
         try:
             if self._credentials is not None and packet.topic.startswith(topics.CREDENTIALS):
                 self._credentials.publish(packet)
+                return
+            if self._twin is not None and packet.topic.startswith(topics.TWINS):
+                self._twin.publish(packet)
                 return
             message = _message(packet, self._admission, self._hub.clock.now(), extra)
         except mqtt.ProtocolViolation as violation:
@@ -224,6 +238,8 @@ class HubConversation:
         self._timer.cancel()
         if self._credentials is not None:
             self._credentials.closed()
+        if self._twin is not None:
+            self._twin.closed()
         self._hub.sessions.end(self._session)
         # A connection that the service itself ends because it stops is no lost device.
         if self._will is not None and not graceful and not self._draining:

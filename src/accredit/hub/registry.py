@@ -18,10 +18,11 @@ from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import HubAddress
 from accredit.domain.secret import Secret
+from accredit.hub.device_twins import DesiredChanges
 from accredit.hub.sessions import Sessions
 from accredit.interfaces import Clock, Entropy, Stale, Store
 from accredit.observe import log
-from accredit.policy.twins import check_desired, check_tags, merged
+from accredit.policy.twins import check_desired, check_tags, difference, merged
 from accredit.wire.hub_service.devices import AuthenticationSent, DeviceSent, KeysSent, ThumbprintsSent
 from accredit.wire.hub_service.twins import TwinSent, etag_number
 from accredit.wire.service_api.etags import ANYTHING, IfMatch
@@ -49,7 +50,16 @@ class Shown:
 class Registry:
     """Identities and twins of all embedded hubs; each call names its hub."""
 
-    def __init__(self, store: Store, sessions: Sessions, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sessions: Sessions,
+        clock: Clock,
+        entropy: Entropy,
+        changes: DesiredChanges | None = None,
+    ) -> None:
+        """Without `changes` nobody listens to those of twins."""
+        self._changes = changes
         self._store = store
         self._sessions = sessions
         self._clock = clock
@@ -86,6 +96,7 @@ class Registry:
     ) -> Shown:
         """Lay what was sent over the twin, or, when it is `whole`, put each half that was sent in its place.
 
+        A device that listens is told what has changed in its desired properties.
         Raises NotFound, PreconditionFailed and Malformed (`twin-limit`).
         """
         return await _repeated(lambda: self._change_twin(hub, device_id, sent, condition, whole=whole))
@@ -191,6 +202,9 @@ class Registry:
         now = int(self._clock.now())
         versions = present.twin.after(desired=sent.desired is not None, now=now)
         await self._store.commit([SaveTwin(hub.key, device_id, data, versions, present.twin.etag)])
+        if sent.desired is not None and self._changes is not None:
+            change = difference(before.desired, data.desired)
+            self._changes.tell(hub.key, device_id, change, versions.desired)
         return await self._shown(replace(present, data=data, twin=versions))
 
     async def _present(self, hub: HubAddress, device_id: DeviceId) -> HubDevice:

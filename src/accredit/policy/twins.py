@@ -1,6 +1,6 @@
 """Twins: how a change is merged, and what a twin may hold (Azure, *Understand and use device twins*).
 
-Not here: versions and etags, which the store's changes carry, and reported properties.
+Not here: versions and etags, which the store's changes carry.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from accredit.domain.errors import Malformed
 
 MAX_TAGS_BYTES = 8 * 1024
 MAX_DESIRED_BYTES = 32 * 1024
+MAX_REPORTED_BYTES = 32 * 1024
 MAX_DEPTH = 10
 MAX_KEY_BYTES = 1024
 MAX_TEXT_BYTES = 4 * 1024
@@ -43,6 +44,25 @@ def check_tags(tags: dict[str, Any]) -> None:
 def check_desired(desired: dict[str, Any]) -> None:
     """Raises Malformed."""
     _check(desired, "properties.desired", MAX_DESIRED_BYTES)
+
+
+def check_reported(reported: dict[str, Any]) -> None:
+    """Raises Malformed."""
+    _check(reported, "properties.reported", MAX_REPORTED_BYTES)
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The change that `merged` makes `after` of `before` with."""
+    change: dict[str, Any] = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        present = before.get(name)
+        if isinstance(value, dict) and isinstance(present, dict):
+            below = difference(present, value)
+            if below:
+                change[name] = below
+        elif name not in before or value != present or type(value) is not type(present):
+            change[name] = value
+    return change
 
 
 def _check(document: dict[str, Any], where: str, max_bytes: int) -> None:

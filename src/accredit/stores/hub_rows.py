@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from accredit.domain.device import DeviceData, HubDevice, TwinVersions
+from accredit.domain.device import DeviceData, HubDevice, Reported, TwinVersions
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB, HubKind, LinkedHub
@@ -110,7 +110,8 @@ def sealed_keys(device: HubDevice, sealer: Sealer) -> bytes | None:
 
 def hub_device(row: Row, sealer: Sealer) -> HubDevice:
     (hub, device_id, key, text, generation_id, etag, created_at, updated_at, enabled, reason, *rest) = row
-    (sealed, thumbprint, secondary_thumbprint, iot_edge, tags, desired, *versions) = rest
+    (sealed, thumbprint, secondary_thumbprint, iot_edge, tags, desired, *rest) = rest
+    (*versions, reported, reported_version, reported_at) = rest
     keys = None
     if sealed is not None:
         keys = DeviceKeys(*parted(sealer.open(sealed, "hub_devices", _place(hub, device_id), "sealed")))
@@ -129,7 +130,12 @@ def hub_device(row: Row, sealer: Sealer) -> HubDevice:
         twin=TwinVersions(*versions),
         status_reason=reason,
         hub=hub,
+        reported=Reported(msgspec.json.decode(reported), reported_version, reported_at),
     )
+
+
+def reported_values(reported: Reported) -> tuple[Any, ...]:
+    return json_text(reported.properties), reported.version, reported.updated_at
 
 
 def _place(hub: str, device_id: str) -> str:

@@ -37,13 +37,13 @@ HUB_DEVICE = """
 SELECT
   hub, device_id, registration_key, registration, generation_id, etag, created_at, updated_at, enabled, status_reason,
   sealed, thumbprint, secondary_thumbprint, iot_edge, tags, desired, twin_etag, twin_version, desired_version,
-  twin_updated_at
+  twin_updated_at, reported, reported_version, reported_at
 FROM hub_devices WHERE hub = ? AND device_id = ?"""
 HUB_DEVICES = """
 SELECT
   hub, device_id, registration_key, registration, generation_id, etag, created_at, updated_at, enabled, status_reason,
   sealed, thumbprint, secondary_thumbprint, iot_edge, tags, desired, twin_etag, twin_version, desired_version,
-  twin_updated_at
+  twin_updated_at, reported, reported_version, reported_at
 FROM hub_devices WHERE hub = ? ORDER BY device_id LIMIT ?"""
 HUB_DEVICE_COUNTS = "SELECT COUNT(*), COUNT(CASE WHEN enabled = 1 THEN 1 END) FROM hub_devices WHERE hub = ?"
 
@@ -75,7 +75,10 @@ UPDATE hub_devices SET
 WHERE hub = ? AND device_id = ? AND etag = ?"""
 UPDATE_TWIN = """
 UPDATE hub_devices SET
-  tags = ?, desired = ?, twin_etag = ?, twin_version = ?, desired_version = ?, twin_updated_at = ?
+  tags = ?, desired = ?, twin_etag = ?, twin_version = twin_version + 1, desired_version = ?, twin_updated_at = ?
 WHERE hub = ? AND device_id = ? AND twin_etag = ?"""
+UPDATE_REPORTED = """
+UPDATE hub_devices SET reported = ?, reported_version = ?, reported_at = ?, twin_version = twin_version + 1
+WHERE hub = ? AND device_id = ? AND reported_version = ?"""
 DELETE_HUB_DEVICE = "DELETE FROM hub_devices WHERE hub = ? AND device_id = ? AND etag = ?"
 RELEASE_HUB_DEVICE = "DELETE FROM hub_devices WHERE hub = ? AND device_id = ? AND registration_key = ?"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accredit.domain import changes as c
+from accredit.domain.device import SaveReported
 from accredit.domain.linked_hub import LinkedHub
 from accredit.seal import Sealer
 from accredit.stores import hub_rows
@@ -29,6 +30,7 @@ class HubUnits:
             c.SaveHubDevice: self._save_hub_device,
             c.ReplaceHubDevice: self._replace_hub_device,
             c.SaveTwin: self._save_twin,
+            SaveReported: self._save_reported,
             c.DeleteHubDevice: self._delete_hub_device,
         }
 
@@ -85,8 +87,16 @@ class HubUnits:
 
     def _save_twin(self, change: c.SaveTwin, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         place = (change.hub, change.device_id.text, change.replaces)
-        values = (*hub_rows.twin_values(change.data, change.versions), *place)
+        tags, desired, etag, _, desired_version, updated_at = hub_rows.twin_values(
+            change.data, change.versions
+        )
+        values = (tags, desired, etag, desired_version, updated_at, *place)
         unit.steps.append((sql.UPDATE_TWIN, values, 1, change))
+
+    def _save_reported(self, change: SaveReported, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
+        place = (change.hub, change.device_id.text, change.reported.version - 1)
+        values = (*hub_rows.reported_values(change.reported), *place)
+        unit.steps.append((sql.UPDATE_REPORTED, values, 1, change))
 
     def _delete_hub_device(self, change: c.DeleteHubDevice, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
         hub, device_id = change.hub, change.device_id.text

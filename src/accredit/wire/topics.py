@@ -169,6 +169,87 @@ def format_credential_response(response: Response) -> str:
     return f"{CREDENTIALS}res/{response.status}/?$rid={_tame(response.rid)}"
 
 
+# Twins.
+
+TWINS = "$iothub/twin/"
+TWIN_RESPONSES, DESIRED_CHANGES = f"{TWINS}res/#", f"{TWINS}PATCH/properties/desired/#"
+"""What a device of a hub subscribes to for the answers, and for changes of its desired properties."""
+_GET_TWIN = f"{TWINS}GET/?"
+_REPORT = f"{TWINS}PATCH/properties/reported/?"
+_DESIRED = f"{TWINS}PATCH/properties/desired/?$version="
+_TWIN_RESPONSE = re.compile(r"\$iothub/twin/res/([0-9]{3})/\?\$rid=([^&]*)(?:&\$version=([0-9]{1,18}))?")
+_VERSION = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class GetTwin:
+    rid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProperties:
+    """`version` is what the reported properties must have, where the device says so."""
+
+    rid: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TwinResponse:
+    """`version` is the new one of the reported properties."""
+
+    status: int
+    rid: str
+    version: int | None = None
+
+
+def parse_twin_request(topic: str) -> GetTwin | ReportProperties:
+    """Raises ProtocolViolation for any other topic, and for one without a name to answer to."""
+    if topic.startswith(_GET_TWIN):
+        return GetTwin(_rid(_parameters(topic[len(_GET_TWIN) :])))
+    if topic.startswith(_REPORT):
+        parameters = _parameters(topic[len(_REPORT) :])
+        version = parameters.get("$version")
+        if version is not None and not _VERSION.fullmatch(version):
+            raise ProtocolViolation("a $version that is no number")
+        return ReportProperties(_rid(parameters), None if version is None else int(version))
+    raise ProtocolViolation("a topic that asks for nothing about twins")
+
+
+def format_twin_request(request: GetTwin | ReportProperties) -> str:
+    if isinstance(request, GetTwin):
+        return f"{_GET_TWIN}$rid={_tame(request.rid)}"
+    version = "" if request.version is None else f"&$version={request.version}"
+    return f"{_REPORT}$rid={_tame(request.rid)}{version}"
+
+
+def parse_twin_response(topic: str) -> TwinResponse:
+    """Raises ProtocolViolation for any other topic."""
+    found = _TWIN_RESPONSE.fullmatch(topic)
+    if found is None:
+        raise ProtocolViolation("a topic that is no response about twins")
+    status, rid, version = found.groups()
+    return TwinResponse(int(status), rid, None if version is None else int(version))
+
+
+def format_twin_response(response: TwinResponse) -> str:
+    """`$rid` first: the Java SDK takes what stands before `$version` for it."""
+    version = "" if response.version is None else f"&$version={response.version}"
+    return f"{TWINS}res/{response.status}/?$rid={_tame(response.rid)}{version}"
+
+
+def parse_desired_change(topic: str) -> int:
+    """The version of the desired properties. Raises ProtocolViolation for any other topic."""
+    version = topic.removeprefix(_DESIRED)
+    if version == topic or not _VERSION.fullmatch(version):
+        raise ProtocolViolation("a topic that is no change of desired properties")
+    return int(version)
+
+
+def format_desired_change(version: int) -> str:
+    return f"{_DESIRED}{version}"
+
+
 # Device-to-cloud messages.
 
 

@@ -1,6 +1,8 @@
 // A device: azure-iot-provisioning-device, then azure-iot-device on the same transport.
 //
 //   register  {transport, host, idScope, registrationId, payload?, <proof>}   the SDK's RegistrationResult
+//   openTwin  {transport, hub, deviceId, <proof>}   its properties; then, by deviceId:
+//   report {properties}, desired {version} (once a change has brought it), closeTwin
 //   send      {transport, hub, deviceId, messages, <proof>}                   how many messages the hub acknowledged
 //
 // <proof> is {key} (base64) or {certificate, privateKey} (PEM). A message is {body, messageId?, correlationId?,
@@ -77,4 +79,38 @@ async function send(given) {
   }
 }
 
-module.exports = { register, send };
+const twins = new Map();
+
+// Resolves once the twin was read and changes of its desired properties are listened to.
+async function openTwin(given) {
+  const client = Client.fromConnectionString(connectionString(given), hub[given.transport]());
+  client.setRetryPolicy(new (require('azure-iot-common').NoRetry)());
+  if (given.key === undefined) await client.setOptions({ cert: given.certificate, key: given.privateKey });
+  await client.open();
+  const twin = await client.getTwin();
+  const changes = [];
+  // Told of what was read too.
+  await new Promise((resolve) => twin.on('properties.desired', (change) => resolve(changes.push(change))));
+  twins.set(given.deviceId, { client, twin, changes });
+  return twin.properties;
+}
+
+function report({ deviceId, properties }) {
+  const { twin } = twins.get(deviceId);
+  return new Promise((resolve, reject) =>
+    twin.properties.reported.update(properties, (error) => (error ? reject(error) : resolve(null))));
+}
+
+// The desired properties, once a change of them has version `version`.
+async function desired({ deviceId, version }) {
+  const { twin, changes } = twins.get(deviceId);
+  while (!changes.some((each) => each.$version === version)) await new Promise((resolve) => setTimeout(resolve, 20));
+  return twin.properties.desired;
+}
+
+async function closeTwin({ deviceId }) {
+  await twins.get(deviceId).client.close();
+  return null;
+}
+
+module.exports = { register, send, openTwin, report, desired, closeTwin };

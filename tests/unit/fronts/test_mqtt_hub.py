@@ -265,8 +265,6 @@ class TestPublishElsewhere:
     @pytest.mark.parametrize(
         ("topic", "reason"),
         [
-            ("$iothub/twin/GET/?$rid=1", "twins are not part of this hub yet"),
-            ("$iothub/twin/PATCH/properties/reported/?$rid=1", "twins are not part of this hub yet"),
             ("$iothub/methods/res/200/?$rid=1", "direct methods are not part of this hub yet"),
             ("devices/lamp-2/messages/events/", "a message in another device's name"),
             ("devices/Lamp-1/messages/events/", "a message in another device's name"),
@@ -298,8 +296,6 @@ class TestSubscribe:
                 "devices/lamp-1/messages/devicebound/#",
                 "cloud-to-device messages are not part of this hub yet",
             ),
-            ("$iothub/twin/res/#", "twins are not part of this hub yet"),
-            ("$iothub/twin/PATCH/properties/desired/#", "twins are not part of this hub yet"),
             ("$iothub/methods/POST/#", "direct methods are not part of this hub yet"),
             ("devices/lamp-1/modules/m/#", "modules are not part of this hub yet"),
             ("#", "not a topic filter of an IoT hub"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.domain.errors import Malformed
-from accredit.policy.twins import check_desired, check_tags, merged
+from accredit.policy.twins import check_desired, check_reported, check_tags, difference, merged
 
 names = st.sampled_from("abcd")
 values: Any = st.recursive(
@@ -95,7 +95,7 @@ def test_what_a_twin_may_hold(good: dict[str, Any]) -> None:
     ],
 )
 def test_what_it_may_not(bad: dict[str, Any], what: str) -> None:
-    for check in (check_desired, check_tags):
+    for check in (check_desired, check_tags, check_reported):
         with pytest.raises(Malformed, match=what) as refused:
             check(bad)
         assert refused.value.rule == "twin-limit"
@@ -107,5 +107,35 @@ def test_sizes_are_counted_as_azure_does() -> None:
         check_tags({f"k{n:07}": 1 for n in range(513)})
     check_tags({f"k{n:03}": True for n in range(1000)})
     check_desired({f"k{n:07}": 1.5 for n in range(2048)})
-    with pytest.raises(Malformed, match="more than 32768"):
-        check_desired({f"k{n:07}": 1.5 for n in range(2049)})
+    for check in (check_desired, check_reported):
+        with pytest.raises(Malformed, match="more than 32768"):
+            check({f"k{n:07}": 1.5 for n in range(2049)})
+
+
+@given(documents, documents)
+def test_a_difference_is_what_merging_makes_up(first: dict[str, Any], second: dict[str, Any]) -> None:
+    before, after = merged({}, first), merged({}, second)
+    change = difference(before, after)
+    assert repr(sorted_deep(merged(before, change))) == repr(sorted_deep(after))
+    assert difference(after, after) == {}
+
+
+def sorted_deep(value: Any) -> Any:
+    return {name: sorted_deep(value[name]) for name in sorted(value)} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        ({"a": 1}, {"a": 1}, {}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": None}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, {"a": {"c": 3}}),
+        ({"a": {"b": 1}}, {"a": {"b": 1}}, {}),
+        ({"a": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({"a": True}, {"a": 1}, {"a": 1}),
+        ({"a": 0}, {"a": False}, {"a": False}),
+        ({}, {"a": 1}, {"a": 1}),
+    ],
+)
+def test_differences(before: dict[str, Any], after: dict[str, Any], change: dict[str, Any]) -> None:
+    assert difference(before, after) == change

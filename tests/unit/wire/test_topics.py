@@ -353,3 +353,52 @@ class TestCredentials:
     def test_what_answers_nothing(self) -> None:
         with pytest.raises(ProtocolViolation):
             topics.parse_credential_response("$iothub/twin/res/200/?$rid=1")
+
+
+class TestTwins:
+    """Twins over a hub."""
+
+    @given(
+        rid=st.text("abcXYZ0123456789-", min_size=1, max_size=36),
+        status=st.integers(100, 999),
+        version=st.none() | st.integers(0, 1 << 50),
+    )
+    def test_requests_and_responses_read_back(self, rid: str, status: int, version: int | None) -> None:
+        for request in (topics.GetTwin(rid), topics.ReportProperties(rid, version)):
+            assert topics.parse_twin_request(topics.format_twin_request(request)) == request
+        response = topics.TwinResponse(status, rid, version)
+        assert topics.parse_twin_response(topics.format_twin_response(response)) == response
+
+    def test_as_azures_clients_write_and_read_them(self) -> None:
+        assert topics.parse_twin_request("$iothub/twin/GET/?$rid=a-1") == topics.GetTwin("a-1")
+        reported = "$iothub/twin/PATCH/properties/reported/?$version=4&$rid=7"
+        assert topics.parse_twin_request(reported) == topics.ReportProperties("7", 4)
+        response = topics.TwinResponse(204, "7", 5)
+        assert topics.format_twin_response(response) == "$iothub/twin/res/204/?$rid=7&$version=5"
+        assert topics.format_desired_change(3) == "$iothub/twin/PATCH/properties/desired/?$version=3"
+        assert topics.parse_desired_change("$iothub/twin/PATCH/properties/desired/?$version=3") == 3
+
+    @pytest.mark.parametrize(
+        "topic",
+        [
+            "$iothub/twin/GET/",
+            "$iothub/twin/GET/?",
+            "$iothub/twin/GET/?rid=1",
+            "$iothub/twin/PUT/?$rid=1",
+            "$iothub/twin/PATCH/properties/desired/?$rid=1",
+            "$iothub/twin/PATCH/properties/reported/?$version=1",
+            "$iothub/twin/PATCH/properties/reported/?$rid=1&$version=-1",
+            "$iothub/twin/PATCH/properties/reported/?$rid=1&$version=" + "9" * 19,
+        ],
+    )
+    def test_what_asks_for_nothing(self, topic: str) -> None:
+        with pytest.raises(ProtocolViolation):
+            topics.parse_twin_request(topic)
+
+    def test_what_answers_nothing(self) -> None:
+        for topic in ("$iothub/twin/res/20/?$rid=1", "$iothub/twin/res/200/?$version=1"):
+            with pytest.raises(ProtocolViolation):
+                topics.parse_twin_response(topic)
+        for topic in ("$iothub/twin/PATCH/properties/desired/", topics.format_desired_change(1) + "x"):
+            with pytest.raises(ProtocolViolation):
+                topics.parse_desired_change(topic)

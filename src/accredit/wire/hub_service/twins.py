@@ -1,7 +1,7 @@
 """Twins (`/twins/{id}`) as the service side sees them: tags, desired properties, and what stands around them.
 
 Azure: azure-iot-hub protocol/models/twin_py3.py, azure-iothub twin.js. `$metadata` has one instant for all desired
-properties; reported ones are not kept by this hub yet, so their object is always empty.
+properties, and one for all reported ones.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def etag_number(text: str) -> int | None:
 
 
 def twin_document(device: HubDevice, *, connected: bool) -> dict[str, Any]:
-    twin = device.twin
+    twin, reported = device.twin, device.reported
     changed = iso(twin.updated_at) if twin.desired > 1 or device.data.desired else NEVER
     return {
         "deviceId": device.device_id.text,
@@ -103,7 +103,11 @@ def twin_document(device: HubDevice, *, connected: bool) -> dict[str, Any]:
                 "$metadata": {"$lastUpdated": changed, "$lastUpdatedVersion": twin.desired},
                 "$version": twin.desired,
             },
-            "reported": {"$metadata": {"$lastUpdated": NEVER}, "$version": 1},
+            "reported": {
+                **reported.properties,
+                "$metadata": {"$lastUpdated": iso(reported.updated_at) if reported.updated_at else NEVER},
+                "$version": reported.version,
+            },
         },
         "capabilities": {"iotEdge": device.data.iot_edge},
     }
