@@ -64,6 +64,28 @@ async def names_shown(store):
     return {str(name.value) for name in san}
 
 
+async def test_one_process_follows_what_another_has_made(identity, store):
+    (here, _), (there, _) = identity(host=["factory.example"]), identity(host=["factory.example"])
+    await here.renew()
+    await there.renew()
+    before = there.context()
+    await there.renew()
+    assert there.context() is before
+    await store.commit([SaveLinkedHub(embedded("west.example"), None)])
+    await here.renew()
+    await there.renew()
+    assert there.context() is not before
+    assert "west.example" in await names_shown(store)
+
+
+async def test_nodes_that_share_a_database_leave_their_own_addresses_out(identity, store):
+    shared = {"host": ["factory.example"], "database_url": "postgresql://db.example/accredit"}
+    for address in ("192.0.2.1", "192.0.2.2"):
+        made, _ = identity(bind=[address], **shared)
+        await made.renew()
+    assert await names_shown(store) == {"factory.example", "127.0.0.1", "::1"}
+
+
 async def test_host_names_and_addresses_are_in_it(identity, store):
     made, folder = identity(host=["factory.example", "localhost"], bind=["127.0.0.1", "0.0.0.0", "::"])
     await made.renew()

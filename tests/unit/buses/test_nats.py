@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from structlog.testing import capture_logs
 
@@ -80,6 +81,18 @@ async def test_it_comes_back_by_itself(nats: NatsServer) -> None:
             await b.hears("o2", lambda: a.bus.tell(Subject.OPERATION, "o2"))
         assert "lost" not in b.heard
         assert {"bus-lost", "bus-back"} <= {line["event"] for line in lines}
+
+
+async def test_a_server_that_starts_late_is_found(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    server.kill()
+    async with process(server.url, "a", patience_s=0.1) as a, process(server.url, "b", patience_s=0.1) as b:
+        assert not a.link.is_up
+        server.start()
+        try:
+            await b.hears("o1", lambda: a.bus.tell(Subject.OPERATION, "o1"))
+        finally:
+            server.kill()
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for_behind_the_start() -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from accredit.domain.changes import Change
-from accredit.interfaces import StoreUnavailable
+from accredit.interfaces import Stale, StoreUnavailable
 from accredit.seal import Sealer
 from accredit.stores.postgresql import schema, texts, writer
 from accredit.stores.postgresql.address import CONNECT_S, Address
@@ -71,7 +71,12 @@ class PostgresqlStore(StoreReads):
         return store
 
     async def commit(self, unit: Sequence[Change]) -> None:
-        await self._writer.submit(self._units.make(unit))
+        try:
+            await self._writer.submit(self._units.make(unit))
+        except Stale:
+            # It may rest on a copy that another process has just made old: who tries again reads anew.
+            self._cache.forget()
+            raise
 
     async def close(self) -> None:
         self._watching.cancel()

@@ -8,7 +8,7 @@ import pytest
 from accredit.ca.server_identity import make_root
 from accredit.domain import changes as c
 from accredit.domain.secret import Secret
-from accredit.interfaces import StoreUnavailable
+from accredit.interfaces import Stale, StoreUnavailable
 from accredit.seal import Sealer
 from accredit.stores.postgresql.store import PostgresqlStore
 from accredit.stores.schema import DatabaseUnusable
@@ -41,6 +41,36 @@ async def test_a_copy_in_memory_follows_what_another_process_writes(stores):
     while (await second.enrollment(FLEET)) != changed:
         await asyncio.sleep(0.01)
     assert told
+
+
+async def test_what_rests_on_an_old_copy_is_refused_and_read_anew(stores):
+    first, second = stores
+    await first.commit(some.configured())
+    while await second.enrollment(FLEET) is None:
+        await asyncio.sleep(0.01)
+    old = await second.enrollment(FLEET)
+    changed = some.group(etag="e2", enabled=False)
+    await first.commit([c.SaveEnrollment(changed, "e1")])
+    with pytest.raises(Stale):
+        await second.commit([c.AssertEnrollment(FLEET, old.etag)])
+    assert await second.enrollment(FLEET) == changed
+
+
+async def test_others_are_told_of_settings_and_look_at_once(stores):
+    first, second = stores
+    await first.commit(some.configured())
+    raised = []
+    first.tell_others(lambda: raised.append(True))
+    await first.commit([c.SaveState("root", Secret(b"one"), None)])
+    assert not raised
+    while await second.enrollment(FLEET) is None:
+        await asyncio.sleep(0.01)
+    first.tell_others(second.look)
+    changed = some.group(etag="e2", enabled=False)
+    await first.commit([c.SaveEnrollment(changed, "e1")])
+    assert raised
+    while (await second.enrollment(FLEET)) != changed:
+        await asyncio.sleep(0.01)
 
 
 async def test_an_individual_enrollment_empties_no_memory(stores, postgres):
