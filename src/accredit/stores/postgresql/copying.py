@@ -34,8 +34,9 @@ _SOURCES = {
 """Where a table's rows are not those of the table of its name."""
 
 _COLUMNS = """
-SELECT table_name, column_name, data_type, is_identity FROM information_schema.columns
-WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"""
+SELECT c.table_name, c.column_name, c.data_type, c.is_identity FROM information_schema.columns c
+JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position"""
 _KEYS = """
 SELECT k.table_name, k.column_name FROM information_schema.table_constraints c
 JOIN information_schema.key_column_usage k
