@@ -88,6 +88,7 @@ EVENTS: Mapping[str, str] = {
     "issuer-keys-read": "The keys of the OpenID Connect issuer were read.",
     "key-shared": "A device was given a certificate for a key that another device has, as `key_reuse` allows.",
     "log-head-witnessed": "The issuance log's witness has taken the head of this size.",
+    "log-proof-impossible": "Hashes of the issuance log's tree are gone, so that a device got no proof of its certificate.",
     "log-sequencing-failed": "A defect in the issuance log's sequencer; the trace stands in the line.",
     "log-sequencing-postponed": "New leaves of the issuance log get their places a little later.",
     "log-witness-behind": "The issuance log's witness did not take a head; it is shown again, with what is newer.",

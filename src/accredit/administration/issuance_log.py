@@ -50,10 +50,15 @@ class IssuanceLog:
             raise NotFound("There is no such tree head.", rule="log-head-unknown", hint=hint)
         return head
 
-    async def inclusion(self, sha256: bytes, size: int | None = None) -> Inclusion:
-        """That the certificate (or CSR) with this SHA-256 is covered by a head. Raises NotFound."""
+    async def inclusion(
+        self, sha256: bytes, size: int | None = None, kind: LeafKind | None = None
+    ) -> Inclusion:
+        """That a head covers the leaf, of this kind, about the certificate (or CSR) with this SHA-256. Raises NotFound.
+
+        Of a certificate that was revoked it is the certificate's own leaf, unless its revocation is asked for.
+        """
         head = await self.head(size)
-        placed = await self.store.placed_leaf(sha256)
+        placed = await self.store.placed_leaf(sha256, kind)
         if placed is None or placed.sequence is None or placed.sequence >= head.size:
             raise NotFound(
                 "The tree has no leaf about this certificate.",

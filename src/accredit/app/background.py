@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from accredit.administration.issuance_log import IssuanceLog
+from accredit.domain.issuance_log import LeafKind
 from accredit.provisioning.log_proofs import Growth, LogProofs
 from accredit.provisioning.lost_orders import LostOrders
 from accredit.provisioning.means import Means
@@ -52,9 +53,8 @@ async def begun(
     growth = Growth()
     seed = sealer.derive(TREE_HEADS, b"")
     sequencer = Sequencer(means.store, means.clock, seed, growth.told, *told, mine=partial(leases.mine, DUTY))
-    proofs = LogProofs(
-        means.store, IssuanceLog(means.store).inclusion, sequencer.hurry, growth, means.patience_s
-    )
+    of_certificate = partial(IssuanceLog(means.store).inclusion, kind=LeafKind.CERTIFICATE)
+    proofs = LogProofs(means.store, of_certificate, sequencer.hurry, growth, means.patience_s)
     parts.push_async_callback(sequencer.stop)
     sequencer.start()
     releases = Releases(means)

@@ -24,7 +24,7 @@ from accredit.domain.ids import (
     RegistrationId,
     TrustBundleName,
 )
-from accredit.domain.issuance_log import Leaf, PlacedLeaf
+from accredit.domain.issuance_log import Leaf, LeafKind, PlacedLeaf
 from accredit.domain.lease import Lease
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.mass_revocation import AtAuthority, AuthorityTally, MassRevocation, Portion
@@ -297,8 +297,8 @@ class Store(Protocol):
         """Leaves from this place on."""
         ...
 
-    async def placed_leaf(self, sha256: bytes) -> PlacedLeaf | None:
-        """The newest leaf about this certificate (or CSR), by its SHA-256, that has its place."""
+    async def placed_leaf(self, sha256: bytes, kind: LeafKind | None = None) -> PlacedLeaf | None:
+        """The first leaf, of this kind, about this certificate (or CSR), by its SHA-256, that has its place."""
         ...
 
     async def log_nodes(self, nodes: Collection[Node]) -> Mapping[Node, bytes]:

@@ -14,6 +14,7 @@ from accredit.domain.errors import NotFound, UpstreamUnavailable
 from accredit.domain.inclusion import Inclusion
 from accredit.domain.tree_head import TreeHead
 from accredit.interfaces import Store
+from accredit.observe import log
 
 LOOK_AGAIN_S = 0.25
 """Another process may give the leaf its place, and nobody here hears of it."""
@@ -51,7 +52,14 @@ class LogProofs:
         self._growth = growth
 
     async def within_patience(self, sha256: bytes) -> Inclusion | None:
-        """The proof for a certificate that is on record; None when its leaf has no place in time."""
+        """The proof for a certificate that is on record; None when its leaf has no place in time, or the tree is damaged."""
+        try:
+            return await self._awaited(sha256)
+        except NotFound as damage:
+            log.error("log-proof-impossible", reason=damage.message)
+            return None
+
+    async def _awaited(self, sha256: bytes) -> Inclusion | None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):
                 while True:
@@ -68,7 +76,7 @@ class LogProofs:
         """The same for any certificate. Raises NotFound for one that is not ours, UpstreamUnavailable when it is too early."""
         if await self._store.certificate(sha256) is None:
             raise NotFound("This service has not issued the certificate.", rule="log-leaf-unknown")
-        found = await self.within_patience(sha256)
+        found = await self._awaited(sha256)
         if found is None:
             raise UpstreamUnavailable(
                 "The certificate has no place in the issuance log yet.",
@@ -78,6 +86,7 @@ class LogProofs:
         return found
 
     async def _found(self, sha256: bytes) -> Inclusion | None:
+        """None where the leaf has no place yet. Raises NotFound for a damaged tree."""
         try:
             return await self._prove(sha256)
         except NotFound as missing:

@@ -67,7 +67,13 @@ class LostOrders:
         due = await self._store.lost_orders(self._means.now(), AT_ONCE)
         silent: set[AuthorityName] = set()
         for lost in due:
-            await self._looked_up(lost, silent)
+            try:
+                await self._looked_up(lost, silent)
+            except (StoreUnavailable, Stale):
+                raise
+            except Exception:  # noqa: BLE001 - logged with its trace; one order must not stand in the way of the others
+                log.exception("lost-orders-failed", operationId=lost.operation_id)
+                await self._later(lost)
         return len(due) == AT_ONCE
 
     async def _looked_up(self, lost: LostOrder, silent: set[AuthorityName]) -> None:
@@ -93,9 +99,7 @@ class LostOrders:
             return
         else:
             await self._keep(intent, found)
-        looks = lost.looks + 1
-        wait_s = LOST_ORDER_LOOKS.wait_s(looks, self._means.jitter())
-        await self._again(replace(lost, looks=looks), self._means.now() + wait_s)
+        await self._later(lost)
 
     async def _found(self, intent: Intent, authority: Authority) -> Sequence[IssuedChain] | None:
         """The orphans; None when the CA did not answer."""
@@ -114,6 +118,12 @@ class LostOrders:
                 # Somebody else has recorded or revoked it in this moment; the next look tells.
                 continue
             self._revoked()
+
+    async def _later(self, lost: LostOrder) -> None:
+        """One look more is done."""
+        looks = lost.looks + 1
+        wait_s = LOST_ORDER_LOOKS.wait_s(looks, self._means.jitter())
+        await self._again(replace(lost, looks=looks), self._means.now() + wait_s)
 
     async def _again(self, lost: LostOrder, at: int | None) -> None:
         """Look at this instant, at the latest when the watch ends; None, or a watch that has ended, is never."""

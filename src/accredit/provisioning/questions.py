@@ -151,8 +151,10 @@ class Provisioning:
         trail = Trail()
         async with self._told(request, Asked.STATUS, trail):
             told = self._with_hub_key(await self._status(request, operation_id, trail))
-            operation = await self._means.store.operation(operation_id) if self._proofs else None
+            if self._proofs is None or not isinstance(told, Assigned) or told.certified is None:
+                return told
             # The poll says nothing of its own: what was asked stands in the operation.
+            operation = await self._means.store.operation(operation_id)
             return await self._with_log_proof(told, None if operation is None else operation.payload)
 
     async def lookup(self, request: Request) -> Assigned | Ended:

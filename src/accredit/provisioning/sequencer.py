@@ -23,6 +23,9 @@ TREE_HEADS = "issuance log tree heads"
 """What the key of the heads is derived for (`seal.Sealer.derive`)."""
 
 EVERY_S = 0.5
+GATHER_S = 0.02
+"""How long others may come along with who is in a hurry, so that not each gets a head of its own."""
+
 BATCH_LEAVES = 1_000
 
 Told = Callable[[TreeHead], Awaitable[None]]
@@ -78,6 +81,7 @@ class Sequencer:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(EVERY_S):
                         await self._hurried.wait()
+                        await asyncio.sleep(GATHER_S)
 
     async def _try(self) -> bool:
         """Place one batch, whatever happens; True when more may be waiting."""

@@ -107,6 +107,9 @@ class Witnessing:
         except (NotTaken, StoreUnavailable) as failure:
             log.warning("log-witness-behind", witness=self._witness.name, reason=str(failure))
             return False
+        except Exception:  # noqa: BLE001 - logged with its trace, and tried again
+            log.exception("log-witness-failed")
+            return False
         if newest is not None and newest != last and self._waiting is None:
             await self.told(newest)
         return True

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from accredit.domain import changes as c
-from accredit.domain.issuance_log import PlacedLeaf
+from accredit.domain.issuance_log import LeafKind, PlacedLeaf
 from accredit.domain.merkle import Node
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.witness import Witnessed
@@ -35,7 +35,10 @@ SELECT {LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf
 WHERE s.sequence >= ? ORDER BY s.sequence LIMIT ?"""  # noqa: S608 - the names of columns
 _PLACE_OF = f"""
 SELECT {LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
-WHERE s.sha256 = ? ORDER BY s.sequence DESC LIMIT 1"""  # noqa: S608 - the names of columns
+WHERE s.sha256 = ? ORDER BY s.sequence LIMIT 1"""  # noqa: S608 - the names of columns
+_PLACE_OF_KIND = f"""
+SELECT {LEAF}, s.sequence FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id
+WHERE s.sha256 = ? AND l.kind = ? ORDER BY s.sequence LIMIT 1"""  # noqa: S608 - the names of columns
 _NODE = "SELECT hash FROM log_nodes WHERE level = ? AND position = ?"
 _LEAF_HASH = """
 SELECT l.leaf_hash FROM log_sequence s JOIN log_leaves l ON l.id = s.leaf_id WHERE s.sequence = ?"""
@@ -82,8 +85,11 @@ class LogTreeReads(Reading):
     async def placed_leaves(self, start: int, limit: int) -> Sequence[PlacedLeaf]:
         return [_placed(row) for row in await self._rows(_PLACED, (start, limit))]
 
-    async def placed_leaf(self, sha256: bytes) -> PlacedLeaf | None:
-        found = await self._rows(_PLACE_OF, (sha256,))
+    async def placed_leaf(self, sha256: bytes, kind: LeafKind | None = None) -> PlacedLeaf | None:
+        if kind is None:
+            found = await self._rows(_PLACE_OF, (sha256,))
+        else:
+            found = await self._rows(_PLACE_OF_KIND, (sha256, kind.value))
         return _placed(found[0]) if found else None
 
     async def log_nodes(self, nodes: Collection[Node]) -> dict[Node, bytes]:

@@ -7,7 +7,7 @@ import pytest
 from accredit.domain import merkle
 from accredit.domain.changes import AppendLeaf
 from accredit.domain.ids import AuthorityName
-from accredit.domain.issuance_log import unknown_leaf
+from accredit.domain.issuance_log import certificate_leaf, revocation_leaf, unknown_leaf
 from accredit.domain.secret import Secret
 from accredit.provisioning.sequencer import Sequencer
 from accredit.wire.service_api.tree import read_head
@@ -46,6 +46,26 @@ async def test_a_log_without_a_witness(grown: ServiceSide) -> None:
     answer = await grown.call("GET", "/issuanceLog/witness")
     assert answer.status_code == 404
     assert "log_witness" in answer.text
+
+
+async def test_a_revocation_is_a_leaf_of_its_own(grown: ServiceSide) -> None:
+    """About the same certificate: it is told apart by its kind."""
+    about = digest(99)
+    sequencer = Sequencer(grown.store, grown.clock, Secret(bytes(range(32))))
+    for leaf in (certificate_leaf(CA, b"der", about, 1), revocation_leaf(CA, about, 2)):
+        await grown.store.commit([AppendLeaf(leaf)])
+        await sequencer.sequence()
+    places = {
+        kind: (await got(grown, "inclusion", sha256=about.hex(), **({"kind": kind} if kind else {})))[
+            "sequence"
+        ]
+        for kind in ("", "certificate", "revocation")
+    }
+    assert places == {"": 13, "certificate": 13, "revocation": 14}
+    assert (await got(grown, "inclusion", sha256=about.hex(), size=14))["sequence"] == 13
+    unknown = await grown.call("GET", f"/issuanceLog/inclusion?sha256={about.hex()}&kind=unknown")
+    assert unknown.status_code == 404
+    assert (await grown.call("GET", f"/issuanceLog/inclusion?sha256={about.hex()}&kind=x")).status_code == 400
 
 
 async def test_the_newest_head_and_earlier_ones(grown: ServiceSide) -> None:

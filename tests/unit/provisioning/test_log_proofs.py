@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from accredit.administration.issuance_log import IssuanceLog
 from accredit.domain.changes import AppendLeaf, RecordCertificate
 from accredit.domain.errors import NotFound, UpstreamUnavailable
-from accredit.domain.issuance_log import certificate_leaf
+from accredit.domain.issuance_log import LeafKind, certificate_leaf, revocation_leaf
 from accredit.domain.secret import Secret
 from accredit.provisioning.log_proofs import Growth, LogProofs
 from accredit.provisioning.sequencer import Sequencer
@@ -34,7 +35,13 @@ class Scene:
         self.growth = Growth()
         self.sequencer = Sequencer(store, HandClock(), Secret(b"s" * 32), self.growth.told)
         self.hurried = asyncio.Event()
-        self.proofs = LogProofs(store, IssuanceLog(store).inclusion, self.hurry, self.growth, patience_s)
+        self.proofs = LogProofs(
+            store,
+            partial(IssuanceLog(store).inclusion, kind=LeafKind.CERTIFICATE),
+            self.hurry,
+            self.growth,
+            patience_s,
+        )
 
     def hurry(self) -> None:
         self.hurried.set()
@@ -94,6 +101,17 @@ async def test_a_certificate_that_is_not_ours_is_not_waited_for(store) -> None:
     assert not scene.hurried.is_set()
 
 
+async def test_of_a_revoked_certificate_its_own_leaf_is_proven(store) -> None:
+    """Its revocation is a leaf about the same certificate."""
+    scene = Scene(store)
+    sha256 = await scene.recorded("a")
+    await scene.sequencer.sequence()
+    await store.commit([AppendLeaf(revocation_leaf(some.BUILTIN, sha256, some.NOW + 1))])
+    await scene.sequencer.sequence()
+    found = await scene.proofs.of(sha256)
+    assert (found.placed.leaf.kind, found.placed.sequence, found.head.size) == (LeafKind.CERTIFICATE, 0, 2)
+
+
 async def test_a_damaged_tree_is_said_at_once(store) -> None:
     async def damaged(_: bytes):
         raise NotFound("gone", rule="log-damaged")
@@ -104,3 +122,4 @@ async def test_a_damaged_tree_is_said_at_once(store) -> None:
     with pytest.raises(NotFound) as refusal:
         await proofs.of(sha256)
     assert refusal.value.rule == "log-damaged"
+    assert await proofs.within_patience(sha256) is None, "no device is refused for it"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from accredit.domain.changes import WatchLostOrder
+from accredit.domain.changes import OpenOperation, SaveOperation, WatchLostOrder
 from accredit.domain.credential import STRAY, CertificateRecord
 from accredit.domain.custody import LostOrder, OrphanKind
 from accredit.domain.errors import UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import LeafKind
-from accredit.domain.registration import Assigned, Ended
+from accredit.domain.registration import Assigned, Ended, OperationState
 from accredit.provisioning.lost_orders import AT_ONCE, LostOrders
 from support.provisioning_world import OUTSIDE, World, opened
 from support.scripted_ca import (
@@ -110,7 +110,8 @@ class TestOrphans:
         assert record.issued.sha256 == signed.sha256
         assert record.profile == STRAY
         assert record.revocation is not None
-        assert [each.issued.sha256 for each in await world.disk.revocations_to_tell(9)] == [signed.sha256]
+        due = await world.disk.revocations_to_tell(record.authority, None, 9)
+        assert [each.issued.sha256 for each in due.rows] == [signed.sha256]
         assert watcher.told == 1
         assert len(await world.leaves(LeafKind.REVOCATION)) == 1
         await world.audit()
@@ -285,6 +286,23 @@ class TestSchedule:
         assert await lost_orders.look() is True
         assert await lost_orders.look() is False
         assert await watched(world) == [], "their operations are gone"
+
+    async def test_a_defect_costs_one_order_a_look_and_the_others_nothing(self, world, lines) -> None:
+        """Its CSR is damaged, say."""
+        await lost(world)
+        operation_id = world.ca.orders[0].operation_id
+        present = await world.disk.operation(operation_id)
+        broken = replace(present, id="op-broken", csr_der=b"no CSR", state=OperationState.OPEN)
+        await world.disk.commit([OpenOperation(broken)])
+        ended = replace(broken, state=OperationState.FAILED)
+        await world.disk.commit([SaveOperation(ended, broken.fence)])
+        order = LostOrder("op-broken", AuthorityName.parse(OUTSIDE), b"c" * 32, world.now + 9 * DAY, 0)
+        await world.disk.commit([WatchLostOrder(order)])
+        world.ca.sign(world.ca.orders[0])
+        assert len(await Watcher(world).look(DAY)) == 1
+        failed = [line for line in lines if line["event"] == "lost-orders-failed"]
+        assert [line["operationId"] for line in failed] == ["op-broken"]
+        assert len(await watched(world)) == 2
 
     async def test_the_operator_may_want_none(self, tmp_path) -> None:
         (tmp_path / "other").mkdir()

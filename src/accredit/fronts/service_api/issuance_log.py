@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from accredit.administration.issuance_log import MAX_EXPORTED, IssuanceLog
 from accredit.domain.errors import Malformed
+from accredit.domain.issuance_log import LeafKind
 from accredit.fronts.service_api.answers import document, page
 from accredit.wire.service_api.queries import Paging
 from accredit.wire.service_api.tree import (
@@ -21,6 +22,7 @@ from accredit.wire.service_api.tree import (
 )
 
 _SHA256_CHARS = 64
+_ABOUT_CERTIFICATES = (LeafKind.CERTIFICATE, LeafKind.UNKNOWN, LeafKind.REVOCATION)
 _MAX_DIGITS = 18
 
 
@@ -37,7 +39,7 @@ class LogCalls:
         return document(witness_document(standing, taken))
 
     async def inclusion(self, request: Request, _by: str) -> Response:
-        found = await self.log.inclusion(_sha256(request), _number(request, "size"))
+        found = await self.log.inclusion(_sha256(request), _number(request, "size"), _kind(request))
         return document(inclusion_document(found.placed, found.head, found.proof))
 
     async def consistency(self, request: Request, _by: str) -> Response:
@@ -62,6 +64,16 @@ def _number(request: Request, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise Malformed(f"{name} is not a whole number.", rule="query-parameter")
     return int(text)
+
+
+def _kind(request: Request) -> LeafKind | None:
+    text = request.query_params.get("kind")
+    if text is None:
+        return None
+    kinds = {kind.name.lower(): kind for kind in _ABOUT_CERTIFICATES}
+    if text not in kinds:
+        raise Malformed(f"kind is not one of {', '.join(kinds)}.", rule="query-parameter")
+    return kinds[text]
 
 
 def _sha256(request: Request) -> bytes:

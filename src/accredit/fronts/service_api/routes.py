@@ -316,6 +316,9 @@ def _listings(calls: ListingCalls) -> tuple[Endpoint, ...]:
 def _issuance_log(calls: LogCalls) -> tuple[Endpoint, ...]:
     size = Parameter("size", "query", "The head of this many leaves; the newest by default.")
     sha256 = Parameter("sha256", "query", "The SHA-256 of a certificate, in hex.")
+    kind = Parameter(
+        "kind", "query", "certificate, unknown or revocation; the first leaf about it by default."
+    )
     first = Parameter("first", "query", "The size of the earlier tree.")
     second = Parameter("second", "query", "The size of the later tree; the newest head's by default.")
     start = Parameter("start", "query", "The place in the tree to begin at; 0 by default.")
@@ -333,7 +336,7 @@ def _issuance_log(calls: LogCalls) -> tuple[Endpoint, ...]:
             "GET", "/issuanceLog/inclusion", Call.READ_ISSUANCE_LOG, calls.inclusion,
             Described(
                 "Prove that a head covers a certificate.",
-                answers=InclusionShown, parameters=(sha256, size),
+                answers=InclusionShown, parameters=(sha256, size, kind),
             ),
         ),
         Endpoint(
