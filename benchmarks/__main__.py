@@ -17,6 +17,7 @@ from benchmarks import floors
 from benchmarks.authorities import cpu_per_certificate_us
 from benchmarks.cpu import resident_bytes
 from benchmarks.hub import hub_connects
+from benchmarks.idle import CONNECTIONS, idle
 from benchmarks.provisioning import full_provisioning
 from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.sdk import register_times
@@ -131,6 +132,7 @@ def _once() -> dict[str, Any]:
     return {
         "sdk": sdk,
         "idleMb": idle_mb,
+        "idle": asdict(idle(CONNECTIONS)),
         "wires": {wire: asdict(figures) for wire, figures in wires.items()},
     }
 

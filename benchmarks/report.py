@@ -70,6 +70,10 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         table.append((f"server CPU for it over {wire}", f"{figures['cpu_us']:.0f} us", ""))
     if not result["wires"]:
         table.append(("onboarding time the Node SDK sees", "not measured", "no Node SDK, or no port 443"))
+    idle = result["idle"]
+    what = f"resident for each of {idle['connections']} silent hub connections by client certificate"
+    table.append((what, f"{idle['per_connection_kib']:.1f} KiB", ""))
+    table.append(("server CPU per keep-alive of one", f"{idle['ping_us']:.0f} us", ""))
     table.append(("resident when idle", f"{result['idleMb']:.0f} MB", ""))
     return table
 

@@ -104,6 +104,7 @@ EVENTS: Mapping[str, str] = {
     "mqtt-conversation-broken": "A defect in an MQTT connection; the trace stands in the line.",
     "mqtt-dps-failed": "A defect while an MQTT request to DPS was answered; the trace stands in the line.",
     "one-time-password-made": "An operator made a one-time password for a device.",
+    "open-files-limited": "Fewer connections are taken than the settings say, because the process may not open more files.",
     "operations-not-swept": "A defect while operations that other processes left were looked for; the trace stands in the line.",
     "order-failed": "A defect in an operation; the trace stands in the line, and it is tried again.",
     "outside-revocations-failed": "A defect while outside CAs were told of revocations; the trace stands in the line.",

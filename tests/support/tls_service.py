@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
+from accredit.fronts.handshakes import Handshakes
 from accredit.fronts.listener import Ceiling, Listener, bind
 from accredit.fronts.tls import TLSLimits, TLSTransport
 from accredit.fronts.tls_context import server_context
@@ -39,13 +40,20 @@ async def serving(
     front: Callable[[], asyncio.BaseProtocol],
     limits: TLSLimits | None = None,
     ceiling: Ceiling | None = None,
+    handshakes: Handshakes | None = None,
 ) -> AsyncIterator[Listener]:
     """A listener for `front` until the block ends; then what is still open is cut."""
     identity = server_identity()
     context = server_context(identity.chain, identity.key)
     sockets = bind(["127.0.0.1"], 0, "--test-port")
     listener = Listener(
-        "test", sockets, lambda: context, front, ceiling=ceiling or Ceiling(100), limits=limits
+        "test",
+        sockets,
+        lambda: context,
+        front,
+        ceiling=ceiling or Ceiling(100),
+        limits=limits,
+        handshakes=handshakes,
     )
     await listener.start()
     try:

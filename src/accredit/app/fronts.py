@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.routing import Route
 
+from accredit.app.open_files import room_for
 from accredit.app.ports import Sockets
 from accredit.app.tls_identity import TLSIdentity
 from accredit.config import Config
@@ -22,6 +23,7 @@ from accredit.fronts.amqp import AmqpConnection, AmqpDoors
 from accredit.fronts.amqp_dps import AmqpDps
 from accredit.fronts.amqp_hub import AmqpHub
 from accredit.fronts.amqp_mechanisms import mechanisms
+from accredit.fronts.handshakes import Handshakes
 from accredit.fronts.https import https_front
 from accredit.fronts.listener import Ceiling, Listener
 from accredit.fronts.mqtt import MqttConnection
@@ -90,9 +92,11 @@ def listeners(
     """One for each port that was bound, not started."""
     https = https_front(routes, clock, entropy, websockets=fronts.websockets)
     sources = Sources(clock, config.source_connections, config.source_connections_per_second)
-    ceiling = Ceiling(config.max_connections, sources)
+    ceiling = Ceiling(room_for(config.max_connections), sources)
     proxies = Proxies(config.proxy_protocol_from)
-    listener = partial(Listener, context=identity.context, ceiling=ceiling, proxies=proxies)
+    listener = partial(
+        Listener, context=identity.context, ceiling=ceiling, proxies=proxies, handshakes=Handshakes()
+    )
     made = [
         listener("https", sockets.https, front=https.connection),
         listener("mqtt", sockets.mqtt, front=fronts.mqtt),

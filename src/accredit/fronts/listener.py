@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
+from accredit.fronts.handshakes import Handshakes
 from accredit.fronts.proxied import Proxies
 from accredit.fronts.sources import Sources
 from accredit.fronts.tls import TLSLimits, TLSTransport
@@ -161,10 +162,11 @@ class Listener:
         ceiling: Ceiling,
         limits: TLSLimits | None = None,
         proxies: Proxies | None = None,
+        handshakes: Handshakes | None = None,
     ) -> None:
         """`context` is asked at each handshake, so that a renewed certificate needs no restart; `front` makes a front.
 
-        `proxies` are load balancers, which tell whose a connection is.
+        `proxies` are load balancers, which tell whose a connection is. Listeners that share `handshakes` take turns.
         """
         self.name = name
         self.ceiling = ceiling
@@ -177,6 +179,7 @@ class Listener:
         self._limits = limits if limits is not None else TLSLimits()
         self._proxies = proxies if proxies is not None else Proxies(())
         self._servers: list[asyncio.Server] = []
+        self._handshakes = handshakes if handshakes is not None else Handshakes()
         self._open: dict[TLSTransport, str] = {}
         self._emptied = asyncio.Event()
 
@@ -195,7 +198,9 @@ class Listener:
             self._servers.append(await loop.create_server(accept, sock=each, backlog=BACKLOG))
 
     def _connection(self) -> asyncio.Protocol:
-        return TLSTransport(self._context, self._greeted, self._limits, self._opened, self._closed)
+        return TLSTransport(
+            self._context, self._greeted, self._limits, self._opened, self._closed, self._handshakes
+        )
 
     def _greeted(self) -> asyncio.BaseProtocol:
         self.established += 1

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from OpenSSL import SSL, crypto
 
+from accredit.fronts.handshakes import Handshakes
 from accredit.observe import log
 
 _READ_BYTES = 16_384
@@ -53,14 +54,20 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
         limits: TLSLimits,
         opened: Callable[[TLSTransport], bool] | None = None,
         closed: Callable[[TLSTransport], None] | None = None,
+        handshakes: Handshakes | None = None,
     ) -> None:
-        """`context` gives the present context; `opened` may turn the connection away; `closed` hears when it is gone."""
+        """`context` gives the present context; `opened` may turn the connection away; `closed` hears when it is gone.
+
+        `handshakes` says when the handshake's turn is; without it, at once.
+        """
         super().__init__()
         self._context = context
         self._front = front
         self._limits = limits
         self._opened = opened
         self._closed = closed
+        self._handshakes = handshakes
+        self._held: bytes | None = None
         self._loop = asyncio.get_running_loop()
         self._raw: asyncio.Transport
         self._tls: SSL.Connection | None = None
@@ -90,6 +97,39 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
         if self._closing:
             self._discard(len(data))
             return
+        if self._held is not None:
+            self._hold(data)
+            return
+        tls = self._tls
+        if tls is None and self._handshakes and not self._handshakes.enter(self, self._source() or ""):
+            # It waits for us: its own time begins with its turn.
+            self._stop_timer()
+            self._held = b""
+            self._hold(data)
+            return
+        self._feed(data)
+
+    def _hold(self, data: bytes) -> None:
+        assert self._held is not None
+        self._held += data
+        if len(self._held) > self._limits.handshake_bytes:
+            self.abort()
+
+    def begin(self) -> None:
+        """The handshake's turn has come."""
+        self._loop.call_soon(self._feed_held)
+
+    def _feed_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and not self._closing:
+            self._timer = self._loop.call_later(self._limits.handshake_s, self.overdue)
+            self._feed(held)
+
+    def _turn_is_over(self) -> None:
+        if self._handshakes is not None:
+            self._handshakes.leave(self)
+
+    def _feed(self, data: bytes) -> None:
         tls = self._tls
         if tls is None:
             # Only a peer that says something is worth the tens of kilobytes of a TLS state.
@@ -109,6 +149,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._stop_timer()
+        self._turn_is_over()
         inner, self._inner = self._inner, None
         self._tls = None
         if self._closed is not None:
@@ -151,6 +192,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
 
     def _established(self, tls: SSL.Connection) -> bool:
         self._stop_timer()
+        self._turn_is_over()
         self._peer_chain = _peer_chain(tls)
         limits = self._limits
         chain = self._peer_chain
@@ -170,6 +212,7 @@ class TLSTransport(asyncio.Protocol, asyncio.Transport):
         log.info("tls-handshake-failed", source=self._source(), reason=reason)
         self._closing = True
         self._stop_timer()
+        self._turn_is_over()
         self._close_raw()
 
     def overdue(self) -> None:

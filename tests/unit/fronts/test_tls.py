@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from accredit.fronts.handshakes import Handshakes
 from accredit.fronts.tls import TLSLimits
 from support import pki
 from support.tls_service import (
@@ -26,6 +27,7 @@ from support.tls_service import (
     echoed,
     serving,
 )
+from support.waiting import until
 
 both_versions = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
 
@@ -506,3 +508,81 @@ class TestEnds:
             await closed(writer)
             assert fronts.made[0].told == ["made", "lost"]
             assert str(told[0]["exception"]) == "a defect"
+
+
+class TestTurns:
+    """Where many come at once, handshakes wait for each other (`fronts/handshakes.py`)."""
+
+    async def test_who_waits_is_served_when_another_is_done_and_loses_nothing(self) -> None:
+        fronts, handshakes = Fronts(), Handshakes(1, turn_s=3_600)
+        async with serving(fronts, handshakes=handshakes) as listener:
+            stalled = await _said_hello(listener.port)
+            await until(lambda: handshakes.going_on == 1)
+            waiting = [asyncio.create_task(echoed(listener.port, client_context())) for _ in range(5)]
+            await until(lambda: handshakes.waiting == 5)
+            assert fronts.made == []
+            stalled.close()
+            await asyncio.wait_for(asyncio.gather(*waiting), 30)
+            await until(lambda: handshakes.going_on == 0)
+            assert len(fronts.made) == 5
+
+    async def test_a_handshake_that_fails_gives_its_turn_away(self) -> None:
+        fronts, handshakes = Fronts(), Handshakes(1, turn_s=3_600)
+        async with serving(fronts, handshakes=handshakes) as listener:
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                await echoed(listener.port, client_context())
+                await closed(writer)
+            await until(lambda: handshakes.going_on == handshakes.waiting == 0)
+
+    async def test_who_stalls_in_its_turn_is_cut_and_the_next_goes_on(self) -> None:
+        fronts, handshakes = Fronts(), Handshakes(1, turn_s=3_600)
+        async with serving(fronts, limits=TLSLimits(handshake_s=0.2), handshakes=handshakes) as listener:
+            stalled = [await _said_hello(listener.port) for _ in range(3)]
+            await until(lambda: handshakes.waiting == 2)
+            await asyncio.wait_for(echoed(listener.port, client_context()), 30)
+            for writer in stalled:
+                await closed(writer)
+
+    async def test_who_stalls_keeps_others_waiting_for_a_turn_at_most(self) -> None:
+        fronts, handshakes = Fronts(), Handshakes(1, turn_s=0.1)
+        async with serving(fronts, limits=TLSLimits(handshake_s=3_600), handshakes=handshakes) as listener:
+            stalled = [await _said_hello(listener.port) for _ in range(3)]
+            await asyncio.wait_for(echoed(listener.port, client_context()), 30)
+            for writer in stalled:
+                await closed(writer)
+
+    async def test_who_says_nothing_takes_no_turn(self) -> None:
+        fronts, handshakes = Fronts(), Handshakes(1, turn_s=3_600)
+        async with serving(fronts, handshakes=handshakes) as listener:
+            silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(5)]
+            await echoed(listener.port, client_context())
+            assert handshakes.waiting == 0
+            for _, writer in silent:
+                await closed(writer)
+
+    async def test_who_leaves_while_waiting_or_says_too_much_is_forgotten(self) -> None:
+        fronts, handshakes = Fronts(), Handshakes(1, turn_s=3_600)
+        limits = TLSLimits(handshake_bytes=4_096)
+        async with serving(fronts, limits=limits, handshakes=handshakes) as listener:
+            stalled = await _said_hello(listener.port)
+            await until(lambda: handshakes.going_on == 1)
+            leaves, talks = await _said_hello(listener.port), await _said_hello(listener.port)
+            await until(lambda: handshakes.waiting == 2)
+            leaves.close()
+            talks.write(bytes(5_000))
+            await until(lambda: handshakes.waiting == 0)
+            await closed(talks)
+            await closed(stalled)
+
+
+async def _said_hello(port: int) -> asyncio.StreamWriter:
+    """A client that says the first word of its handshake, and nothing more."""
+    outgoing = ssl.MemoryBIO()
+    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(outgoing.read())
+    return writer
