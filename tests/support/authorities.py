@@ -7,26 +7,34 @@ must be valid at the hand clock's instant.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.builtin import BuiltInAuthority, Hardware
 from accredit.authorities.digicert.one import DigiCertOne
 from accredit.authorities.upstream import Surroundings
+from accredit.ca.ceremony import Ceremony, Place
+from accredit.ca.serials import ReservedSerials
+from accredit.ca.tokens import Tokens
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import Order
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.egress import Egress, EgressRules
 from accredit.interfaces import Authority, OrderAnswer, Pending, PollsOrder
+from accredit.seal import Sealer
+from accredit.stores.sqlite import SqliteStore
 from support import digicert_one as digicert
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.real_authorities import MAKERS, RealCA, RealCAs
 from support.signing_requests import order
+from support.soft_hsm import soft_hsm
 from support.vendor_authorities import VENDORS
 
 PATIENCE_S = 60.0
@@ -73,6 +81,33 @@ async def builtin(_: RealCAs) -> AsyncIterator[AuthorityAtHand]:
         clock=clock,
         refuse=expire,
     )
+
+
+@asynccontextmanager
+async def in_a_token(_: RealCAs) -> AsyncIterator[AuthorityAtHand]:
+    """Ours, with its key in a token of SoftHSM's."""
+    clock, entropy, hsm = HandClock(), CountedEntropy(), soft_hsm()
+    tokens = Tokens(clock, hsm.module, hsm.pin_file)
+    name = AuthorityName.parse("plant")
+    place = Place(hsm.make_token())
+    settings, secrets = Ceremony(entropy, None, tokens).found(name, int(clock.now()), place=place)
+    record = AuthorityRecord(name, "BuiltIn", settings, secrets, "v1", "e1", 0, 0)
+
+    def expire() -> str:
+        clock.advance(6 * 366 * 86_400)
+        return "device-1"
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = await SqliteStore.open(Path(folder) / "a.db", Sealer([Secret(b"k" * 32)]))
+        hardware = Hardware(tokens, ReservedSerials(store, clock, entropy, "here"))
+        try:
+            yield AuthorityAtHand(
+                authority=BuiltInAuthority(record, entropy, clock, hardware=hardware),
+                clock=clock,
+                refuse=expire,
+            )
+        finally:
+            await store.close()
 
 
 @asynccontextmanager
@@ -138,6 +173,7 @@ async def settled(authority: Authority, ordered: Order, waits: list[int] | None 
 
 AUTHORITIES: dict[str, At] = {
     "BuiltIn": builtin,
+    "BuiltIn in a token": in_a_token,
     "DigiCertOne": digicert_one,
     **{name: real(name) for name in MAKERS},
     **VENDORS,

@@ -33,7 +33,7 @@ class _Stock:
     authority: AuthorityName
     left: list[int] = field(default_factory=list)
     until: int = 0
-    filling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    filling: asyncio.Task[None] | None = None
 
 
 class ReservedSerials:
@@ -49,10 +49,12 @@ class ReservedSerials:
     async def take(self, authority: AuthorityName, not_after: int) -> int:
         """A number that is on record as reserved. `not_after` is the end of the issuing CA."""
         stock = self._stocks.setdefault(authority.key, _Stock(authority))
-        async with stock.filling:
-            if not stock.left or self._clock.now() >= stock.until:
-                await self._fill(stock, not_after)
-            return stock.left.pop()
+        while not stock.left or self._clock.now() >= stock.until:
+            if stock.filling is None or stock.filling.done():
+                stock.filling = asyncio.create_task(self._fill(stock, not_after))
+            # Whoever waits may be cancelled; what is on record by then is for the next.
+            await asyncio.shield(stock.filling)
+        return stock.left.pop()
 
     def give_back(self, authority: AuthorityName, serial: int) -> None:
         """It was not signed, and may be given to the next."""
@@ -75,9 +77,10 @@ class ReservedSerials:
     async def close(self) -> None:
         """Forget what was reserved and not given out: after a stop in order nothing is in doubt."""
         for stock in self._stocks.values():
-            async with stock.filling:
-                await self._store.commit([ReleaseSerials(stock.authority, tuple(stock.left))])
-                stock.left.clear()
+            if stock.filling is not None:
+                await asyncio.wait({stock.filling})
+            await self._store.commit([ReleaseSerials(stock.authority, tuple(stock.left))])
+            stock.left.clear()
 
     async def _fill(self, stock: _Stock, not_after: int) -> None:
         now = int(self._clock.now())

@@ -59,6 +59,15 @@ async def test_many_at_once_share_one_batch(serials, store):
     assert set(taken) == await on_record(store)
 
 
+async def test_who_stops_waiting_takes_nothing_with_it(serials, store):
+    waiting = asyncio.create_task(serials.take(CA, END))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await serials.take(CA, END)
+    assert len(await on_record(store)) == BATCH
+
+
 async def test_nothing_is_given_out_that_could_not_be_reserved(store, clock):
     serials = ReservedSerials(TroubledStore(store, fails_at=1), clock, CountedEntropy(), "first")
     with pytest.raises(StoreUnavailable):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,15 @@ from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accredit.authorities.builtin import BuiltInAuthority
+from accredit.authorities.builtin import BuiltInAuthority, Hardware
+from accredit.ca.ceremony import Ceremony, Place
 from accredit.ca.ocsp import read
 from accredit.ca.points import SHARDS, key_id, shard_of
+from accredit.ca.serials import ReservedSerials
 from accredit.ca.statuses import Statuses
 from accredit.domain import changes as c
 from accredit.domain.credential import CertificateRecord, RevocationReason
+from accredit.domain.errors import UpstreamUnavailable
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import certificate_leaf
 from accredit.domain.secret import Secret
@@ -29,19 +34,28 @@ from accredit.stores.sqlite import SqliteStore
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.signing_requests import key, order
+from support.soft_token import SoftToken
+from support.waiting import until
 
 CA = AuthorityName.parse("builtin")
 BASE = "http://ca.test:8080"
 
 
 class World:
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, token: SoftToken | None = None) -> None:
+        """With a token, the CA's keys are in it."""
         self.store = store
         self.clock = HandClock()
         self.entropy = CountedEntropy()
         self.record = BuiltInAuthority.found(CA, self.entropy, self.clock)
-        self.authority = BuiltInAuthority(self.record, self.entropy, self.clock, BASE)
-        self.statuses = Statuses(store, self.clock, BASE)
+        hardware = None
+        if token is not None:
+            ceremony = Ceremony(self.entropy, BASE, token)
+            settings, secrets = ceremony.found(CA, int(self.clock.now()), place=Place("hsm"))
+            self.record = replace(self.record, settings=settings, secrets=secrets)
+            hardware = Hardware(token, ReservedSerials(store, self.clock, self.entropy, "here"))
+        self.authority = BuiltInAuthority(self.record, self.entropy, self.clock, BASE, hardware)
+        self.statuses = Statuses(store, self.clock, BASE, token)
         self.issuing, self.root = map(self._pem, self.record.settings["certificates"])
         self.key_id = key_id(self.issuing)
 
@@ -86,6 +100,17 @@ class World:
         builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, self.issuing, algorithm)
         if nonce is not None:
             builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+        question = builder.build().public_bytes(Encoding.DER)
+        return ocsp.load_der_ocsp_response(await self.statuses.ocsp(question))
+
+    async def asked_of(self, serial: int) -> ocsp.OCSPResponse:
+        """About a certificate of the issuing CA that nobody has seen."""
+        algorithm = hashes.SHA1()
+        leaf = await self.issue(f"of-{serial % 97}")
+        known = ocsp.OCSPRequestBuilder().add_certificate(leaf, self.issuing, algorithm).build()
+        builder = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
+            known.issuer_name_hash, known.issuer_key_hash, serial, algorithm
+        )
         question = builder.build().public_bytes(Encoding.DER)
         return ocsp.load_der_ocsp_response(await self.statuses.ocsp(question))
 
@@ -263,6 +288,81 @@ class TestOCSP:
         assert f"leaf.pem: {'revoked' if revoked else 'good'}" in ran.stdout
         if revoked:
             assert "Reason: keyCompromise" in ran.stdout
+
+
+class TestInAToken:
+    """The CA's key is in a token, which is slow, and may be away."""
+
+    @pytest.fixture
+    def token(self) -> SoftToken:
+        return SoftToken()
+
+    @pytest.fixture
+    async def mine(self, tmp_path, token):
+        store = await SqliteStore.open(tmp_path / "t.db", Sealer([Secret(b"k" * 32)]))
+        made = World(store, token)
+        await store.commit([c.SaveAuthority(made.record, None)])
+        yield made
+        await store.close()
+
+    async def test_many_questions_at_once_buy_one_signature(self, mine, token):
+        leaf = await mine.issue("pump-1")
+        before, token.held = token.signatures, asyncio.Event()
+        nonces = [None, b"n" * 16, b"m" * 16]
+        asking = [asyncio.create_task(mine.asked(leaf, hashes.SHA256(), nonce)) for nonce in nonces]
+        asking += [asyncio.create_task(mine.statuses.crl(mine.key_id, 3)) for _ in nonces]
+        await until(lambda: token.waiting == 2)
+        token.held.set()
+        answers = await asyncio.gather(*asking)
+        assert token.signatures == before + 2
+        assert len({answer.signature for answer in answers[:3]}) == 1
+        assert list(answers[1].extensions) == []
+        assert x509.load_der_x509_crl(answers[-1]).is_signature_valid(mine.issuing.public_key())
+
+    async def test_while_it_is_away_what_is_ready_serves_until_its_end(self, mine, token):
+        leaf = await mine.issue("pump-1")
+        shard = shard_of(leaf.serial_number)
+        ready = await mine.statuses.crl(mine.key_id, shard), await mine.asked(leaf, hashes.SHA256())
+        token.away = True
+        mine.clock.advance(13 * 3_600)
+        assert (await mine.asked(leaf, hashes.SHA256())).signature == ready[1].signature
+        mine.clock.advance(12 * 3_600)
+        later = await mine.asked(leaf, hashes.SHA256())
+        assert later.response_status is ocsp.OCSPResponseStatus.TRY_LATER
+        mine.clock.advance(5 * 86_400)
+        assert await mine.statuses.crl(mine.key_id, shard) == ready[0]
+        mine.clock.advance(86_400)
+        with pytest.raises(UpstreamUnavailable, match="away"):
+            await mine.statuses.crl(mine.key_id, shard)
+
+    async def test_what_is_ready_does_not_hide_a_revocation(self, mine, token):
+        leaf = await mine.issue("pump-1")
+        await mine.statuses.crl(mine.key_id, shard_of(leaf.serial_number))
+        await mine.revoke(leaf)
+        token.away = True
+        with pytest.raises(UpstreamUnavailable, match="away"):
+            await mine.statuses.crl(mine.key_id, shard_of(leaf.serial_number))
+
+    async def test_a_number_that_was_lost_is_revoked(self, mine):
+        await mine.issue("pump-1")
+        lost = 1 << 126 | 5
+        await mine.store.commit([c.ReserveSerials(CA, (lost,), "gone", 1, 2, 2_000_000_000)])
+        unknown = await mine.asked_of(lost)
+        assert unknown.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+        await mine.store.commit([c.LoseSerial(CA, lost, 3)])
+        answer = await mine.asked_of(lost)
+        assert answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
+        assert answer.serial_number == lost
+        listed = x509.load_der_x509_crl(await mine.statuses.crl(mine.key_id, shard_of(lost)))
+        assert listed.get_revoked_certificate_by_serial_number(lost) is not None
+
+    async def test_the_root_s_list_is_signed_there_too(self, mine, token):
+        before = token.signatures
+        root = key_id(mine.root)
+        listed = x509.load_der_x509_crl(await mine.statuses.root_crl(root))
+        assert listed.is_signature_valid(mine.root.public_key())
+        assert await mine.statuses.root_crl(root)
+        assert token.signatures == before + 1
 
 
 @given(st.binary(max_size=300))

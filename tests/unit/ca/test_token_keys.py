@@ -7,39 +7,22 @@ import hashlib
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from accredit.ca import keys
-from accredit.ca.token_keys import ANSWER_LOST, Reference, Scheme, of_reference, token_key
+from accredit.ca.token_keys import ANSWER_LOST, Reference, of_reference, token_key
 from accredit.domain.errors import UpstreamUnavailable
 from accredit.domain.secret import Secret
 from support.signing_requests import key
-
-
-class ASoftToken:
-    """Signs with software keys as a token does: raw, and what it is given as it stands."""
-
-    def __init__(self, private) -> None:
-        self.private = private
-        self.asked: list[Scheme] = []
-
-    def sign(self, _: Reference, scheme: Scheme, payload: bytes) -> bytes:
-        self.asked.append(scheme)
-        if scheme is Scheme.EDDSA:
-            return self.private.sign(payload)
-        if scheme is Scheme.RSA:
-            digest = payload[-32:]
-            return self.private.sign(digest, padding.PKCS1v15(), utils.Prehashed(hashes.SHA256()))
-        digest = {32: hashes.SHA256(), 48: hashes.SHA384()}[len(payload)]
-        r, s = utils.decode_dss_signature(self.private.sign(payload, ec.ECDSA(utils.Prehashed(digest))))
-        size = (self.private.key_size + 7) // 8
-        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+from support.soft_token import SoftToken
 
 
 def held(private, token=None):
     spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return of_reference(Reference("hsm", "plant", b"\x01", spki), token or ASoftToken(private))
+    if token is None:
+        return SoftToken().holding("hsm", "plant", private)
+    return of_reference(Reference("hsm", "plant", b"\x01", spki), token)
 
 
 @pytest.fixture(params=["P-256", "P-384", "RSA-3072", "Ed25519"])
@@ -64,16 +47,11 @@ def test_it_signs_as_its_kind_does(private):
 def test_it_is_kept_as_a_reference_and_found_again(private):
     secret = keys.encode(held(private))
     assert b"hsm" in secret.reveal()
-    token = ASoftToken(private)
-
-    class Tokens:
-        def key(self, content: bytes):
-            return token_key(content, token)
-
-    again = keys.load(secret, Tokens())
+    token = SoftToken()
+    again = keys.load(secret, token)
     assert again.where == held(private).where
     assert again.public_key() == private.public_key()
-    assert token.asked == []
+    assert token.signatures == 0
 
 
 def test_without_tokens_a_reference_is_no_key():
@@ -84,14 +62,14 @@ def test_without_tokens_a_reference_is_no_key():
 @pytest.mark.parametrize("content", [b"{", b"{}", b'{"token":"t","label":"l","id":"","spki":"","more":1}'])
 def test_a_reference_that_is_damaged(content):
     with pytest.raises(ValueError):
-        token_key(content, ASoftToken(None))
+        token_key(content, SoftToken())
 
 
 def test_another_kind_of_key():
     public = key("P-521").public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(ValueError, match="P-256"):
-        keys.algorithm_of(of_reference(Reference("hsm", "x", b"", spki), ASoftToken(None)))
+        keys.algorithm_of(of_reference(Reference("hsm", "x", b"", spki), SoftToken()))
 
 
 @pytest.mark.parametrize("answer", [b"", b"\0" * 64, b"\xff" * 64])
