@@ -23,6 +23,7 @@ from accredit.domain.secret import Secret
 from accredit.egress import ClientIdentity, Egress, EgressRules, tls_context
 from accredit.interfaces import Authority, Clock, Entropy, Probes, Standing, Store, StoreUnavailable
 from accredit.observe import log
+from accredit.processes import Bus
 from accredit.provisioning.revoked_authority import RevokedAuthority
 
 BUILT_IN = "BuiltIn"
@@ -74,7 +75,9 @@ class ConfiguredAuthorities:
         clock: Clock,
         entropy: Entropy,
         hardware: Hardware,
+        bus: Bus | None = None,
     ) -> None:
+        """Without a `bus` there is no other process."""
         self._store = store
         self._config = config
         self._rules = rules
@@ -83,7 +86,7 @@ class ConfiguredAuthorities:
         self._hardware = hardware
         self._made: dict[AuthorityName, tuple[str, Authority]] = {}
         self._pools: dict[AuthorityName, list[Egress]] = {}
-        self.challenges = HeldChallenges()
+        self.challenges = HeldChallenges(bus)
 
     async def get(self, name: AuthorityName) -> Authority | None:
         record = await self._store.authority(name)

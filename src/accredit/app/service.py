@@ -167,7 +167,7 @@ async def _serving(
     parts.push_async_callback(telemetry.close)
     traced = await tracing.begun(os.environ, parts)
     hardware = await token_hardware(config, store, clock, entropy, parts, alone=store.alone)
-    authorities = ConfiguredAuthorities(store, config, rules, clock, entropy, hardware)
+    authorities = ConfiguredAuthorities(store, config, rules, clock, entropy, hardware, shared.bus)
     parts.push_async_callback(authorities.close)
     means = Means(
         store=store,

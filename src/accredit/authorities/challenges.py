@@ -10,6 +10,8 @@ import re
 from collections import OrderedDict
 
 from accredit.domain.errors import UpstreamRejected
+from accredit.domain.subjects import Subject
+from accredit.processes import Bus
 
 MAX_HELD = 10_000
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -18,13 +20,26 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
 class HeldChallenges:
     """The newest `MAX_HELD` of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus | None = None) -> None:
+        """Over the `bus` other processes hear of each: the CA may ask any of them."""
+        self._bus = bus
+        if bus is not None:
+            bus.hear(Subject.CHALLENGE, self._heard)
         self._held: OrderedDict[str, str] = OrderedDict()
 
     def hold(self, token: str, answer: str) -> None:
         """Raises UpstreamRejected where the token is not base64url."""
         if not _TOKEN.fullmatch(token):
             raise UpstreamRejected("The CA's challenge has a token that is none.", rule="ca-refused")
+        self._keep(token, answer)
+        if self._bus is not None:
+            self._bus.tell(Subject.CHALLENGE, f"{token} {answer}")
+
+    def _heard(self, word: str) -> None:
+        token, _, answer = word.partition(" ")
+        self._keep(token, answer)
+
+    def _keep(self, token: str, answer: str) -> None:
         self._held[token] = answer
         self._held.move_to_end(token)
         while len(self._held) > MAX_HELD:

@@ -13,6 +13,8 @@ class Subject(StrEnum):
     RELEASES = "releases"
     REVOCATIONS = "revocations"
     SETTINGS = "settings"
+    CHALLENGE = "challenge"
+    """The token of a CA's challenge and what answers it, separated by a space."""
     CUTS = "cuts"
     TWINS = "twins"
     """A hub's key and the device whose desired properties have changed, separated by a slash."""

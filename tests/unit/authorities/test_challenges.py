@@ -1,11 +1,14 @@
 """Answers to http-01 challenges: held by their tokens, the newest of them."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from accredit.authorities import challenges
 from accredit.authorities.challenges import HeldChallenges
+from accredit.buses.in_process import InProcessBus
 from accredit.domain.errors import UpstreamRejected
 
 
@@ -28,3 +31,11 @@ def test_the_oldest_go_first() -> None:
 def test_a_token_that_is_none_is_refused(token: str) -> None:
     with pytest.raises(UpstreamRejected):
         HeldChallenges().hold(token, "answer")
+
+
+async def test_every_process_has_the_answer_that_one_of_them_holds() -> None:
+    bus = InProcessBus()
+    here, there = HeldChallenges(bus.join()), HeldChallenges(bus.join())
+    here.hold("token", "token.thumbprint")
+    await asyncio.sleep(0)
+    assert there.answer("token") == here.answer("token") == "token.thumbprint"
