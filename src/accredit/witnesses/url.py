@@ -6,6 +6,8 @@ is named by the operator, and by nobody else.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from accredit.domain.tree_head import TreeHead
 from accredit.egress import AnswerLost, Egress, NotSent
 from accredit.wire.service_api.tree import head_line
@@ -16,12 +18,16 @@ CONNECT_S = 3.0
 
 
 class WitnessUrl:
-    """`witness.Witness` over outbound HTTP. `egress` is its own pool of connections."""
+    """`witness.Witness` over outbound HTTP. `egress` is its own pool of connections.
+
+    Only the host is its name: what stands in the path may be what lets us in there.
+    """
 
     def __init__(self, url: str, egress: Egress, call_s: float = CALL_S) -> None:
         self._egress = egress
         self._call_s = call_s
-        self.name = url
+        self._url = url
+        self.name = "https://" + urlsplit(url).netloc
 
     async def last(self) -> TreeHead | None:
         """Such a witness is not asked what it has."""
@@ -31,7 +37,7 @@ class WitnessUrl:
         try:
             answer = await self._egress.exchange(
                 "POST",
-                self.name,
+                self._url,
                 headers={"Content-Type": "application/json"},
                 body=head_line(head),
                 deadline_s=self._call_s,

@@ -25,7 +25,7 @@ async def witness(
     reply: Reply, rules: EgressRules = LISTED, call_s: float = 30.0
 ) -> AsyncIterator[tuple[WitnessUrl, list[Heard]]]:
     async with serving_tls(reply) as (port, heard):
-        made = WitnessUrl(f"https://localhost:{port}/heads", Egress(rules, tls=client_trust()), call_s)
+        made = WitnessUrl(f"https://localhost:{port}/heads/token", Egress(rules, tls=client_trust()), call_s)
         try:
             yield made, heard
         finally:
@@ -37,8 +37,9 @@ async def test_a_success_is_taken(status: int) -> None:
     async with witness(answering(status, b"")) as (made, heard):
         await made.take(HEAD)
         assert await made.last() is None
+        assert "token" not in made.name
     (call,) = heard
-    assert call.start == b"POST /heads HTTP/1.1"
+    assert call.start == b"POST /heads/token HTTP/1.1"
     assert call.headers["content-type"] == "application/json"
     assert read_head(call.body) == HEAD
 
