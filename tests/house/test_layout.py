@@ -76,7 +76,6 @@ ELSEWHERE = {
     "stores/hub_reads.py": "tests/contract/test_store.py",
     "stores/reading.py": "tests/contract/test_store.py",
     "stores/reads.py": "tests/contract/test_store.py",
-    "stores/postgresql/texts.py": "tests/contract/test_store.py",
     "stores/postgresql/link.py": "tests/unit/stores/postgresql/test_writer.py and tests/unit/stores/postgresql/test_store.py",
     "stores/postgresql/copying.py": "tests/unit/app/test_migration.py",
     "cli/migration.py": "tests/e2e/test_postgresql.py",

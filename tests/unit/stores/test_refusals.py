@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,8 @@ from accredit.domain.setback import Setbacks
 from accredit.domain.trace import Asked, DecisionTrace, Step
 from accredit.interfaces import Stale
 from accredit.seal import Sealer
+from accredit.stores.postgresql.store import PostgresqlStore
+from accredit.stores.reads import StoreReads
 from accredit.stores.refusals import KEPT_OF_EACH
 from accredit.stores.sqlite import SqliteStore
 from support import stored_values as some
@@ -28,11 +29,23 @@ SEALER = Sealer([Secret(bytes(range(32)))])
 GROUP = GroupId.parse("Fleet")
 
 
+Opener = Callable[[], Awaitable[StoreReads]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest) -> Opener:
+    if request.param == "sqlite":
+        path = request.getfixturevalue("tmp_path") / "accredit.db"
+        return lambda: SqliteStore.open(path, SEALER)
+    url = request.getfixturevalue("postgres").emptied()
+    return lambda: PostgresqlStore.open(url, SEALER)
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    opened = await SqliteStore.open(tmp_path / "accredit.db", SEALER)
-    yield opened
-    await opened.close()
+async def store(opened: Opener) -> AsyncIterator[StoreReads]:
+    store = await opened()
+    yield store
+    await store.close()
 
 
 def trace(tracking_id: str = "t-1", registration_id: str = "Pump-1", at: int = NOW) -> DecisionTrace:
@@ -50,7 +63,7 @@ def setbacks(name: str = "Pump-1", **facts) -> Setbacks:
     return replace(made, **facts)
 
 
-async def every(store: SqliteStore, registration_id: RegistrationId | None = None) -> list[str]:
+async def every(store: StoreReads, registration_id: RegistrationId | None = None) -> list[str]:
     found: list[str] = []
     cursor = None
     while True:
@@ -117,10 +130,10 @@ class TestSetbacks:
         await store.commit([c.EndSetbacks(PUMP)])
         assert await store.setbacks(PUMP) is None
 
-    async def test_they_survive_a_restart(self, store, tmp_path):
+    async def test_they_survive_a_restart(self, store, opened):
         await store.commit([c.SaveSetbacks(setbacks(paused_at=NOW))])
         await store.close()
-        reopened = await SqliteStore.open(tmp_path / "accredit.db", SEALER)
+        reopened = await opened()
         assert await reopened.setbacks(PUMP) == setbacks(paused_at=NOW)
         await reopened.close()
 
