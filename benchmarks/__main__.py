@@ -20,6 +20,7 @@ from benchmarks.hub import hub_connects
 from benchmarks.idle import CONNECTIONS, idle
 from benchmarks.provisioning import full_provisioning
 from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
+from benchmarks.revocation import revoke_to_close
 from benchmarks.sdk import register_times
 from benchmarks.service import service
 from benchmarks.telemetry import telemetry
@@ -54,6 +55,7 @@ def main() -> None:
         _summary(rounds)
         | _once()
         | {"where": shares(arguments.count, arguments.at_once)}
+        | {"revocation": revoke_to_close()}
         | {"machine": _machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     )
     result |= {"count": arguments.count, "rounds": arguments.rounds, "atOnce": arguments.at_once}

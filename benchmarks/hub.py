@@ -71,7 +71,8 @@ def hub_connects(service: Measured, count: int, at_once: int) -> ConnectFigures:
     """`count` connections of 32 devices; `at_once` at a time, each device's one after the other."""
     with tempfile.TemporaryDirectory() as name, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         folder = Path(name)
-        devices, issuers = runner.run(_provisioned(service, folder))
+        group = f"visits-{secrets.token_hex(4)}"
+        devices, issuers = runner.run(provisioned(service, folder, DEVICES, group))
         (folder / "issuers.pem").write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in issuers))
         contexts = [context for _, context in devices]
         runner.run(_visits(service, devices, DEVICES, at_once))
@@ -102,11 +103,11 @@ async def _visits(
     await asyncio.gather(*(worker(number) for number in range(min(at_once, len(devices)))))
 
 
-async def _provisioned(
-    service: Measured, folder: Path
+async def provisioned(
+    service: Measured, folder: Path, count: int, group: str
 ) -> tuple[list[tuple[str, ssl.SSLContext]], Sequence[x509.Certificate]]:
-    """Devices with their certificates, and the issuers of these."""
-    group, key = f"visits-{secrets.token_hex(4)}", secrets.token_bytes(32)
+    """Devices of a new group with their certificates, and the issuers of these."""
+    key = secrets.token_bytes(32)
     keys = {
         "primaryKey": b64encode(key).decode(),
         "secondaryKey": b64encode(secrets.token_bytes(32)).decode(),
@@ -120,7 +121,7 @@ async def _provisioned(
     await asyncio.to_thread(api.call, "PUT", f"/enrollmentGroups/{group}", body)
     where = Service(service.host, service.mqtt_port, service.id_scope, Path(service.trust_root))
     devices, issuers = [], []
-    for number in range(DEVICES):
+    for number in range(count):
         registration_id = f"{group}-{number}"
         pair = KeyPair(registration_id, folder, str(number))
         async with await MqttPeer(where).open() as peer:

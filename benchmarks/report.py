@@ -74,6 +74,16 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     what = f"resident for each of {idle['connections']} silent hub connections by client certificate"
     table.append((what, f"{idle['per_connection_kib']:.1f} KiB", ""))
     table.append(("server CPU per keep-alive of one", f"{idle['ping_us']:.0f} us", ""))
+    for what, name in (("one device", "one"), ("a group at once", "group")):
+        closing = result["revocation"][name]
+        table.append(
+            (
+                f"from the call that revokes {what} to the end of its connections, p99 of {result['revocation']['live']} live ones",
+                f"{closing['p99_ms']:.0f} ms",
+                f"p50 {closing['p50_ms']:.0f}, the last {closing['max_ms']:.0f}",
+            )
+        )
+    table.append(("the whole group revoked", f"{result['revocation']['groupDoneS']:.1f} s", ""))
     table.append(("resident when idle", f"{result['idleMb']:.0f} MB", ""))
     return table
 
