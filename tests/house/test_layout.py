@@ -64,7 +64,6 @@ ELSEWHERE = {
     "ca/ocsp.py": "tests/unit/ca/test_statuses.py",
     "ca/token_module.py": "tests/unit/ca/test_tokens.py",
     "app/readiness.py": "tests/e2e/test_serve.py and tests/e2e/test_tokens.py",
-    "app/tokens.py": "tests/e2e/test_tokens.py",
     "stores/reserved_serials.py": "tests/contract/test_store.py",
     "ca/points.py": "tests/unit/ca/test_statuses.py",
     "hub/disk.py": "tests/unit/hub/test_segments.py",

@@ -37,6 +37,7 @@ from accredit.wire import sas
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.linked import linked
+from support.soft_token import SoftToken
 
 HOST = "dps.example"
 HUBS = ("Hub-A.example", "hub-b.example")
@@ -98,6 +99,7 @@ class ServiceSide:
     administration: Administration
     client: httpx.AsyncClient
     cas: CAs
+    hsm: SoftToken
 
     def token(self, policy: str = OWNER, realm: Realm = Realm.PROVISIONING) -> str:
         key = f"{realm}/{policy}/1".encode()
@@ -206,7 +208,8 @@ def service_side(store: Store) -> ServiceSide:
     """A service API over this store."""
     hubs = ConfiguredHubs(store, HUBS)
     clock, entropy, cas = HandClock(), CountedEntropy(), CAs()
-    ceremony = Ceremony(entropy)
+    hsm = SoftToken()
+    ceremony = Ceremony(entropy, None, hsm)
     every = administration(
         store,
         clock,
@@ -218,4 +221,4 @@ def service_side(store: Store) -> ServiceSide:
     )
     app = Starlette(routes=routes(every, Access(store, clock, (HOST,)), clock, entropy))
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"https://{HOST}")
-    return ServiceSide(store, clock, every, client, cas)
+    return ServiceSide(store, clock, every, client, cas, hsm)

@@ -75,3 +75,60 @@ async def test_the_keys_of_an_outside_authority(side: ServiceSide) -> None:
     await side.call("PUT", PATH, body)
     assert (await side.call("POST", f"{PATH}/rotate", {})).status_code == 409
     assert (await side.call("POST", "/certificateAuthorities/none/rotate", {})).status_code == 404
+
+
+class TestInAToken:
+    async def test_a_ca_says_in_which_token_its_newest_key_is(self, side: ServiceSide) -> None:
+        shown = await made(side, tokenLabel="hsm")
+        assert shown["tokenLabel"] == "hsm"
+        assert shown["keyLabel"].startswith("plant issuing")
+        body = {"certificateAuthorityType": "BuiltIn", "tokenLabel": "hsm"}
+        again = (await side.call("PUT", PATH, body, etag="*")).json()
+        assert again["certificates"] == shown["certificates"]
+        other = await side.call("PUT", PATH, {**body, "tokenLabel": "elsewhere"}, etag="*")
+        assert (other.status_code, "can't be changed" in other.json()["message"]) == (409, True)
+
+    async def test_into_a_token_and_out_of_it(self, side: ServiceSide) -> None:
+        first = await made(side)
+        inside = (await side.call("POST", f"{PATH}/rotate", {"tokenLabel": "hsm"})).json()
+        assert (inside["tokenLabel"], inside["certificates"][1]) == ("hsm", first["certificates"][1])
+        stays = (await side.call("POST", f"{PATH}/rotate", {})).json()
+        assert stays["tokenLabel"] == "hsm"
+        assert stays["keyLabel"] != inside["keyLabel"]
+        outside = (await side.call("POST", f"{PATH}/rotate", {"tokenLabel": ""})).json()
+        assert "tokenLabel" not in outside
+        assert len(outside["earlierIssuers"]) == 3
+
+    async def test_a_key_that_is_there_brings_its_kind(self, side: ServiceSide) -> None:
+        side.hsm.make("hsm", "mine", "P-384")
+        shown = await made(side, tokenLabel="hsm", keyLabel="mine", root="offline")
+        assert (shown["algorithm"], shown["keyLabel"]) == ("P-384", "mine")
+        assert x509.load_pem_x509_csr(shown["request"].encode()).is_signature_valid
+
+    @pytest.mark.parametrize(
+        ("members", "reason"),
+        [
+            ({"keyLabel": "mine"}, "keyLabel needs tokenLabel"),
+            ({"tokenLabel": "hsm", "algorithm": "ML-DSA-44"}, "which a key in a token may be"),
+            ({"tokenLabel": "hsm", "algorithm": "P-256", "keyLabel": "mine"}, "is P-384, not P-256"),
+        ],
+    )
+    async def test_what_does_not_fit_is_refused(
+        self, side: ServiceSide, members: dict[str, str], reason: str
+    ) -> None:
+        side.hsm.make("hsm", "mine", "P-384")
+        refused = await side.call("PUT", PATH, {"certificateAuthorityType": "BuiltIn", **members})
+        assert (refused.status_code, reason in refused.json()["message"]) == (400, True), refused.text
+
+    async def test_one_key_is_one_issuing_ca_s(self, side: ServiceSide) -> None:
+        shown = await made(side, tokenLabel="hsm")
+        same = {"tokenLabel": "hsm", "keyLabel": shown["keyLabel"]}
+        refused = await side.call("POST", f"{PATH}/rotate", same)
+        assert (refused.status_code, "already" in refused.json()["message"]) == (400, True)
+
+    async def test_a_token_that_is_away_changes_nothing(self, side: ServiceSide) -> None:
+        shown = await made(side, tokenLabel="hsm")
+        side.hsm.away = True
+        refused = await side.call("POST", f"{PATH}/rotate", {})
+        assert refused.status_code == 503
+        assert (await side.call("GET", PATH)).json()["etag"] == shown["etag"]

@@ -19,6 +19,13 @@ def test_a_rotation_may_say_nothing() -> None:
         assert (sent.algorithm, sent.new_root) == (None, False)
     sent = read_rotation(b'{"algorithm": "P-384", "newRoot": true}')
     assert (sent.algorithm, sent.new_root) == ("P-384", True)
+    assert (sent.token_label, sent.key_label) == (None, "")
+
+
+def test_a_rotation_into_a_token_and_out_of_it() -> None:
+    sent = read_rotation(b'{"tokenLabel": "hsm", "keyLabel": "mine"}')
+    assert (sent.token_label, sent.key_label) == ("hsm", "mine")
+    assert read_rotation(b'{"tokenLabel": ""}').token_label == ""
 
 
 def test_a_chain_in_its_order() -> None:
@@ -37,6 +44,9 @@ def test_a_key_id_as_openssl_prints_it() -> None:
     [
         (read_rotation, {"newroot": True}),
         (read_rotation, {"algorithm": 1}),
+        (read_rotation, {"keyLabel": "mine"}),
+        (read_rotation, {"tokenLabel": "", "keyLabel": "mine"}),
+        (read_rotation, {"tokenLabel": "x" * 256}),
         (read_brought, {}),
         (read_brought, {"certificate": "none"}),
         (read_revocation, {}),

@@ -62,3 +62,10 @@ def test_a_stray_that_is_revoked() -> None:
     assert (shown["serial"], shown["registrationId"]) == ("AB", "lamp-1")
     assert shown["notAfter"] == "1970-01-01T00:01:00Z"
     assert (shown["revokedAt"], shown["revokedAtItsCa"]) == ("1970-01-01T00:00:30.0000000Z", False)
+
+
+def test_a_serial_number_that_a_token_may_have_signed() -> None:
+    shown = orphan_document(Orphan(OrphanKind.RESERVED, OUTSIDE, None, 0, 0xAB, revoked_at=30, told_at=30))
+    assert "sha256" not in shown
+    assert (shown["kind"], shown["serial"], shown["revokedAtItsCa"]) == ("reserved", "AB", True)
+    assert shown["remedy"] == WHAT_TO_DO[OrphanKind.RESERVED]
