@@ -29,6 +29,9 @@ from accredit.interfaces import Clock, Store
 
 BUILT_IN = "BuiltIn"
 MAX_KEPT = 50_000
+LISTED_S = 3_600
+"""How long a certificate that has ended meanwhile may stay in the list that CRLs are made of: it may be in them for days."""
+
 _NUMBER_BITS = 24
 
 
@@ -74,6 +77,15 @@ class _Kept:
         return self.latest == latest and self.made_at <= now < self.made_at + life_s
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """All that an authority has revoked, by shard; `latest` as in `_Kept`."""
+
+    latest: int
+    read_at: int
+    shards: dict[int, list[Revoked]]
+
+
 class Statuses:
     """`base` is the public address that stands in the leaves."""
 
@@ -84,6 +96,7 @@ class Statuses:
         self._tokens = tokens
         self._being_made: dict[tuple[object, ...], asyncio.Future[bytes]] = {}
         self._crls: dict[tuple[str, int], _Kept] = {}
+        self._listed: dict[AuthorityName, _Listed] = {}
         self._answers: dict[tuple[str, int, str], _Kept] = {}
         self._root_crls: dict[str, tuple[tuple[Revoked, ...], _Kept]] = {}
         self._loaded: dict[AuthorityName, _Loaded] = {}
@@ -123,11 +136,7 @@ class Statuses:
         latest = await self._store.latest_revocation()
         kept = self._crls.get((key, shard))
         if kept is None or not kept.serves(latest, now, crl.LIFE_S):
-            revoked = [
-                each
-                for each in await self._store.revoked(ours.authority, now)
-                if shard_of(each.serial) == shard
-            ]
+            revoked = await self._revoked(ours.authority, shard, latest, now)
             # Grows with the clock, and within one second with the revocations.
             number = now << _NUMBER_BITS | latest & ((1 << _NUMBER_BITS) - 1)
             scope = Points(self._base, key).scope(shard)
@@ -135,6 +144,16 @@ class Statuses:
             kept = await self._made(kept, (key, shard), latest, crl.LIFE_S, crl.signed, *what)
             self._crls[key, shard] = kept
         return kept.der
+
+    async def _revoked(self, authority: AuthorityName, shard: int, latest: int, now: int) -> list[Revoked]:
+        """What of a shard is revoked; read once for all of an authority's shards, and anew when that has changed."""
+        listed = self._listed.get(authority)
+        if listed is None or listed.latest != latest or not listed.read_at <= now < listed.read_at + LISTED_S:
+            shards: dict[int, list[Revoked]] = {}
+            for each in await self._store.revoked(authority, now):
+                shards.setdefault(shard_of(each.serial), []).append(each)
+            listed = self._listed[authority] = _Listed(latest, now, shards)
+        return listed.shards.get(shard, [])
 
     async def ocsp(self, request: bytes) -> bytes:
         """A DER OCSPResponse to a DER OCSPRequest, whatever that is."""

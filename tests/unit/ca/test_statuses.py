@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from accredit.ca.ceremony import Ceremony, Place
 from accredit.ca.ocsp import read
 from accredit.ca.points import SHARDS, key_id, shard_of
 from accredit.ca.serials import ReservedSerials
-from accredit.ca.statuses import Statuses
+from accredit.ca.statuses import LISTED_S, Statuses
 from accredit.domain import changes as c
 from accredit.domain.credential import CertificateRecord, RevocationReason
 from accredit.domain.errors import UpstreamUnavailable
@@ -39,6 +41,15 @@ from support.waiting import until
 
 CA = AuthorityName.parse("builtin")
 BASE = "http://ca.test:8080"
+
+
+@contextmanager
+def counted(store: SqliteStore) -> Iterator[list[str]]:
+    """The SQL that the store reads with meanwhile."""
+    texts: list[str] = []
+    store._reading.set_trace_callback(texts.append)
+    yield texts
+    store._reading.set_trace_callback(None)
 
 
 class World:
@@ -190,6 +201,22 @@ class TestCRL:
         assert len(list(await world.crl_of(leaf))) == 1
         world.clock.advance(30 * 86_400)
         assert len(list(await world.crl_of(leaf))) == 0
+
+    async def test_all_shards_of_a_state_cost_one_reading_of_what_is_revoked(self, world):
+        leaves = [await world.issue(f"device-{number}") for number in range(20)]
+        for leaf in leaves:
+            await world.revoke(leaf)
+        with counted(world.store) as texts:
+            listed = [await world.statuses.crl(world.key_id, shard) for shard in range(SHARDS)]
+        serials = {each.serial_number for der in listed for each in x509.load_der_x509_crl(der)}
+        assert serials == {leaf.serial_number for leaf in leaves}
+        assert sum("revoked_reason FROM certificates" in text for text in texts) == 1
+        world.clock.advance(LISTED_S)
+        await world.revoke(await world.issue("one-more"))
+        with counted(world.store) as texts:
+            for shard in range(SHARDS):
+                await world.statuses.crl(world.key_id, shard)
+        assert sum("revoked_reason FROM certificates" in text for text in texts) == 1
 
     @pytest.mark.parametrize(("key", "shard"), [("00" * 20, 0), (None, SHARDS), (None, -1)])
     async def test_what_is_not_there(self, world, key, shard):
