@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from accredit.app.data_folder import CannotStart, DataFolder
 from accredit.app.migration import migrate
 from accredit.app.service import start
+from accredit.config import load
 from accredit.domain import changes as c
 from accredit.domain.enrollment import CaReferences
 from accredit.domain.ids import CaCertificateName, DeviceId
@@ -29,12 +32,18 @@ from support.stored_values import FLEET, NOW, binding
 CLOCK = HandClock(NOW)
 
 
-@pytest.fixture
-async def config(configured):
-    """Of a folder whose service was started once, and has a few of everything since."""
-    made = configured()
-    await (await start(made)).drain()
-    store = await sqlite(made)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    """The folder of a service that was started once, and has a few of everything since."""
+    folder = tmp_path_factory.mktemp("template") / "data"
+    ports = dict.fromkeys(("https_port", "mqtt_port", "amqp_port", "public_port"), 0)
+    asyncio.run(filled(load({"data_dir": folder, "bind": ["127.0.0.1"], **ports}, {})))
+    return folder
+
+
+async def filled(config):
+    await (await start(config)).drain()
+    store = await sqlite(config)
     first, second = some.certificate("Pump-1"), some.certificate("Pump-1")
     await store.commit(
         [c.SaveEnrollment(some.group(), None), c.SaveAuthority(some.authority("Other", etag="a9"), None)]
@@ -51,7 +60,14 @@ async def config(configured):
     await store.commit([c.SaveCaCertificate(some.ca_certificate(), None), c.SaveEnrollment(named, None)])
     await store.close()
     # As an earlier version stored it.
-    spoil(made, "UPDATE enrollments SET primary_certificate = 'Plant' WHERE enrollment_key = 'named'")
+    spoil(config, "UPDATE enrollments SET primary_certificate = 'Plant' WHERE enrollment_key = 'named'")
+
+
+@pytest.fixture
+def config(configured, template):
+    """Of a copy of that folder."""
+    made = configured()
+    shutil.copytree(template, made.data_dir)
     return made
 
 

@@ -5,9 +5,12 @@ TLS is among them (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`). The password 
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
+import certifi
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,6 +28,8 @@ _DEFAULTS: Mapping[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 
+_CHECKED = "verify-full"
+
 
 class Address:
     def __init__(self, url: str) -> None:
@@ -38,6 +43,9 @@ class Address:
                 "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full, with reserved characters as %XX."
             ) from None
         self._parameters = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        if given.get("sslrootcert") == "system" and given.get("sslmode", _CHECKED) == _CHECKED:
+            # psycopg's wheels bring an OpenSSL that looks for the system's trust where no system has it.
+            self._parameters.update(sslmode=_CHECKED, sslrootcert=system_trust())
         hosts = str(given.get("host") or given.get("hostaddr") or "localhost")
         if "," in hosts:
             # Of a primary and its standbys the one that can be written to.
@@ -55,6 +63,13 @@ class Address:
     def connected_at_once(self) -> psycopg.Connection[Any]:
         """The same for a program that has nothing else to do."""
         return psycopg.connect(**self._parameters, autocommit=True)
+
+
+def system_trust() -> str:
+    """The file of the roots that this machine trusts, or certifi's where it has none."""
+    known = ssl.get_default_verify_paths()
+    places = [known.cafile, known.capath and os.path.join(known.capath, "ca-certificates.crt")]  # noqa: PTH118 - a text
+    return next((place for place in places if place and os.path.isfile(place)), certifi.where())  # noqa: PTH113 - the same
 
 
 def reason(error: Exception) -> str:

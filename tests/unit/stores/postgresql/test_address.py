@@ -1,10 +1,13 @@
 """The URL of the database: what libpq takes from it, what it does not say, and that its password is never shown."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from accredit.stores.postgresql.address import Address, reason
 from accredit.stores.schema import DatabaseUnusable
+from support.tls_service import tls_root
 
 
 def parameters(url):
@@ -27,6 +30,27 @@ def test_tls_and_all_else_that_libpq_knows_is_honoured():
     }
     assert expected.items() <= found.items()
     assert "target_session_attrs" not in found
+
+
+def test_the_trust_of_the_system_is_a_file_that_is_there():
+    for url in (
+        "postgresql://h/x?sslrootcert=system",
+        "postgresql://h/x?sslrootcert=system&sslmode=verify-full",
+    ):
+        found = parameters(url)
+        assert found["sslmode"] == "verify-full"
+        assert "BEGIN CERTIFICATE" in Path(found["sslrootcert"]).read_text()
+    weak = parameters("postgresql://h/x?sslrootcert=system&sslmode=prefer")
+    assert (weak["sslrootcert"], weak["sslmode"]) == ("system", "prefer"), "libpq refuses that, and says why"
+
+
+async def test_the_trust_of_the_system_may_be_another(postgres, tmp_path, monkeypatch):
+    (tmp_path / "roots.pem").write_bytes(tls_root().pem())
+    url = postgres.url().replace("sslmode=disable", "sslrootcert=system")
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        await Address(url).connected()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    await (await Address(url).connected()).close()
 
 
 def test_of_several_servers_the_one_that_can_be_written_to():
