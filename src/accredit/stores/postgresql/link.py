@@ -65,7 +65,7 @@ class Link:
         while True:
             try:
                 connection = await self._connected()
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
                 self._why = reason(error)
                 # Not all processes at the same instant.
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret

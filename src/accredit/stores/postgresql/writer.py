@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from accredit.domain.changes import Change
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.stores.postgresql import texts
@@ -162,6 +163,9 @@ class Writer:
                 outcomes = [StoreUnavailable(str(away)) for _ in batch]
             except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
                 outcomes = [error] * len(batch)
+                # Nobody knows in what state it has left the transaction.
+                if self._link.pipeline is not None:
+                    self._link.pipeline.abandon(f"a defect: {error}")
             else:
                 self._most = min(2 * self._most, MAX_BATCH)
                 self._tallies.committed(len(batch), time.monotonic() - began)
@@ -349,10 +353,19 @@ class _Run:
                 outcome = Refused(answer.code, answer.message)
             elif answer is None:
                 outcome = Refused("", "a statement before it was refused")
-            elif not _met(answer, expected):
-                assert change is not None
-                outcome = Stale(change)
+            else:
+                outcome = _judged(answer, expected, change)
         return outcome
+
+
+def _judged(answer: Result, expected: Expected, change: Change | None) -> Outcome:
+    try:
+        if _met(answer, expected):
+            return None
+    except Exception as error:  # noqa: BLE001 - a fault of this unit's values is its caller's to hear of
+        return error
+    assert change is not None
+    return Stale(change)
 
 
 def _met(answer: Result, expected: Expected) -> bool:

@@ -117,6 +117,19 @@ async def test_a_faulty_unit_harms_nobody(bench):
     assert await outcomes(writer, put("c")) == [None]
 
 
+async def test_a_row_that_can_t_be_judged_is_its_unit_s_fault(bench):
+    def unreadable(row):
+        raise ValueError(f"not to be opened: {row}")
+
+    writer = await bench.writer()
+    faulty = UnitOfWork([*put("x").steps, ("SELECT value FROM rows WHERE key = 'x'", (), unreadable, CHANGE)])
+    found = await outcomes(writer, put("a"), faulty, put("b"))
+    assert [type(each) for each in found] == [type(None), ValueError, type(None)]
+    assert isinstance((await outcomes(writer, faulty))[0], ValueError)
+    assert await outcomes(writer, put("c")) == [None]
+    assert bench.rows() == ["a", "b", "c"]
+
+
 async def test_an_assertion_is_made_once_a_batch_and_again_after_settings_changed(bench):
     writer = await bench.writer()
     await writer.submit(put("first"))
