@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from accredit.ca.points import key_id
+from accredit.ca.points import SHARDS, key_id, shard_of
 from accredit.ca.serials import BATCH
 from support.device_key import DeviceKey
 from support.enrolling import issuing, symmetric_individual
@@ -186,6 +187,11 @@ def test_an_order_waits_for_a_token_that_was_pulled_out(
             ready = anyone.get("/readyz")
         assert ready.status_code == 200
         assert TOKEN in ready.json()["warnings"][0]
+        issuing_ca = x509.load_pem_x509_certificate(shown(service)["certificates"][0].encode())
+        asked_for = {shard_of(int(row["serial"], 16)) for row in service.certificates()}
+        shard = min(set(range(SHARDS)) - asked_for)  # whose list is not ready
+        crl = httpx.get(f"http://{service.host}:8080/crl/{key_id(issuing_ca)}/{shard}.crl", trust_env=False)
+        assert (crl.status_code, crl.headers["retry-after"]) == (503, "5")
     finally:
         hsm.put_back()
     # It is the same operation, which the device only polls.
@@ -220,7 +226,7 @@ def test_after_a_crash_what_was_reserved_is_revoked(service: RunningService, lam
     assert BATCH - 2 <= len(lost) < BATCH
     service.logs("serial-lost", serial=min(lost))
     listed = set()
-    for shard in range(16):
+    for shard in range(SHARDS):
         answer = run(
             "curl", "-sS", f"http://{service.host}:8080/crl/{key_id(issued[1])}/{shard}.crl", "-o",
             str(lamp.folder / "crl"),

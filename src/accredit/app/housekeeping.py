@@ -24,7 +24,10 @@ async def housekeeping(
     authorities: ConfiguredAuthorities,
 ) -> None:
     """Never returns. Of several processes each does it: to delete twice is as once."""
-    await authorities.look_after_tokens()
+    try:
+        await authorities.look_after_tokens()
+    except Exception:  # noqa: BLE001 - logged with its trace; the rest has to be done all the same
+        log.exception("housekeeping-failed")
     while True:
         await asyncio.sleep(EVERY_S)
         try:

@@ -24,6 +24,9 @@ DEADLINE_S = 20.0
 """How long a caller waits for a signature, with those that stand before it."""
 
 
+STUCK = "The token has not answered an earlier call yet."
+
+
 class TokenThread:
     """Does one call after the other; `begun` is called in the thread before its first one in this process."""
 
@@ -56,11 +59,16 @@ class TokenThread:
         except TimeoutError:
             raise self._gave_up(future) from None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a call that was given up is still not answered."""
+        return self._late is not None and not self._late.done()
+
     def _submitted(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> Future[T]:
         if self._process != os.getpid():
             self._begin()
-        if self._late is not None and not self._late.done():
-            raise _unavailable("The token has not answered an earlier call yet.", UNAVAILABLE)
+        if self.is_stuck:
+            raise _unavailable(STUCK, UNAVAILABLE)
         self._late = None
         future: Future[T] = Future()
         self._jobs.put((future, work, arguments))

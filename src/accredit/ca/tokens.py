@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from accredit.ca.token_keys import RETRY_S, UNAVAILABLE, Reference, Scheme, TokenKey, of_reference, token_key
-from accredit.ca.token_thread import DEADLINE_S, TokenThread
+from accredit.ca.token_thread import DEADLINE_S, STUCK, TokenThread
 from accredit.domain.errors import Malformed, UpstreamUnavailable
 from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy
@@ -88,7 +88,7 @@ class Tokens:
     def warnings(self) -> tuple[str, ...]:
         """Which tokens failed when they were used last, and why."""
         told: tuple[str, ...] = () if self._module is None else self._module.warnings
-        return told
+        return (*told, STUCK) if self._thread.is_stuck else told
 
     def _ceremony(self, method: str, *arguments: Any) -> Reference:
         if self._module is None:

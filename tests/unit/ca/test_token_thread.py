@@ -58,6 +58,7 @@ async def test_a_token_that_does_not_answer(stuck):
     with pytest.raises(UpstreamUnavailable, match="does not answer") as first:
         await thread.run(stuck.wait)
     assert first.value.rule == ANSWER_LOST
+    assert thread.is_stuck
     for call in (lambda: thread.run(int), lambda: asyncio.to_thread(thread.call, int)):
         with pytest.raises(UpstreamUnavailable, match="earlier call") as next_one:
             await call()
@@ -71,6 +72,7 @@ async def test_a_token_that_does_not_answer(stuck):
                 await asyncio.sleep(0.01)
             else:
                 break
+    assert not thread.is_stuck
 
 
 async def test_what_did_not_begin_in_time_never_does(stuck):

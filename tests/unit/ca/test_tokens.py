@@ -76,8 +76,10 @@ async def test_a_token_that_is_pulled_out_and_put_back(tokens, token, hsm, clock
     # Not asked anew for every order that waits.
     assert "no tokens of this label" in await refusal(tokens, key)
     clock.advance(RETRY_S)
+    assert len(tokens.warnings) == 1
     await tokens.check(key)
     assert keys.algorithm_of(key).sign(key, b"data")
+    assert tokens.warnings == ()
 
 
 async def test_a_stale_handle_is_looked_up_again(tokens, token, hsm):
