@@ -231,11 +231,16 @@ def _source_row(table: Table, source: sqlite3.Connection, key: Key) -> Row:
 
 def _fit(table: Table, row: Row) -> Row:
     """As PostgreSQL keeps it: SQLite takes text in a column of octets, and any character in a text."""
-    if not any(
-        isinstance(value, str) and (number in table.octets or "\0" in value)
-        for number, value in enumerate(row)
-    ):
-        return row
+    # Every row comes through here, and hardly one has either.
+    for number in table.octets:
+        if type(row[number]) is str:
+            break
+    else:
+        for value in row:
+            if type(value) is str and "\0" in value:
+                break
+        else:
+            return row
     return tuple(
         value if not isinstance(value, str) else value.encode() if number in table.octets else kept(value)
         for number, value in enumerate(row)
