@@ -7,15 +7,17 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accredit.app.data_folder import CannotStart, Running
 from accredit.app.ports import Sockets
-from accredit.app.service import Service, start
 from accredit.config import BadSetting, Config
 from accredit.fronts.listener import CannotListen
 from accredit.interfaces import StoreUnavailable
 from accredit.stores.schema import DatabaseUnusable
+
+if TYPE_CHECKING:
+    from accredit.app.service import Service
 
 
 def run(config: Config, started: Callable[[str, Running], None]) -> None:
@@ -58,6 +60,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
+    from accredit.app.service import start  # noqa: PLC0415 - the parent of workers does without
+
     service = await start(config, sockets=sockets)
     # What lives as long as the process need not be looked at by every collection.
     gc.collect()

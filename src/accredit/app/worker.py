@@ -12,14 +12,18 @@ import os
 import pickle
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from accredit.app.data_folder import CannotStart
 from accredit.app.ports import Sockets
 from accredit.app.run import served
-from accredit.app.service import Service
 from accredit.app.workers import Handed
 from accredit.observe import configure
+
+if TYPE_CHECKING:
+    from accredit.app.service import Service
 
 
 def main() -> int:
@@ -58,8 +62,9 @@ def _parent_gone(stop: asyncio.Event) -> None:
 
 
 def _say(word: object) -> None:
-    sys.stdout.write(json.dumps(word) + "\n")
-    sys.stdout.flush()
+    # A parent that is gone by now is found out by the other pipe.
+    with suppress(BrokenPipeError):
+        os.write(1, (json.dumps(word) + "\n").encode())
 
 
 if __name__ == "__main__":
