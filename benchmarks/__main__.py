@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import floors
+from benchmarks import floors, scaling
 from benchmarks.authorities import cpu_per_certificate_us
 from benchmarks.cpu import resident_bytes
 from benchmarks.hub import hub_connects
@@ -21,6 +21,7 @@ from benchmarks.idle import CONNECTIONS, idle
 from benchmarks.provisioning import full_provisioning
 from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.revocation import revoke_to_close
+from benchmarks.scaled_out import scaled_out
 from benchmarks.sdk import register_times
 from benchmarks.service import service
 from benchmarks.telemetry import telemetry
@@ -38,6 +39,7 @@ MESSAGES_EACH = 10
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+SCALING_PAGE = PAGE.with_name("scaling.md")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -56,6 +58,7 @@ def main() -> None:
         | _once()
         | {"where": shares(arguments.count, arguments.at_once)}
         | {"revocation": revoke_to_close()}
+        | {"scaledOut": asdict(scaled_out(arguments.count, arguments.at_once))}
         | {"machine": _machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     )
     result |= {"count": arguments.count, "rounds": arguments.rounds, "atOnce": arguments.at_once}
@@ -65,15 +68,21 @@ def main() -> None:
     print(as_text(result))
     _compare(path, result)
     if arguments.docs:
-        before, rest = PAGE.read_text().split(BEGIN)
-        after = rest.split(END)[1]
-        PAGE.write_text(before + BEGIN + "\n" + as_markdown(result) + END + after)
+        _write(PAGE, as_markdown(result))
+        _write(SCALING_PAGE, scaling.as_markdown(result))
+
+
+def _write(page: Path, measured: str) -> None:
+    before, rest = page.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n{measured}{END}{after}")
 
 
 def _round(count: int, at_once: int) -> dict[str, float]:
     """Service and floors one after the other, so that whatever else the machine does weighs on all of them alike."""
     with service() as running:
         full = full_provisioning(running, count, at_once)
+        half = full_provisioning(running, count // 2, at_once, full.per_second / 2)
         light = full_provisioning(running, count // 2, LIGHT)
         connects = hub_connects(running, count, at_once)
         messages = telemetry(running, count * MESSAGES_EACH, (WINDOW, 1))
@@ -86,6 +95,8 @@ def _round(count: int, at_once: int) -> dict[str, float]:
         "perSecond": full.per_second,
         "p50Ms": full.p50_ms,
         "p99Ms": full.p99_ms,
+        "halfP50Ms": half.p50_ms,
+        "halfP99Ms": half.p99_ms,
         "residentMb": full.resident_mb,
         "startS": started_s,
         "connectUs": connects.cpu_us,

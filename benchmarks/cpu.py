@@ -32,7 +32,7 @@ def threads_cpu_seconds(pid: int) -> dict[str, float]:
 
 
 def family_cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of its living children: PostgreSQL serves each connection by one."""
+    """CPU time of a process and of its living children: workers, and what serves each connection of PostgreSQL."""
     children = (int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == pid)
     return sum(cpu_seconds(each) for each in (pid, *children))
 

@@ -105,16 +105,29 @@ class _Conversation(asyncio.Protocol):
 
 
 async def provision(
-    devices: list[Device], host: str, port: int, id_scope: str, trust: ssl.SSLContext, at_once: int
+    devices: list[Device],
+    host: str,
+    port: int,
+    id_scope: str,
+    trust: ssl.SSLContext,
+    at_once: int,
+    per_second: float | None = None,
 ) -> Tally:
-    """Register every device, `at_once` at a time."""
+    """Register every device, `at_once` at a time; with `per_second`, each when its turn comes, or later if all are busy.
+
+    A latency then counts from the turn.
+    """
     loop = asyncio.get_running_loop()
     tally = Tally()
-    waiting = iter(devices)
+    waiting = iter(enumerate(devices))
+    start = time.perf_counter()
 
     async def worker() -> None:
-        for device in waiting:
+        for number, device in waiting:
             began = time.perf_counter()
+            if per_second is not None:
+                began = start + number / per_second
+                await asyncio.sleep(began - time.perf_counter())
             done: asyncio.Future[str] = loop.create_future()
             transport, _ = await loop.create_connection(
                 lambda device=device, done=done: _Conversation(device, id_scope, done),

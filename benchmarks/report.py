@@ -16,9 +16,11 @@ _ROWS = (
     ("bare server + verify + sign", "bareServerUs", "us", 0),
     ("crypto in memory", "inMemoryUs", "us", 0),
     ("registrations per second, beside the load generator", "perSecond", "/s", 0),
-    ("latency p50", "p50Ms", "ms", 1),
+    ("latency p50 under full load", "p50Ms", "ms", 1),
+    ("latency p50 at half of these registrations per second", "halfP50Ms", "ms", 1),
+    ("latency p99 at half of them", "halfP99Ms", "ms", 1),
     ("latency p50 with 8 devices at a time", "lightP50Ms", "ms", 1),
-    ("latency p99", "p99Ms", "ms", 1),
+    ("latency p99 under full load", "p99Ms", "ms", 1),
     ("resident after the load", "residentMb", "MB", 0),
     ("process start to ready", "startS", "s", 2),
     ("server CPU per hub connection by client certificate", "connectUs", "us", 0),
@@ -70,6 +72,11 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         table.append((f"server CPU for it over {wire}", f"{figures['cpu_us']:.0f} us", ""))
     if not result["wires"]:
         table.append(("onboarding time the Node SDK sees", "not measured", "no Node SDK, or no port 443"))
+    one, two = (result["scaledOut"]["workers_us"][workers] for workers in ("1", "2"))
+    table.append(("server CPU per provisioning on PostgreSQL and NATS, one worker", f"{one:.0f} us", ""))
+    table.append(("the same with two workers", f"{two:.0f} us", f"{two / one:.2f} x"))
+    table.append(("PostgreSQL's CPU for it", f"{result['scaledOut']['database_us']:.0f} us", ""))
+    table.append(("JetStream's CPU per stored message", f"{result['scaledOut']['message_us']:.1f} us", ""))
     idle = result["idle"]
     what = f"resident for each of {idle['connections']} silent hub connections by client certificate"
     table.append((what, f"{idle['per_connection_kib']:.1f} KiB", ""))

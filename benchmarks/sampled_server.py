@@ -11,15 +11,13 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import accredit
 from accredit.app import run
-from accredit.app.service import Service
 from accredit.cli.main import main
-from accredit.config import Config
 
 PACKAGE = str(Path(accredit.__file__).parent) + "/"
 OUTSIDE = "app/run.py"
@@ -52,10 +50,10 @@ class Looking:
 def _looked_at(looking: Looking) -> None:
     serve = run._serve  # noqa: SLF001 - the one place from which the loop can be reached
 
-    async def serving(config: Config, started: Callable[[Service], None]) -> None:
+    async def serving(*arguments: Any) -> None:
         signal.signal(signal.SIGPROF, looking.look)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, looking.toggle)
-        await serve(config, started)
+        await serve(*arguments)
 
     run._serve = serving  # noqa: SLF001
 

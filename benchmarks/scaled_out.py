@@ -19,40 +19,62 @@ from benchmarks.service import service
 from support import nats_server, postgres_server
 
 IN_FLIGHT = 256
+WORKERS = (1, 2)
 _BODY = b'{"temperature": 21.5, "humidity": 40, "line": "north", "at": "2026-01-01T00:00:00Z"}'
 
 
 @dataclass(frozen=True, slots=True)
 class ScaledOut:
-    """CPU in microseconds per provisioning: of the service, and of PostgreSQL; of JetStream for each stored message."""
+    """CPU in microseconds per provisioning: of the service by the number of its workers, and of PostgreSQL beside one.
 
-    service_us: float
+    `message_us` is JetStream's for each message that it stores.
+    """
+
+    workers_us: dict[str, float]
     database_us: float
     message_us: float
 
 
 def scaled_out(count: int, at_once: int) -> ScaledOut:
-    """`count` provisionings with the state in PostgreSQL, and ten times as many messages into a stream."""
+    """`count` provisionings with each number of workers, and ten times as many messages into a stream."""
     with (
         postgres_server.running() as database,
         tempfile.TemporaryDirectory() as folder,
-        service(_data_folder(Path(folder), database.url())) as running,
+        nats_server.running(Path(folder)) as stream,
     ):
-        full_provisioning(running, count // 4, at_once)
-        before = family_cpu_seconds(database.pid)
-        figures = full_provisioning(running, count, at_once)
-        database_us = (family_cpu_seconds(database.pid) - before) / count * 1e6
-    with tempfile.TemporaryDirectory() as folder, nats_server.running(Path(folder)) as stream:
-        message_us = asyncio.run(_stored(stream, count * 10))
-    return ScaledOut(figures.cpu_us, database_us, message_us)
+        workers_us = {}
+        for workers in WORKERS:
+            workers_us[str(workers)], database_us = _provisioning_us(
+                database, stream, workers, count, at_once
+            )
+            if workers == 1:
+                beside_one_us = database_us
+        return ScaledOut(workers_us, beside_one_us, asyncio.run(_stored(stream, count * 10)))
 
 
-def _data_folder(folder: Path, database_url: str) -> Path:
-    """One whose settings name the database."""
+def _provisioning_us(
+    database: postgres_server.PostgresServer,
+    stream: nats_server.NatsServer,
+    workers: int,
+    count: int,
+    at_once: int,
+) -> tuple[float, float]:
+    """Of the service, and of the database."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = _data_folder(Path(name), database.new_database(), stream.url)
+        with service(folder, "--workers", str(workers)) as running:
+            full_provisioning(running, count // 4, at_once)
+            before = family_cpu_seconds(database.pid)
+            figures = full_provisioning(running, count, at_once)
+            return figures.cpu_us, (family_cpu_seconds(database.pid) - before) / count * 1e6
+
+
+def _data_folder(folder: Path, database_url: str, nats_url: str) -> Path:
+    """One whose settings name both."""
     folder.chmod(0o700)
     settings = folder / "accredit.toml"
     settings.touch(mode=0o600)
-    settings.write_text(f'database_url = "{database_url}"\n')
+    settings.write_text(f'database_url = "{database_url}"\nnats_url = "{nats_url}"\n')
     return folder
 
 

@@ -55,12 +55,12 @@ class Costs:
     def measured(cls, result: dict[str, Any]) -> Costs:
         """Of one run's record; a renewal is taken to cost what a provisioning does, handshake and all."""
         return cls(
-            certificate_us=result["scaledOut"]["service_us"],
+            certificate_us=result["scaledOut"]["workers_us"]["1"],
             connect_us=result["connectUs"]["median"],
             message_us=result["messageUs"]["median"],
             database_us=result["scaledOut"]["database_us"],
             stream_us=result["scaledOut"]["message_us"],
-            connection_kb=result["connectionKb"],
+            connection_kb=result["idle"]["per_connection_kib"] * 1.024,
         )
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from accredit.cli.connection import ServiceClient
 from accredit.cli.local import client
 
-HOST = f"127.99.{os.getpid() % 250}.1"
-"""An address of this run's own, so that two of them keep out of each other's way."""
+HOST = os.environ.setdefault("BENCH_HOST", f"127.99.{os.getpid() % 250}.1")
+"""An address of this run's own, so that two of them keep out of each other's way; its children know it by the environment."""
 
 
 @dataclass(frozen=True, slots=True)
