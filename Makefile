@@ -63,6 +63,7 @@ $(VENV)/otel.stamp: requirements/otel.lock $(VENV)/base.stamp
 	@touch $@
 
 $(VENV)/pkcs11.stamp: requirements/pkcs11.lock $(VENV)/base.stamp
+	@echo "Installing what speaks to PKCS#11 tokens into $(VENV) ..."
 	@$(INSTALL) requirements/pkcs11.lock
 	@touch $@
 
