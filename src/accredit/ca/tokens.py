@@ -14,7 +14,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accredit.ca.token_keys import RETRY_S, UNAVAILABLE, Reference, Scheme, TokenKey, of_reference, token_key
+from accredit.ca import keys
+from accredit.ca.token_keys import (
+    ANSWER_LOST,
+    RETRY_S,
+    UNAVAILABLE,
+    Reference,
+    Scheme,
+    TokenKey,
+    of_reference,
+    token_key,
+)
 from accredit.ca.token_thread import DEADLINE_S, STUCK, TokenThread
 from accredit.domain.errors import Malformed, UpstreamUnavailable
 from accredit.domain.secret import Secret
@@ -27,6 +37,7 @@ MAKING_S = 180.0
 
 _MAX_PIN_BYTES = 1_024
 _KEY_ID_BYTES = 16
+_TRIAL = b"accredit tries whether this private key and this public key are a pair"
 
 
 class Tokens:
@@ -61,12 +72,21 @@ class Tokens:
         return of_reference(where, self)
 
     def find(self, token: str, label: str) -> TokenKey:
-        """A key that is in a token already. Raises Malformed or UpstreamUnavailable."""
+        """A key that is in a token already; it is tried, because nobody says that its two halves are a pair.
+
+        Raises Malformed or UpstreamUnavailable.
+        """
         where = self._ceremony("find", token, label)
         try:
-            return of_reference(where, self)
+            found = of_reference(where, self)
+            keys.algorithm_of(found).sign(found, _TRIAL)
         except ValueError as error:
             raise Malformed(f"The key {label} can't be used: {error}.", rule="token-key-unfit") from None
+        except UpstreamUnavailable as failure:
+            if failure.rule != ANSWER_LOST:
+                raise
+            raise Malformed(failure.message, rule="token-key-unfit") from None
+        return found
 
     def sign(self, where: Reference, scheme: Scheme, payload: bytes) -> bytes:
         """See `SignsInToken`."""

@@ -160,3 +160,22 @@ async def test_two_tokens_of_one_module(tokens, token, hsm):
     assert first.public_key() != second.public_key()
     for each in (first, second, first):
         assert keys.algorithm_of(each).sign(each, b"data")
+
+
+def test_two_halves_that_are_no_pair(hsm, token, clock):
+    import pkcs11
+    from pkcs11 import Attribute, KeyType
+    from pkcs11.util.ec import encode_named_curve_parameters
+
+    library = pkcs11.lib(str(hsm.module))
+    library.reinitialize()
+    with library.get_token(token_label=token).open(rw=True, user_pin=PIN) as session:
+        curve = session.create_domain_parameters(
+            KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True
+        )
+        first, second = (curve.generate_keypair(store=True, label="odd", id=each) for each in (b"1", b"2"))
+        first[0].destroy()
+        second[1].destroy()
+        first[1][Attribute.ID] = b"2"
+    with pytest.raises(Malformed, match="does not verify"):
+        Tokens(clock, hsm.module, hsm.pin_file).find(token, "odd")
