@@ -36,6 +36,12 @@ ELSEWHERE = {
         for name in ("authorities", "hubs", "store", "telemetry", "webhooks", "world")
     },
     "app/authorities.py": "tests/house/test_layout.py loads each connector",
+    "cli/simulate.py": "tests/e2e/test_simulate.py",
+    "simulation/device.py": "tests/e2e/test_simulate.py",
+    "simulation/fleet.py": "tests/e2e/test_simulate.py",
+    "simulation/keys.py": "tests/e2e/test_simulate.py",
+    "simulation/mqtt_peer.py": "tests/e2e/test_simulate.py, and every load of devices in tests/campaigns",
+    "simulation/scenario.py": "tests/e2e/test_simulate.py",
     "app/housekeeping.py": "the composition root's hourly work; what it calls has tests of its own",
     "app/sharing.py": "tests/e2e/test_nodes.py",
     "app/worker.py": "tests/e2e/test_workers.py",
