@@ -51,6 +51,12 @@ def test_an_orphan_of_which_little_is_known() -> None:
     }
 
 
+def test_a_number_that_was_reserved_and_has_no_certificate() -> None:
+    shown = orphan_document(Orphan(OrphanKind.RESERVED, OUTSIDE, None, 0, 0xAB))
+    assert (shown["kind"], shown["serial"]) == ("reserved", "AB")
+    assert "sha256" not in shown
+
+
 def test_one_that_is_looked_up_again() -> None:
     shown = orphan_document(Orphan(OrphanKind.UNKNOWN, OUTSIDE, b"\x01" * 32, 0, watched_until=60))
     assert (shown["remedy"], shown["watchedUntil"]) == (WATCHED, "1970-01-01T00:01:00.0000000Z")

@@ -1,0 +1,17 @@
+"""A cut is a value: the same one, read twice, is one."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from accredit.domain.ids import DeviceId
+from accredit.domain.session_cut import SessionCut
+
+
+def test_it_is_known_again_and_stays_as_it_is() -> None:
+    cut = SessionCut(1, "", DeviceId("lamp-1"), "revoked", 1_800_000_000)
+    assert {cut, SessionCut(1, "", DeviceId("lamp-1"), "revoked", 1_800_000_000)} == {cut}
+    with pytest.raises(FrozenInstanceError):
+        cut.reason = "another"  # type: ignore[misc]
