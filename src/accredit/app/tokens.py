@@ -22,8 +22,10 @@ async def token_hardware(
     """
     serials = ReservedSerials(store, clock, entropy, owner=entropy.token(8).hex())
     await serials.settle(everybody=alone)
+    tokens = _tokens(config, clock)
+    parts.push_async_callback(tokens.close)
     parts.push_async_callback(_released, serials)
-    return Hardware(_tokens(config, clock), serials)
+    return Hardware(tokens, serials)
 
 
 def _tokens(config: Config, clock: Clock) -> Tokens:

@@ -83,6 +83,10 @@ class TokenModule:
         self._sessions.clear()
         self._handles.clear()
 
+    def close(self) -> None:
+        """End every session; the next call begins anew."""
+        self._drop()
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why tokens could not be used when one of their keys was last needed; asked from any thread."""

@@ -60,6 +60,11 @@ class TokenThread:
             raise self._gave_up(future) from None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything was called in this process."""
+        return self._process == os.getpid()
+
+    @property
     def is_stuck(self) -> bool:
         """Whether a call that was given up is still not answered."""
         return self._late is not None and not self._late.done()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +104,12 @@ class Tokens:
         Raises UpstreamUnavailable, by its rule told apart: nothing was signed, or something may have been.
         """
         return await self._thread.run(work, *arguments)
+
+    async def close(self) -> None:
+        """Log out, where anybody was logged in: some tokens have few sessions to give."""
+        if self._thread.has_begun and self._module is not None:
+            with suppress(UpstreamUnavailable):
+                await self._thread.run(self._module.close)
 
     @property
     def warnings(self) -> tuple[str, ...]:

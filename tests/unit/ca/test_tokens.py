@@ -92,6 +92,13 @@ async def test_a_stale_handle_is_looked_up_again(tokens, token, hsm):
     assert keys.algorithm_of(key).sign(key, b"data")
 
 
+async def test_what_was_closed_begins_anew(tokens, token, hsm):
+    await Tokens(HandClock(), hsm.module, hsm.pin_file).close()  # where nothing was begun
+    key = tokens.make(token, "a", "P-256", ENTROPY)
+    await tokens.close()
+    assert keys.algorithm_of(key).sign(key, b"data")
+
+
 async def test_a_wrong_pin_is_shown_once(tokens, token, hsm, clock):
     key = tokens.make(token, "a", "P-256", ENTROPY)
     hsm.write_pin("0000")
