@@ -11,7 +11,7 @@ import pytest
 from accredit.domain import changes as c
 from accredit.domain.access import Realm, Right
 from accredit.domain.ca_certificate import Purpose, VerificationCode
-from accredit.domain.credential import STRAY, CertificateStatus, RevocationReason
+from accredit.domain.credential import CRL_SHARDS, STRAY, CertificateStatus, RevocationReason, Revoked
 from accredit.domain.custody import LostOrder, OrphanKind
 from accredit.domain.device import BindingState, DeviceData, Reported, TwinVersions
 from accredit.domain.enrollment import (
@@ -121,6 +121,11 @@ async def walk(read: Callable[[str | None], Awaitable[Page]]) -> list[Sequence]:
         cursor = page.cursor
         if cursor is None:
             return pages
+
+
+async def listed_by(store: Store, authority: AuthorityName, now: int) -> list[Revoked]:
+    """What all CRLs of the authority list."""
+    return [each for shard in range(CRL_SHARDS) for each in await store.revoked(authority, shard, now)]
 
 
 async def states(store: Store, device: str = "Pump-1", owner: str | None = None) -> dict[bytes, str]:
@@ -1014,10 +1019,14 @@ class TestRevocations:
         for record in (second, first):
             await self.revoked(store, record.issued.sha256, ca_knows=True)
         assert await store.latest_revocation() == 2
-        listed = await store.revoked(first.authority, NOW)
-        assert [each.serial for each in listed] == [second.issued.serial, first.issued.serial]
-        assert await store.revoked(AuthorityName.parse("other"), NOW) == []
-        assert await store.revoked(first.authority, first.issued.not_after + 30 * 86_400) == []
+        listed = await listed_by(store, first.authority, NOW)
+        assert sorted(each.serial for each in listed) == sorted([first.issued.serial, second.issued.serial])
+        shard = first.issued.serial % 16
+        assert first.issued.serial in [
+            each.serial for each in await store.revoked(first.authority, shard, NOW)
+        ]
+        assert await store.revoked(AuthorityName.parse("other"), shard, NOW) == []
+        assert await store.revoked(first.authority, shard, first.issued.not_after + 30 * 86_400) == []
 
     async def test_an_outside_ca_is_to_be_told_until_it_was(self, store):
         record = await self.recorded(store, "a")
@@ -1151,7 +1160,7 @@ class TestReservedSerials:
         assert await self.numbers(store) == [902]
         await store.commit([c.LoseSerial(BUILTIN, record.issued.serial, NOW)])
         assert await store.lost_serial(BUILTIN, record.issued.serial) is None
-        assert await store.revoked(BUILTIN, NOW) == []
+        assert await listed_by(store, BUILTIN, NOW) == []
 
     async def test_a_lost_one_is_revoked_until_its_issuer_s_end(self, store):
         await store.commit([self.reserving(901, 902)])
@@ -1160,7 +1169,7 @@ class TestReservedSerials:
         await store.commit([c.LoseSerial(BUILTIN, 901, NOW + 8)])
         assert await self.numbers(store) == [902]
         assert await store.latest_revocation() > before
-        (listed,) = await store.revoked(BUILTIN, NOW)
+        (listed,) = await listed_by(store, BUILTIN, NOW)
         assert (listed.serial, listed.revoked_at, listed.reason) == (
             901,
             NOW + 7,
@@ -1169,7 +1178,7 @@ class TestReservedSerials:
         assert await store.lost_serial(BUILTIN, 901) == listed
         assert await store.lost_serial(BUILTIN, 902) is None
         assert await store.lost_serial(AuthorityName.parse("other"), 901) is None
-        assert await store.revoked(BUILTIN, NOW + 30 * 86_400) == []
+        assert await listed_by(store, BUILTIN, NOW + 30 * 86_400) == []
         await store.commit([c.ReleaseSerials(BUILTIN, (901,))])
         assert await store.lost_serial(BUILTIN, 901) == listed
         (orphan,) = (await store.orphans(None, 9)).rows

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-SHARDS = 16
-"""Fixed: the shard's address stands in every leaf."""
+from accredit.domain.credential import CRL_SHARDS
+
+SHARDS = CRL_SHARDS
 
 
 def key_id(certificate: x509.Certificate) -> str:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accredit.ca import crl, holdings, ocsp
 from accredit.ca.hierarchy import Issuer
-from accredit.ca.points import SHARDS, Points, key_id, shard_of
+from accredit.ca.points import SHARDS, Points, key_id
 from accredit.ca.token_keys import TokenKey
 from accredit.ca.tokens import Tokens
 from accredit.domain.authority import AuthorityRecord
@@ -29,8 +29,8 @@ from accredit.interfaces import Clock, Store
 
 BUILT_IN = "BuiltIn"
 MAX_KEPT = 50_000
-LISTED_S = 3_600
-"""How long a certificate that has ended meanwhile may stay in the list that CRLs are made of: it may be in them for days."""
+ENTRIES_PER_S = 10_000
+"""A CRL is made at most so often that so many entries are signed in a second: up to that many, at once."""
 
 _NUMBER_BITS = 24
 
@@ -77,26 +77,25 @@ class _Kept:
         return self.latest == latest and self.made_at <= now < self.made_at + life_s
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """All that an authority has revoked, by shard; `latest` as in `_Kept`."""
-
-    latest: int
-    read_at: int
-    shards: dict[int, list[Revoked]]
-
-
 class Statuses:
     """`base` is the public address that stands in the leaves."""
 
-    def __init__(self, store: Store, clock: Clock, base: str, tokens: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        base: str,
+        tokens: Tokens | None = None,
+        entries_per_s: int = ENTRIES_PER_S,
+    ) -> None:
+        self._entries_per_s = entries_per_s
         self._store = store
         self._clock = clock
         self._base = base
         self._tokens = tokens
         self._being_made: dict[tuple[object, ...], asyncio.Future[bytes]] = {}
         self._crls: dict[tuple[str, int], _Kept] = {}
-        self._listed: dict[AuthorityName, _Listed] = {}
+        self._lengths: dict[tuple[str, int], int] = {}
         self._answers: dict[tuple[str, int, str], _Kept] = {}
         self._root_crls: dict[str, tuple[tuple[Revoked, ...], _Kept]] = {}
         self._loaded: dict[AuthorityName, _Loaded] = {}
@@ -135,25 +134,20 @@ class Statuses:
         now = int(self._clock.now())
         latest = await self._store.latest_revocation()
         kept = self._crls.get((key, shard))
-        if kept is None or not kept.serves(latest, now, crl.LIFE_S):
-            revoked = await self._revoked(ours.authority, shard, latest, now)
+        if kept is None or not (kept.serves(latest, now, crl.LIFE_S) or self._rests(key, shard, kept, now)):
+            revoked = await self._store.revoked(ours.authority, shard, now)
             # Grows with the clock, and within one second with the revocations.
             number = now << _NUMBER_BITS | latest & ((1 << _NUMBER_BITS) - 1)
             scope = Points(self._base, key).scope(shard)
             what = (ours.issuer, scope, revoked, number, now)
             kept = await self._made(kept, (key, shard), latest, crl.LIFE_S, crl.signed, *what)
             self._crls[key, shard] = kept
+            self._lengths[key, shard] = len(revoked)
         return kept.der
 
-    async def _revoked(self, authority: AuthorityName, shard: int, latest: int, now: int) -> list[Revoked]:
-        """What of a shard is revoked; read once for all of an authority's shards, and anew when that has changed."""
-        listed = self._listed.get(authority)
-        if listed is None or listed.latest != latest or not listed.read_at <= now < listed.read_at + LISTED_S:
-            shards: dict[int, list[Revoked]] = {}
-            for each in await self._store.revoked(authority, now):
-                shards.setdefault(shard_of(each.serial), []).append(each)
-            listed = self._listed[authority] = _Listed(latest, now, shards)
-        return listed.shards.get(shard, [])
+    def _rests(self, key: str, shard: int, kept: _Kept, now: int) -> bool:
+        """A long list that grows all the time, because a whole fleet is revoked, is not made for everybody who asks."""
+        return kept.made_at <= now < kept.made_at + self._lengths[key, shard] // self._entries_per_s
 
     async def ocsp(self, request: bytes) -> bytes:
         """A DER OCSPResponse to a DER OCSPRequest, whatever that is."""

@@ -137,6 +137,10 @@ _REASON_CODES = {
 }
 
 
+CRL_SHARDS = 16
+"""A CA's revocations stand on so many CRLs. Fixed: the number of its CRL stands in every leaf, and in the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """One entry of a CRL: which serial of its issuer, since when (Unix seconds), and why."""

@@ -247,8 +247,8 @@ class Store(Protocol):
         """Grows with each revocation of any authority's certificate, and each lost serial number."""
         ...
 
-    async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
-        """What a CRL of this authority must list now: certificates, and lost serial numbers."""
+    async def revoked(self, authority: AuthorityName, shard: int, now: int) -> Sequence[Revoked]:
+        """What this CRL of the authority's (`CRL_SHARDS`) must list now: certificates, and lost serial numbers."""
         ...
 
     async def authorities_to_tell(self) -> Sequence[AuthorityName]:

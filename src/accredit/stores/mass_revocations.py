@@ -56,7 +56,7 @@ SELECT id, registration_key, registration FROM registrations
 WHERE enrollment_kind = 'group' AND enrollment_key = ? AND id > ? ORDER BY id LIMIT ?"""
 # No index by authority: it would cost each registration a page, and portions of the whole are read in milliseconds.
 _CERTIFICATES_PORTION = """
-SELECT id, registration_key, registration, authority_key, chain_sha256 FROM certificates
+SELECT id, registration_key, registration, authority_key, chain_sha256, revoked_at FROM certificates
 WHERE id > ? ORDER BY id LIMIT ?"""
 
 _OWNERS = f"""
@@ -200,8 +200,8 @@ class MassRevocationReads(CertificateReads):
             found = await self._rows(_CERTIFICATES_PORTION, (after, limit))
             owners = [
                 RegistrationId(text, key)
-                for _, key, text, authority_key, chain in found
-                if await self._is_covered(revocation, authority_key, chain)
+                for _, key, text, authority_key, chain, revoked_at in found
+                if revoked_at is None and await self._is_covered(revocation, authority_key, chain)
             ]
         following = str(found[-1][0]) if found else None
         return Portion(tuple(dict.fromkeys(owners)), following, len(found))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from accredit.domain import changes as c
-from accredit.domain.credential import CertificateRecord, RevocationReason, Revoked
+from accredit.domain.credential import CRL_SHARDS, CertificateRecord, RevocationReason, Revoked
 from accredit.domain.ids import AuthorityName
 from accredit.interfaces import Page
 from accredit.stores import mass_revocations, paging, rows
@@ -15,9 +15,11 @@ from accredit.stores.certificate_reads import CertificateReads
 from accredit.stores.reserved_serials import ReservedSerialReads
 from accredit.stores.steps import UnitOfWork
 
-_REVOKE = """
+# The low bits of the serial number are its last hexadecimal digit.
+REVOKE = """
 UPDATE certificates SET
   revoked_at = ?, revoked_reason = ?, ca_told_at = ?, mass_revocation = ?,
+  revoked_shard = instr('0123456789ABCDEF', substr(hex(serial), -1)) - 1,
   revoked_number = (SELECT COALESCE(MAX(revoked_number), 0) + 1 FROM certificates WHERE revoked_number IS NOT NULL)
 WHERE sha256 = ? AND revoked_at IS NULL"""
 _TOLD = """
@@ -27,7 +29,8 @@ _LATEST = "SELECT COALESCE(MAX(revoked_number), 0) FROM certificates WHERE revok
 # RFC 5280, 3.3: an entry stays until a CRL issued after its certificate's end has shown it once.
 _REVOKED = """
 SELECT serial, revoked_at, revoked_reason FROM certificates
-WHERE revoked_number IS NOT NULL AND authority_key = ? AND not_after > ? ORDER BY revoked_number"""
+WHERE revoked_number IS NOT NULL AND authority_key = ? AND revoked_shard = ? AND not_after > ?
+ORDER BY revoked_number"""
 _NEXT_TO_TELL = """
 SELECT authority_key, authority FROM certificates
 WHERE revoked_at IS NOT NULL AND ca_told_at IS NULL AND authority_key > ? ORDER BY authority_key LIMIT 1"""
@@ -40,7 +43,7 @@ _GRACE_S = 8 * 86_400
 def _revoke(change: c.RevokeCertificate, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
     told_at = change.revoked_at if change.ca_knows else None
     values = (change.revoked_at, change.reason.value, told_at, change.mass_revocation, change.sha256)
-    unit.steps.append((_REVOKE, values, 1, change))
+    unit.steps.append((REVOKE, values, 1, change))
 
 
 def _told(change: c.SettleRevocation, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
@@ -60,14 +63,15 @@ class RevocationReads(CertificateReads, ReservedSerialReads):
     async def latest_revocation(self) -> int:
         return int((await self._rows(_LATEST, ()))[0][0]) + await self._lost_count()
 
-    async def revoked(self, authority: AuthorityName, now: int) -> Sequence[Revoked]:
-        found = await self._rows(_REVOKED, (authority.key, now - _GRACE_S))
+    async def revoked(self, authority: AuthorityName, shard: int, now: int) -> Sequence[Revoked]:
+        found = await self._rows(_REVOKED, (authority.key, shard, now - _GRACE_S))
+        lost = await self._lost_serials(authority, now - _GRACE_S)
         return [
             *(
                 Revoked(int.from_bytes(serial, "big", signed=True), at, RevocationReason(reason))
                 for serial, at, reason in found
             ),
-            *await self._lost_serials(authority, now - _GRACE_S),
+            *(each for each in lost if each.serial % CRL_SHARDS == shard),
         ]
 
     async def authorities_to_tell(self) -> Sequence[AuthorityName]:

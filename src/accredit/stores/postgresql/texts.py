@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accredit.stores import custody, log_tree
+from accredit.stores import custody, log_tree, revocations
 from accredit.stores import statements as sql
 
 # What keeps writers and copies in step.
@@ -41,7 +41,13 @@ FROM certificates
 WHERE binding IN ('pending', 'active') AND revoked_at IS NULL AND not_after >= ? * 86400
 GROUP BY 1, 2 ORDER BY 1, 2"""
 
+_REVOKE = revocations.REVOKE.replace(
+    "instr('0123456789ABCDEF', substr(hex(serial), -1)) - 1",
+    "get_byte(serial, octet_length(serial) - 1) % 16",
+)
+
 IN_OTHER_WORDS = {
+    revocations.REVOKE: _REVOKE,
     sql.INSERT_LEAF: _INSERT_LEAF,
     sql.NEWEST_OPERATION: sql.NEWEST_OPERATION.replace("rowid", "number"),
     log_tree.UNPLACED: _UNPLACED,
