@@ -40,7 +40,7 @@ MESSAGES = 10
 MQTT_PORT = 8883
 """The SDKs have this port built in."""
 
-READY_S = 20.0
+READY_S = 60.0
 
 _DEVICE = "mydevice1"
 
@@ -105,6 +105,8 @@ def _running(scene: _Scene) -> Iterator[None]:
         "--https-port",
         "0",
         "--public-port",
+        "0",
+        "--amqp-port",
         "0",
         "--host",
         scene.host,
