@@ -30,6 +30,8 @@ def refusal(folder: Path, *arguments: str) -> str:
         "0",
         "--amqp-port",
         "0",
+        "--public-port",
+        "0",
         *arguments,
     )
     assert ran.returncode == 1, ran
@@ -66,7 +68,7 @@ class TestWhatKeepsItFromStarting:
             port = str(other.getsockname()[1])
             told = accredit(
                 "serve", "--data-dir", str(tmp_path), "--bind", "127.0.0.1", "--host", "127.0.0.1",
-                "--https-port", port, "--mqtt-port", "0", "--amqp-port", "0",
+                "--https-port", port, "--mqtt-port", "0", "--amqp-port", "0", "--public-port", "0",
             )  # fmt: skip
         assert told.returncode == 1
         assert port in told.stderr
@@ -76,7 +78,7 @@ class TestWhatKeepsItFromStarting:
     def test_another_service_on_its_ports(self, service: RunningService, tmp_path: Path) -> None:
         told = accredit(
             "serve", "--data-dir", str(tmp_path), "--bind", service.host, "--host", service.host,
-            "--https-port", str(service.https_port), "--mqtt-port", "0", "--amqp-port", "0",
+            "--https-port", str(service.https_port), "--mqtt-port", "0", "--amqp-port", "0", "--public-port", "0",
         )  # fmt: skip
         assert told.returncode == 1
         assert str(service.https_port) in told.stderr.splitlines()[-1]

@@ -20,8 +20,13 @@ def amqp_engine() -> Any:
 
 def without_amqp(folder: Path) -> dict[str, str]:
     """Variables with which a service finds no engine, as in an installation of the base: one that can't be imported stands for none."""
-    absent = folder / "absent" / "proton"
+    return without(folder, "proton")
+
+
+def without(folder: Path, module: str) -> dict[str, str]:
+    """Variables with which another process does not find a module."""
+    absent = folder / "absent" / module
     absent.mkdir(parents=True)
-    (absent / "__init__.py").write_text("raise ImportError('No module named proton')\n")
+    (absent / "__init__.py").write_text(f"raise ImportError('No module named {module}')\n")
     path = os.pathsep.join(filter(None, (str(absent.parent), os.environ.get("PYTHONPATH"))))
     return {"PYTHONPATH": path}

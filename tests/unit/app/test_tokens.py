@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AsyncExitStack
 
 import pytest
@@ -15,6 +14,8 @@ from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.needs_amqp import without
+from support.running_service import accredit
 
 CA = AuthorityName.parse("plant")
 
@@ -40,13 +41,14 @@ async def test_a_module_that_is_no_file(begin, configured, tmp_path):
             await begin(configured(pkcs11_module=str(tmp_path / "none.so")), parts)
 
 
-async def test_without_the_extra(begin, configured, tmp_path, monkeypatch):
+def test_without_the_extra(tmp_path):
     (tmp_path / "module.so").touch()
-    monkeypatch.setitem(sys.modules, "pkcs11", None)
-    monkeypatch.delitem(sys.modules, "accredit.ca.token_module", raising=False)
-    async with AsyncExitStack() as parts:
-        with pytest.raises(CannotStart, match="make install EXTRAS=pkcs11"):
-            await begin(configured(pkcs11_module=str(tmp_path / "module.so")), parts)
+    arguments = ["--data-dir", str(tmp_path / "data"), "--host", "127.0.0.1", "--bind", "127.0.0.1"]
+    ports = [word for port in ("https", "mqtt", "amqp", "public") for word in (f"--{port}-port", "0")]
+    module = {"ACCREDIT_PKCS11_MODULE": str(tmp_path / "module.so")}
+    ran = accredit("serve", *arguments, *ports, environment=without(tmp_path, "pkcs11") | module)
+    assert ran.returncode == 1
+    assert "make install EXTRAS=pkcs11" in ran.stderr
 
 
 async def test_a_stop_releases_what_was_not_used(begin, configured, store):
