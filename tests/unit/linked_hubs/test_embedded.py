@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from accredit.domain.changes import AssertHub, BindCertificate, Change, DeleteHubDevice, SaveHubDevice
+from accredit.domain.changes import (
+    AssertHub,
+    BindCertificate,
+    Change,
+    CutSession,
+    DeleteHubDevice,
+    SaveHubDevice,
+)
 from accredit.domain.credential import CertificateRecord, Certified, Credential, IssuedChain, Presented
 from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import Enrollment, SymmetricKeys
@@ -16,6 +23,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Allocated, DataFate, Issued, Substatus
 from accredit.domain.secret import Secret
+from accredit.hub.sessions import RELEASED
 from accredit.linked_hubs.embedded import EmbeddedHub
 from support.hub_world import HubWorld
 
@@ -129,6 +137,7 @@ def test_a_release_names_the_registration() -> None:
     hub = EmbeddedHub("b.example", Nowhere(), "b.example")  # type: ignore[arg-type]
     assert hub.release(DeviceId("lamp-1"), LAMP) == (
         DeleteHubDevice("b.example", DeviceId("lamp-1"), registration_id=LAMP),
+        CutSession("b.example", DeviceId("lamp-1"), RELEASED),
     )
 
 
