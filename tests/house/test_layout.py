@@ -98,11 +98,6 @@ ELSEWHERE = {
     "administration/tpm_vendors.py": "tests/unit/administration/test_enrollments.py",
     "administration/names.py": "tests/unit/administration/test_enrollments.py",
     "cli/endorsements.py": "tests/unit/cli/test_enrollments.py",
-    "cli/simulate.py": "tests/e2e/test_simulate.py",
-    **{
-        f"simulation/{name}.py": "tests/e2e/test_simulate.py"
-        for name in ("device", "fleet", "keys", "mqtt_peer", "scenario")
-    },
     "cli/problem.py": "an exception without behaviour",
     "domain/lease.py": "values without behaviour; tests/contract holds the store against them",
     "domain/session_cut.py": "values without behaviour; tests/contract holds the store against them",
