@@ -136,10 +136,15 @@ class DeviceRevocation:
         if registration.hub is None:
             return None, None
         linked = await self.hubs.linked()
-        hub = next((each for each in linked if each.name.lower() == (registration.hub or "").lower()), None)
-        if hub is None or hub.kind is not HubKind.EMBEDDED:
-            return hub, None
-        return hub, await self.store.hub_device(hub.key, registration.device_id)
+        named = next((each for each in linked if each.name.lower() == (registration.hub or "").lower()), None)
+        if named is not None and named.kind is not HubKind.EMBEDDED:
+            return named, None
+        # A hub may have been renamed since the device was assigned to it: its identities are under it all the same.
+        for hub in [each for each in linked if each.kind is HubKind.EMBEDDED and named in (None, each)]:
+            identity = await self.store.hub_device(hub.key, registration.device_id)
+            if named is not None or (identity and identity.registration_id == registration.registration_id):
+                return hub, identity
+        return None, None
 
     async def _identities(self, record: CertificateRecord) -> tuple[HubDevice, ...]:
         """At our hubs, of the registration that the certificate was issued to."""

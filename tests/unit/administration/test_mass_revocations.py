@@ -166,6 +166,15 @@ class TestGroup:
         assert not await world.is_off("other")
         assert await world.store.open_operation(RegistrationId.parse("lamp-2")) is None
 
+    async def test_of_a_hub_that_was_renamed(self, world: World) -> None:
+        await world.device("lamp", live=True)
+        present = await world.store.registration(RegistrationId.parse("lamp"))
+        assert present is not None
+        renamed = replace(present, hub="its.old.name.example", etag="r2")
+        await world.store.commit([SaveRegistration(renamed, present.etag)])
+        ended = await world.ends(await world.revocations.of_group(GROUP, SOLD, "owner"))
+        assert (await world.is_off("lamp"), ended.done.identities, world.cut) == (True, 1, ["lamp"])
+
     async def test_what_its_cas_have_still_to_do(self, world: World) -> None:
         await world.store.commit([SaveAuthority(some.authority(), None)])
         await world.store.commit([SaveAuthority(some.authority("outside", type="Cfssl"), None)])
