@@ -7,13 +7,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 OURSELVES := $(PIP) install --no-deps --no-build-isolation -e .
 
-.PHONY: help install demo serve test check format bench campaign docs lock clean
+.PHONY: help install demo serve test check format bench flatness campaign docs lock clean
 
 help:
 	@echo "make demo      one device, from its key to its first message on the hub"
 	@echo "make serve     the service on the default ports, state in .data"
 	@echo "make test      the whole suite          make check     format, lint, types, imports"
 	@echo "make bench     the benchmarks           make campaign  the long tests"
+	@echo "make flatness  a million devices: what stays as cheap as with a thousand (half an hour, 4 GB)"
 	@echo "make docs      the documentation as a site, in site/"
 
 $(BIN)/python:
@@ -42,8 +43,12 @@ $(VENV)/fuzz.stamp: requirements/fuzz.lock $(VENV)/dev.stamp
 	@$(INSTALL) requirements/fuzz.lock
 	@touch $@
 
+$(VENV)/plots.stamp: requirements/plots.lock $(VENV)/dev.stamp
+	@$(INSTALL) requirements/plots.lock
+	@touch $@
+
 # An extra is what has a lock of its name; these locks are of other things.
-KNOWN_EXTRAS := $(filter-out base dev fuzz,$(patsubst requirements/%.lock,%,$(wildcard requirements/*.lock)))
+KNOWN_EXTRAS := $(filter-out base dev fuzz plots,$(patsubst requirements/%.lock,%,$(wildcard requirements/*.lock)))
 comma := ,
 
 install: $(VENV)/base.stamp
@@ -91,6 +96,9 @@ bench: $(VENV)/dev.stamp
 	@scripts/test-needs
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 
+flatness: $(VENV)/plots.stamp
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.flatness
+
 campaign: $(VENV)/fuzz.stamp
 	@scripts/test-needs
 	@$(BIN)/pytest tests/campaigns --campaign -q
@@ -109,6 +117,7 @@ lock:
 	$(LOCK) --extra pkcs11 -c requirements/base.lock -o requirements/pkcs11.lock
 	$(LOCK) --extra demo --extra otel --group test --group check --group docs -c requirements/base.lock -o requirements/dev.lock
 	$(LOCK) --group fuzz -c requirements/base.lock -o requirements/fuzz.lock
+	$(LOCK) --group plots -c requirements/base.lock -o requirements/plots.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

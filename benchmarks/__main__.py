@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +15,7 @@ from benchmarks.authorities import cpu_per_certificate_us
 from benchmarks.cpu import resident_bytes
 from benchmarks.hub import hub_connects
 from benchmarks.idle import CONNECTIONS, idle
+from benchmarks.machine import machine
 from benchmarks.provisioning import full_provisioning
 from benchmarks.report import AT_CA, TO_CA, as_markdown, as_text
 from benchmarks.revocation import revoke_to_close
@@ -59,7 +57,7 @@ def main() -> None:
         | {"where": shares(arguments.count, arguments.at_once)}
         | {"revocation": revoke_to_close()}
         | {"scaledOut": asdict(scaled_out(arguments.count, arguments.at_once))}
-        | {"machine": _machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        | {"machine": machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     )
     result |= {"count": arguments.count, "rounds": arguments.rounds, "atOnce": arguments.at_once}
     RESULTS.mkdir(exist_ok=True)
@@ -150,24 +148,8 @@ def _once() -> dict[str, Any]:
     }
 
 
-def _machine() -> dict[str, str]:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
-    )  # fmt: skip
-    openssl = subprocess.run(
-        ["openssl", "version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    return {
-        "cpu": model,
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-        "openssl": openssl,
-        "load": f"{os.getloadavg()[0]:.1f}",
-    }
-
-
 def _compare(path: Path, result: dict[str, Any]) -> None:
-    earlier = sorted(each for each in RESULTS.glob("*.json") if each != path)
+    earlier = sorted(each for each in RESULTS.glob("2*.json") if each != path)
     if earlier:
         before = json.loads(earlier[-1].read_text())
         print(

@@ -245,7 +245,8 @@ def load_index(finished: Finished) -> StoredIndex:
         records = segment.whole_records(finished.path.read_bytes(), about.first)
         log.warning("telemetry-index-rebuilt", segment=finished.path.name, evidence=str(error))
         data = indexed(about.first, records, about.first + about.count).encode()
-        write_index(finished.path, data)
+        with suppress(OSError):  # a full disk: it is made anew next time
+            write_index(finished.path, data)
         return StoredIndex(data)
 
 
