@@ -183,7 +183,7 @@ class TestAtTheHub:
             "devices/another/messages/events/",
             "devices/{}/modules/m/messages/events/",
             "devices/{}/messages/events/a=%ff",
-            "$iothub/twin/GET/?$rid=1",
+            "$iothub/twin/GET/?x=1",
             "$dps/registrations/PUT/iotdps-register/?$rid=1",
             "x",
         ],
