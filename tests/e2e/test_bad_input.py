@@ -30,6 +30,18 @@ def over(request: pytest.FixtureRequest) -> Open:
     return request.param
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unfinished(service: RunningService) -> Iterator[tuple[MqttDevice, ssl.SSLSocket]]:
+    """A CONNECT and a request that are never said to the end. They begin before the tests, not to be waited for."""
+    with (
+        MqttDevice(service, patience_s=90) as device,
+        tls_socket(service, service.https_port, patience_s=90) as connection,
+    ):
+        device.say_bytes(mqtt.encode(CONNECT)[:-1])
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
+        yield device, connection
+
+
 def field(text: str) -> bytes:
     return len(text).to_bytes(2, "big") + text.encode()
 
@@ -223,13 +235,10 @@ class TestSilence:
             with service.https() as http:
                 assert http.get("/readyz").status_code == 200
 
-    def test_what_is_never_finished_is_not_waited_for_long(self, service: RunningService) -> None:
-        """Twenty seconds for a CONNECT, fifteen for the head of a request: both at once, to wait but once."""
-        with (
-            MqttDevice(service, patience_s=40) as device,
-            tls_socket(service, service.https_port, patience_s=40) as connection,
-        ):
-            device.say_bytes(mqtt.encode(CONNECT)[:-1])
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
-            assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
-            assert device.is_closed()
+    def test_what_is_never_finished_is_not_waited_for_long(
+        self, unfinished: tuple[MqttDevice, ssl.SSLSocket]
+    ) -> None:
+        """Twenty seconds for a CONNECT, fifteen for the head of a request."""
+        device, connection = unfinished
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+        assert device.is_closed()
