@@ -96,7 +96,9 @@ class MassRevoker:
                 if cut is None:
                     cut = await self._cut_all(revocation)
                 if self._leases is not None and not await self._leases.mine(DUTY):
+                    # Looked at again: what this process remembers of the store may have been older for a moment.
                     await asyncio.sleep(LOOK_S)
+                    cut += await self._cut_all(revocation)
                     continue
                 cut = await self._advanced(revocation, size, cut)
                 size, failures = PORTION, 0
