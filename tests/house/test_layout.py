@@ -22,6 +22,7 @@ LONG = {
     "domain/changes.py": "one list: what a unit of work may change, a few lines for each",
     "fronts/service_api/routes.py": "one table: every address of the service API, a few lines for each",
     "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
+    "stores/postgresql/writer.py": "one writer: batches, repetitions and lost connections share the state of one transaction",
 }
 """Files above 400 lines, each with the reason why it is one idea nevertheless."""
 
