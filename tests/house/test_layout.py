@@ -22,7 +22,6 @@ LONG = {
     "domain/changes.py": "one list: what a unit of work may change, a few lines for each",
     "fronts/service_api/routes.py": "one table: every address of the service API, a few lines for each",
     "fronts/tls.py": "one transport: handshake, records and closing share the state of one OpenSSL connection",
-    "stores/postgresql/writer.py": "one writer: batches, repetitions and lost connections share the state of one transaction",
 }
 """Files above 400 lines, each with the reason why it is one idea nevertheless."""
 
@@ -82,6 +81,7 @@ ELSEWHERE = {
     "stores/hub_reads.py": "tests/contract/test_store.py",
     "stores/reading.py": "tests/contract/test_store.py",
     "stores/reads.py": "tests/contract/test_store.py",
+    "stores/postgresql/writer_mark.py": "tests/unit/stores/postgresql/test_writer.py",
     "stores/postgresql/link.py": "tests/unit/stores/postgresql/test_writer.py and tests/unit/stores/postgresql/test_store.py",
     "stores/postgresql/copying.py": "tests/unit/app/test_migration.py",
     "cli/migration.py": "tests/e2e/test_postgresql.py",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from accredit.observe import log
 from accredit.stores.postgresql import texts
 from accredit.stores.postgresql.link import Link
 from accredit.stores.postgresql.pipeline import Answer, Failed, Lost, Pipeline, Result, Statement, bound
-from accredit.stores.rows import Row
+from accredit.stores.postgresql.writer_mark import Mark
 from accredit.stores.steps import Expected, UnitOfWork, holds
 from accredit.tallies import CommitTallies
 
@@ -52,7 +51,6 @@ RETRY_S = 0.001
 """Bounds the first pause before units are run again; each further one may be twice as long."""
 
 _LONGEST_PAUSE_S = 1.0
-_WRITERS_KEPT_S = 7 * 86_400
 
 # SQLSTATEs (PostgreSQL, appendix A): by their classes connections, transaction states, resources, operators, the system.
 _UNAVAILABLE = frozenset({"08", "25", "53", "57", "58", "XX"})
@@ -107,7 +105,7 @@ class Writer:
         self._working: asyncio.Task[None] | None = None
         self._closing = False
         self._most = MAX_BATCH
-        self._mark = _Mark()
+        self._mark = Mark()
 
     def submit(self, unit: UnitOfWork) -> asyncio.Future[None]:
         """The future is done when the unit is durable, or nothing of it stands. Cancelling it changes neither."""
@@ -260,7 +258,7 @@ class Writer:
             return
         await pipeline.run([_ROLLBACK])
         # Somebody has tidied the row away.
-        self._mark = _Mark()
+        self._mark = Mark()
         raise _Conflict(f"the transaction could not begin: {begun} {marked}")
 
     async def _commit(self, pipeline: Pipeline) -> None:
@@ -295,44 +293,6 @@ class Writer:
                 raise StoreUnavailable("the database did not tell before the end whether it has this")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-
-class _Mark:
-    """This writer's row of the table of writers. A new one is made where the old one may be gone."""
-
-    def __init__(self) -> None:
-        self.writer = secrets.token_hex(8)
-        self.number = 0
-        self.registered = False
-
-    async def register(self, pipeline: Pipeline) -> None:
-        """Raises Lost, and StoreUnavailable."""
-        answers = await pipeline.run(
-            [bound(texts.FORGET_OLD_WRITERS, (_WRITERS_KEPT_S,)), bound(texts.INSERT_WRITER, (self.writer,))]
-        )
-        for answer in answers:
-            if isinstance(answer, Failed):
-                raise _trouble(answer) or StoreUnavailable(answer.message)
-        self.registered = True
-
-    def raised(self) -> Statement:
-        """For a transaction: by one. Meets its row once only from the same number."""
-        return bound(texts.RAISE_WRITER, (self.number + 1, self.writer, self.number))
-
-    def settled(self) -> Sequence[Statement]:
-        """For a transaction of which nothing is known: by two, unless it has come to pass, and then never will."""
-        values = (self.number + 2, self.writer, self.number)
-        return bound(texts.RAISE_WRITER, values), bound(texts.WRITER, (self.writer,))
-
-    def found(self, rows: Sequence[Row]) -> bool:
-        """Whether it was the transaction that has raised the number. Raises StoreUnavailable."""
-        if not rows:
-            raise StoreUnavailable(
-                "the database does not know this writer any more: what it has done is not known"
-            )
-        committed = bool(rows[0][0] == self.number + 1)
-        self.number = rows[0][0]
-        return committed
 
 
 class _Run:
