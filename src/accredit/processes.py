@@ -33,8 +33,12 @@ class Bus(Protocol):
 class TellsCuts(Protocol):
     """The part of a store by which processes end each other's sessions. Raises StoreUnavailable."""
 
-    async def session_cuts(self, since: int) -> Sequence[SessionCut]:
-        """What was committed at this instant of the database's clock or later, and is not forgotten."""
+    async def session_cuts(self, after: int, limit: int) -> Sequence[SessionCut]:
+        """The first that were committed after the one of this number, and are not forgotten."""
+        ...
+
+    async def newest_session_cut(self) -> int:
+        """The number of the last one, 0 where there is none."""
         ...
 
 

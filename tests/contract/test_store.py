@@ -1,6 +1,7 @@
 """What every store promises (`interfaces.Store`, `domain/changes.py`), whichever it is."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -688,22 +689,28 @@ class TestOneTimePasswords:
 
 class TestSessionCuts:
     async def test_are_told_until_they_are_forgotten(self, store):
-        assert list(await store.session_cuts(0)) == []
-        await store.commit([c.CutSession(FIRST_HUB, DeviceId("one"), "revoked")])
-        await store.commit([c.CutSession("other.example", DeviceId("two"), "moved")])
-        cuts = list(await store.session_cuts(0))
-        assert {(each.hub, each.device_id.text, each.reason) for each in cuts} == {
+        assert await store.newest_session_cut() == 0
+        assert list(await store.session_cuts(0, 10)) == []
+        one, two = (
+            c.CutSession(FIRST_HUB, DeviceId("one"), "revoked"),
+            c.CutSession("b", DeviceId("two"), "moved"),
+        )
+        await store.commit([one])
+        first = await store.newest_session_cut()
+        await store.commit([two, c.CutSession("b", DeviceId("three"), "moved")])
+        cuts = list(await store.session_cuts(0, 10))
+        assert [(each.hub, each.device_id.text, each.reason) for each in cuts] == [
             (FIRST_HUB, "one", "revoked"),
-            ("other.example", "two", "moved"),
-        }
-        assert len({each.id for each in cuts}) == 2
-        oldest = min(each.cut_at for each in cuts)
-        assert len(await store.session_cuts(oldest)) == 2
-        assert list(await store.session_cuts(oldest + 600)) == []
-        await store.forget_session_cuts(oldest)
-        assert len(await store.session_cuts(0)) == 2
-        await store.forget_session_cuts(oldest + 600)
-        assert list(await store.session_cuts(0)) == []
+            ("b", "two", "moved"),
+            ("b", "three", "moved"),
+        ]
+        assert list(await store.session_cuts(first, 10)) == cuts[1:]
+        assert list(await store.session_cuts(0, 2)) == cuts[:2]
+        assert await store.newest_session_cut() == cuts[-1].number
+        await store.forget_session_cuts(0)
+        assert len(await store.session_cuts(0, 10)) == 3
+        await store.forget_session_cuts(int(time.time()) + 600)
+        assert list(await store.session_cuts(0, 10)) == []
 
 
 class TestLeases:

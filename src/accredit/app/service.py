@@ -162,7 +162,7 @@ async def _serving(
     hubs = ConfiguredHubs(store, config.host, elsewhere.make, sessions.released)
     identity = TLSIdentity(config, folder, store, clock, hubs)
     await identity.renew()
-    shared.when_settings_change(identity.renew)
+    shared.when_settings_change(identity.renew, parts)
     telemetry = shared.telemetry or _segments(config, folder, clock)
     parts.push_async_callback(telemetry.close)
     traced = await tracing.begun(os.environ, parts)

@@ -38,27 +38,26 @@ class Sharing:
     telemetry: TelemetryLog | None
     store: SharedStore | None
 
-    def when_settings_change(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Have this done, now and then, after another process may have changed settings. What it can't do now is logged."""
+    def when_settings_change(self, act: Callable[[], Awaitable[None]], parts: AsyncExitStack) -> None:
+        """Have this done whenever another process may have changed settings, until `parts` ends."""
         if self.store is None:
             return
-        acting: set[asyncio.Task[None]] = set()
+        due = asyncio.Event()
 
         async def acts() -> None:
-            try:
-                await act()
-            except StoreUnavailable:
-                log.warning("store-unavailable", work="settings")
-            except Exception:  # noqa: BLE001 - logged with its trace; the next change has it done again
-                log.exception("settings-not-followed")
+            while True:
+                await due.wait()
+                due.clear()
+                try:
+                    await act()
+                except StoreUnavailable:
+                    continue  # while the store is away it says every second that anything may have changed
+                except Exception:  # noqa: BLE001 - logged with its trace; the next change has it done again
+                    log.exception("settings-not-followed")
 
-        def changed() -> None:
-            if not acting:
-                task = asyncio.create_task(acts())
-                acting.add(task)
-                task.add_done_callback(acting.discard)
-
-        self.store.tell(changed)
+        acting = asyncio.create_task(acts(), name="settings of other processes")
+        parts.callback(acting.cancel)
+        self.store.tell(due.set)
 
 
 async def sharing(
@@ -72,12 +71,14 @@ async def sharing(
         return Sharing(owner, Alone(clock), bus, sessions, telemetry, None)
     time = DatabaseClock(store.database_time, clock)
     await time.look()
+    following = asyncio.create_task(time.follow(), name="the database's clock")
+    parts.callback(following.cancel)
     store.tell_others(partial(bus.tell, Subject.SETTINGS))
     bus.hear(Subject.SETTINGS, lambda _: store.look())
     leases = Shared(store, owner, time, config.lease_s)
     parts.push_async_callback(leases.close)
-    cuts = Cuts(store, sessions, bus, time)
-    cuts.start()
+    cuts = Cuts(store, sessions, bus, clock)
+    await cuts.start()
     parts.push_async_callback(cuts.stop)
     return Sharing(owner, leases, bus, sessions, telemetry, store)
 

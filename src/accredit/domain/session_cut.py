@@ -9,10 +9,9 @@ from accredit.domain.ids import DeviceId
 
 @dataclass(frozen=True, slots=True)
 class SessionCut:
-    """`hub` is the hub's key; `cut_at` is the database's time, in Unix seconds."""
+    """`number` grows in the order of commits; `hub` is the hub's key."""
 
-    id: int
+    number: int
     hub: str
     device_id: DeviceId
     reason: str
-    cut_at: int

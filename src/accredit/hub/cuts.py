@@ -9,48 +9,39 @@ opened since: the device comes back.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from accredit.domain.subjects import Subject
 from accredit.hub.sessions import Sessions
-from accredit.interfaces import StoreUnavailable
+from accredit.interfaces import Clock, StoreUnavailable
 from accredit.observe import log
 from accredit.processes import Bus, TellsCuts
 
 LOOK_S = 1.0
-OVERLAP_S = 60
-"""How long a commit may take, in seconds: what is found then bears the instant at which it was begun."""
 
 KEPT_S = 3_600
 """Who did not look for so long does not know what was cut meanwhile."""
 
 UNKNOWN = "this process could not tell whether the device was revoked meanwhile"
 
-
-class TellsTime(Protocol):
-    """The database's clock, looked at before each look for cuts."""
-
-    async def look(self) -> None:
-        """Raises StoreUnavailable."""
-        ...
-
-    def now(self) -> float: ...
+_AT_ONCE = 1_000
 
 
 class Cuts:
     """Looks for them while it runs."""
 
-    def __init__(self, store: TellsCuts, sessions: Sessions, bus: Bus, time: TellsTime) -> None:
+    def __init__(self, store: TellsCuts, sessions: Sessions, bus: Bus, clock: Clock) -> None:
         self._store = store
         self._sessions = sessions
         self._bus = bus
-        self._time = time
-        self._seen: dict[int, int] = {}
-        self._looked_at: float | None = None
+        self._clock = clock
+        self._newest: int | None = None
+        self._looked_at = clock.monotonic()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Whoever connects from here on is cut as others are. Raises StoreUnavailable."""
+        self._newest = await self._store.newest_session_cut()
         self._bus.hear(Subject.CUTS, lambda _: self._woken.set())
         self._task = asyncio.create_task(self._watch(), name="session cuts")
 
@@ -61,17 +52,17 @@ class Cuts:
 
     async def look(self) -> None:
         """End what is to be ended. Raises StoreUnavailable."""
-        await self._time.look()
-        now = self._time.now()
-        before = self._looked_at if self._looked_at is not None else now
-        if now - before > KEPT_S:
-            self._sessions.end_all(UNKNOWN)
-        since = int(before) - OVERLAP_S
-        for cut in await self._store.session_cuts(since):
-            if cut.id not in self._seen:
-                self._seen[cut.id] = cut.cut_at
+        assert self._newest is not None, "it was started"
+        more = True
+        while more:
+            found = await self._store.session_cuts(self._newest, _AT_ONCE)
+            for cut in found:
                 self._sessions.end_here(cut.device_id, cut.reason, cut.hub)
-        self._seen = {number: at for number, at in self._seen.items() if at >= since}
+                self._newest = cut.number
+            more = len(found) == _AT_ONCE
+        now = self._clock.monotonic()
+        if now - self._looked_at > KEPT_S:
+            self._sessions.end_all(UNKNOWN)
         self._looked_at = now
 
     async def _watch(self) -> None:

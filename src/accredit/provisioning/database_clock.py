@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-from accredit.interfaces import Clock
+from accredit.interfaces import Clock, StoreUnavailable
+
+LOOK_S = 1.0
 
 
 class DatabaseClock:
@@ -16,6 +20,13 @@ class DatabaseClock:
         self._clock = clock
         self._told = 0.0
         self._told_at = 0.0
+
+    async def follow(self) -> None:
+        """Never returns: look every second. While the database is away our own clock goes on."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with suppress(StoreUnavailable):
+                await self.look()
 
     async def look(self) -> None:
         """Raises StoreUnavailable."""

@@ -1,4 +1,7 @@
-"""Connections to be ended, as every process reads them. The database's own clock says when each was written."""
+"""Connections to be ended, as every process reads them: numbered in the order of their commits, which may take any time.
+
+The database's own clock says when each was written; that is for their deletion alone.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ from accredit.domain.session_cut import SessionCut
 from accredit.stores.reading import Reading
 from accredit.stores.steps import UnitOfWork
 
-_CUT = "INSERT INTO session_cuts (hub, device_id, reason) VALUES (?, ?, ?)"
-_CUTS = "SELECT id, hub, device_id, reason, cut_at FROM session_cuts WHERE cut_at >= ? ORDER BY cut_at"
+CUT = "INSERT INTO session_cuts (hub, device_id, reason) VALUES (?, ?, ?)"
+_CUTS = "SELECT id, hub, device_id, reason FROM session_cuts WHERE id > ? ORDER BY id LIMIT ?"
+_NEWEST = "SELECT COALESCE(MAX(id), 0) FROM session_cuts"
 _FORGET = "DELETE FROM session_cuts WHERE cut_at < ?"
 
 
 def _cut(change: c.CutSession, unit: UnitOfWork, _: Sequence[c.Change]) -> None:
-    unit.steps.append((_CUT, (change.hub, change.device_id.text, change.reason), 1, change))
+    unit.steps.append((CUT, (change.hub, change.device_id.text, change.reason), 1, change))
 
 
 MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {c.CutSession: _cut}
@@ -26,12 +30,14 @@ MAKERS: dict[type, Callable[[Any, UnitOfWork, Sequence[c.Change]], None]] = {c.C
 class SessionCutReads(Reading):
     """The reading half of the store for them."""
 
-    async def session_cuts(self, since: int) -> Sequence[SessionCut]:
-        found = await self._rows(_CUTS, (since,))
+    async def session_cuts(self, after: int, limit: int) -> Sequence[SessionCut]:
+        found = await self._rows(_CUTS, (after, limit))
         return [
-            SessionCut(number, hub, DeviceId(device_id), reason, at)
-            for number, hub, device_id, reason, at in found
+            SessionCut(number, hub, DeviceId(device_id), reason) for number, hub, device_id, reason in found
         ]
+
+    async def newest_session_cut(self) -> int:
+        return await self._count(_NEWEST, ())
 
     async def forget_session_cuts(self, before: int) -> None:
         await self._submit((_FORGET, (before,), None, None))

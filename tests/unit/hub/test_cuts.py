@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,28 +13,31 @@ from accredit.domain.changes import CutSession
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.secret import Secret
+from accredit.domain.session_cut import SessionCut
 from accredit.hub.cuts import KEPT_S, UNKNOWN, Cuts
 from accredit.hub.sessions import TAKEN_OVER, Sessions
 from accredit.interfaces import StoreUnavailable
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from support.hand_clock import HandClock
 
 LAMP, PUMP = DeviceId("lamp"), DeviceId("pump")
 
 
-class Time:
-    """The database's clock, which a test moves, and which may be out of reach."""
+class Store:
+    """A store that may be out of reach."""
 
-    def __init__(self) -> None:
-        self.instant = 0.0
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
         self.unreachable = False
 
-    async def look(self) -> None:
+    async def session_cuts(self, after: int, limit: int) -> Sequence[SessionCut]:
         if self.unreachable:
             raise StoreUnavailable("gone")
+        return await self._store.session_cuts(after, limit)
 
-    def now(self) -> float:
-        return self.instant
+    async def newest_session_cut(self) -> int:
+        return await self._store.newest_session_cut()
 
 
 class Process:
@@ -43,9 +46,9 @@ class Process:
     def __init__(self, store: SqliteStore, bus: InProcessBus) -> None:
         member = bus.join()
         self.ended: list[tuple[str, str]] = []
-        self.time = Time()
+        self.clock, self.store = HandClock(), Store(store)
         self.sessions = Sessions(bus=member)
-        self.cuts = Cuts(store, self.sessions, member, self.time)
+        self.cuts = Cuts(self.store, self.sessions, member, self.clock)
 
     def connect(self, device_id: DeviceId = LAMP, hub: str = FIRST_HUB) -> None:
         self.sessions.open(device_id, lambda why: self.ended.append((device_id.text, why)), hub)
@@ -60,7 +63,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 async def test_what_was_cut_elsewhere_ends_here_once(store):
     here = Process(store, InProcessBus())
-    await here.cuts.look()
+    await store.commit([CutSession(FIRST_HUB, PUMP, "before it was started")])
+    await here.cuts.start()
     here.connect(LAMP)
     here.connect(PUMP)
     await store.commit([CutSession(FIRST_HUB, LAMP, "revoked"), CutSession("other", PUMP, "moved")])
@@ -75,9 +79,9 @@ async def test_what_was_cut_elsewhere_ends_here_once(store):
 async def test_the_bus_has_it_looked_for_at_once(store):
     bus = InProcessBus()
     here, there = Process(store, bus), Process(store, bus)
-    here.cuts.start()
+    await here.cuts.start()
     there.connect()
-    there.cuts.start()
+    await there.cuts.start()
     await asyncio.sleep(0)
     await store.commit([CutSession(FIRST_HUB, LAMP, "revoked")])
     assert not here.sessions.cut(LAMP, "revoked")
@@ -90,7 +94,7 @@ async def test_the_bus_has_it_looked_for_at_once(store):
 async def test_without_a_bus_it_is_found_by_looking(store):
     here = Process(store, InProcessBus())
     here.connect()
-    here.cuts.start()
+    await here.cuts.start()
     await store.commit([CutSession(FIRST_HUB, LAMP, "revoked")])
     while here.sessions.connected(LAMP):
         await asyncio.sleep(0.01)
@@ -99,28 +103,40 @@ async def test_without_a_bus_it_is_found_by_looking(store):
 
 async def test_who_could_not_look_for_long_ends_all(store):
     here = Process(store, InProcessBus())
-    await here.cuts.look()
+    await here.cuts.start()
+    await here.cuts.stop()
     here.connect()
-    here.time.unreachable = True
+    here.store.unreachable = True
     with pytest.raises(StoreUnavailable):
         await here.cuts.look()
-    here.time.unreachable = False
-    here.time.instant += KEPT_S
+    here.store.unreachable = False
+    here.clock.advance(KEPT_S)
     await here.cuts.look()
     assert here.ended == []
-    here.time.instant += KEPT_S + 1
+    here.clock.advance(KEPT_S + 1)
     await here.cuts.look()
     assert here.ended == [("lamp", UNKNOWN)]
 
 
+async def test_many_are_read_in_portions(store):
+    here = Process(store, InProcessBus())
+    await here.cuts.start()
+    await here.cuts.stop()
+    here.connect()
+    others = [CutSession(FIRST_HUB, DeviceId(f"d{n}"), "revoked") for n in range(2_000)]
+    await store.commit([*others, CutSession(FIRST_HUB, LAMP, "revoked")])
+    await here.cuts.look()
+    assert here.ended == [("lamp", "revoked")]
+
+
 async def test_it_goes_on_looking_when_the_store_is_back(store):
     here = Process(store, InProcessBus())
-    here.time.unreachable = True
+    here.store.unreachable = True
     here.connect()
-    here.cuts.start()
+    await here.cuts.start()
     await asyncio.sleep(0.01)
     await store.commit([CutSession(FIRST_HUB, LAMP, "revoked")])
-    here.time.unreachable = False
+    here.store.unreachable = False
     while here.sessions.connected(LAMP):
         await asyncio.sleep(0.01)
     await here.cuts.stop()

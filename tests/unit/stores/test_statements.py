@@ -85,12 +85,8 @@ def test_it_fits_the_schema_and_scans_no_table(database, name):
 @pytest.mark.parametrize("name", TEXTS)
 def test_it_names_its_columns_and_is_used(name):
     assert "*" not in TEXTS[name].replace("COUNT(*)", "")
-    at_home = (
-        hasattr(log_tree, name)
-        or hasattr(custody, name)
-        or hasattr(revocations, name)
-        or name.startswith("_")
-    )
+    homes = (log_tree, custody, revocations, session_cuts)
+    at_home = any(hasattr(home, name) for home in homes) or name.startswith("_")
     used = rf"\({name}\b" if at_home else rf"sql\.{name}\b|{{{name}}}"
     assert re.search(used, SOURCES), "nobody uses it"
 

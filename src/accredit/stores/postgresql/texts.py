@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accredit.stores import custody, log_tree, revocations
+from accredit.stores import custody, log_tree, revocations, session_cuts
 from accredit.stores import statements as sql
 
 # What keeps writers and copies in step.
@@ -45,6 +45,12 @@ _REVOKE = revocations.REVOKE.replace(
     "instr('0123456789ABCDEF', substr(hex(serial), -1)) - 1",
     "get_byte(serial, octet_length(serial) - 1) % 16",
 )
+# Whoever cuts holds the counter's row until the commit, so that numbers come in its order.
+_CUT = """
+WITH counted AS (
+  UPDATE epochs SET epoch = GREATEST(epoch, (SELECT COALESCE(MAX(id), 0) FROM session_cuts)) + 1
+  WHERE name = 'cuts' RETURNING epoch)
+INSERT INTO session_cuts (id, hub, device_id, reason) SELECT epoch, ?, ?, ? FROM counted"""
 
 IN_OTHER_WORDS = {
     revocations.REVOKE: _REVOKE,
@@ -53,6 +59,7 @@ IN_OTHER_WORDS = {
     log_tree.UNPLACED: _UNPLACED,
     log_tree.PLACE: _PLACE,
     custody.ENDINGS: _ENDINGS,
+    session_cuts.CUT: _CUT,
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from accredit.ca.server_identity import make_root
 from accredit.domain import changes as c
+from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.seal import Sealer
@@ -90,6 +91,21 @@ async def test_setbacks_of_another_process_are_seen(stores):
     setbacks = Setbacks(rid, FLEET, "e1", 3, "rule", "reason", "tracking", 1, 2, None)
     await first.commit([c.SaveSetbacks(setbacks)])
     assert await second.setbacks(rid) == setbacks
+
+
+async def test_who_reads_on_finds_every_cut_whichever_process_commits_first(stores):
+    async def cut(store, name):
+        for number in range(40):
+            await store.commit([c.CutSession("hub", DeviceId(f"{name}-{number}"), "why")])
+
+    cutting = [asyncio.create_task(cut(store, name)) for store, name in zip(stores, "ab", strict=True)]
+    found, newest = [], await stores[0].newest_session_cut()
+    while not all(task.done() for task in cutting) or len(found) < 80:
+        for each in await stores[1].session_cuts(newest, 7):
+            found.append(each.device_id.text)
+            newest = each.number
+    await asyncio.gather(*cutting)
+    assert len(found) == len(set(found)) == 80
 
 
 async def test_leaves_of_all_processes_get_their_places(stores):
