@@ -96,18 +96,26 @@ async def _hold(facts: dict[str, str], first: int, count: int) -> None:
             one = await _connected(facts, number, trust)
             silent.append(one)
 
+    # Connecting them all takes longer than the first ones may be silent.
+    alive = asyncio.create_task(_keep_alive(silent))
     await asyncio.gather(*(connecting() for _ in range(AT_ONCE)))
     print("connected", flush=True)
-    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    ping = encode(mqtt.PingReq())
-    while not ended.done():
-        for place, each in enumerate(silent):
-            each.transport.write(ping)
-            if place % 100 == 0:
-                await asyncio.wait({ended}, timeout=KEEP_ALIVE_S / 2 * 100 / len(silent))
-            if ended.done():
-                break
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    alive.cancel()
     print(sum(each.lost for each in silent), flush=True)
+
+
+async def _keep_alive(silent: list[_Silent]) -> None:
+    """Ping each of those that there are by now, again and again, evenly over half of what the hub waits for at least."""
+    ping = encode(mqtt.PingReq())
+    while True:
+        present = list(silent)
+        for place, each in enumerate(present):
+            if not each.lost:
+                each.transport.write(ping)
+            if place % 100 == 0:
+                await asyncio.sleep(KEEP_ALIVE_S / 2 * 100 / max(len(present), 100))
+        await asyncio.sleep(0.1)
 
 
 async def _connected(facts: dict[str, str], number: int, trust: ssl.SSLContext) -> _Silent:
