@@ -23,7 +23,7 @@ from accredit.domain.credential import RevocationReason
 from accredit.domain.device import BindingState, HubDevice
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.evidence import DeviceKeys, SasToken
-from accredit.domain.ids import AuthorityName, DeviceId, GroupId
+from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
 from accredit.domain.mass_revocation import (
     AdvanceMassRevocation,
     BeginMassRevocation,
@@ -40,6 +40,7 @@ from support import stored_values as some
 from support.hub_world import HOST, HUB, KEYS, LAMP, HubWorld, hub_world
 from support.linked import embedded
 
+OWNER = RegistrationId.parse("lamp-1")
 OTHER_KEYS = DeviceKeys(Secret(b"primary key elsewhere"), Secret(b"secondary key elsewhere"))
 PENDING, ACTIVE, RETIRED = BindingState.PENDING, BindingState.ACTIVE, BindingState.RETIRED
 
@@ -92,7 +93,7 @@ class TestIssuedCertificate:
         certificate = await world.issue()
         admission = await by_certificate(world, certificate)
         assert admission == Admission(
-            LAMP, "generation of lamp-1", AuthMethod.ISSUED_CERTIFICATE, pki.NOW + pki.DAY + 1, HUB
+            LAMP, "generation of lamp-1", AuthMethod.ISSUED_CERTIFICATE, pki.NOW + pki.DAY + 1, HUB, OWNER
         )
         assert await world.states() == {sha256(certificate): ACTIVE}
         assert await by_certificate(world, certificate) == admission
@@ -199,7 +200,7 @@ class TestDeviceKey:
         await world.enroll()
         admission = await by_token(world, world.token(key=key, expires_at=world.now + 60))
         assert admission == Admission(
-            LAMP, "generation of lamp-1", AuthMethod.DEVICE_KEY, world.now + 60, HUB
+            LAMP, "generation of lamp-1", AuthMethod.DEVICE_KEY, world.now + 60, HUB, OWNER
         )
 
     @pytest.mark.parametrize(
