@@ -95,7 +95,6 @@ format: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	@scripts/test-needs
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks.workers
 
 flatness: $(VENV)/plots.stamp
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.flatness

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from benchmarks.where import by_file, by_room
@@ -72,9 +73,10 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         table.append((f"server CPU for it over {wire}", f"{figures['cpu_us']:.0f} us", ""))
     if not result["wires"]:
         table.append(("onboarding time the Node SDK sees", "not measured", "no Node SDK, or no port 443"))
-    one, two = (result["scaledOut"]["workers_us"][workers] for workers in ("1", "2"))
-    table.append(("server CPU per provisioning on PostgreSQL and NATS, one worker", f"{one:.0f} us", ""))
-    table.append(("the same with two workers", f"{two:.0f} us", f"{two / one:.2f} x"))
+    for workers, spent in result["scaledOut"]["workers_us"].items():
+        what = f"server CPU per provisioning on PostgreSQL and NATS, workers: {workers}"
+        spread = f"{min(spent):.0f} to {max(spent):.0f}"
+        table.append((what, f"{statistics.median(spent):.0f} us", spread))
     table.append(("PostgreSQL's CPU for it", f"{result['scaledOut']['database_us']:.0f} us", ""))
     table.append(("JetStream's CPU per stored message", f"{result['scaledOut']['message_us']:.1f} us", ""))
     idle = result["idle"]
