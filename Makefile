@@ -80,7 +80,7 @@ serve: $(VENV)/base.stamp
 
 test: $(VENV)/dev.stamp
 	@scripts/test-needs
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 4 --dist worksteal
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .

@@ -142,7 +142,9 @@ class RunningService:
 
     def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log's entries, or those of one event."""
-        lines = (line for line in self.log_text().splitlines() if line.startswith("{"))
+        # What stands behind the last line end is still being written.
+        whole = self.log_text().rpartition("\n")[0]
+        lines = (line for line in whole.splitlines() if line.startswith("{"))
         return [entry for entry in map(json.loads, lines) if event is None or entry.get("event") == event]
 
     def logs(self, event: str, **fields: Any) -> dict[str, Any]:
