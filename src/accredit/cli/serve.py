@@ -11,7 +11,6 @@ import typer
 from accredit.app.data_folder import CannotStart
 from accredit.cli.problem import Problem, WrongUsage
 from accredit.config import SETTINGS, BadFlag, BadSetting, Config, Setting, load
-from accredit.observe import configure
 
 if TYPE_CHECKING:
     from accredit.app.data_folder import Running
@@ -22,6 +21,7 @@ _MORE_THAN_ONCE = frozenset({"host", "bind"})
 def serve(**options: Any) -> None:
     """Run the service. Every setting also has a variable ACCREDIT_* and a key in accredit.toml."""
     from accredit.app.run import run  # noqa: PLC0415 - the other commands need no server
+    from accredit.observe import configure  # noqa: PLC0415 - nor its log, which takes its time to load
 
     try:
         config = load(options, os.environ)
