@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,11 @@ async def test_python(service: RunningService, lamp: tuple[DeviceKey, Path], tra
     twin(service, name, {"colour": "red"})
     async with hub_connection(service, name, transport, certificate=x509(certificate, key.file)) as client:
         changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        client.on_twin_desired_properties_patch_received = changes.put_nowait
+        loop = asyncio.get_running_loop()
+        # The SDK calls it in a thread of its own.
+        client.on_twin_desired_properties_patch_received = partial(
+            loop.call_soon_threadsafe, changes.put_nowait
+        )
         read = await asyncio.wait_for(client.get_twin(), PATIENCE_S)
         assert read["desired"]["colour"] == "red"
         assert read["desired"]["$version"] == 2
