@@ -101,7 +101,7 @@ flatness: $(VENV)/plots.stamp
 
 campaign: $(VENV)/fuzz.stamp
 	@scripts/test-needs
-	@$(BIN)/pytest tests/campaigns --campaign -q
+	@$(BIN)/pytest tests/campaigns tests/deploy --campaign -q
 
 docs: $(VENV)/dev.stamp
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "the documentation is in site/index.html"

@@ -23,7 +23,11 @@ from support.postgres_server import PostgresServer, running
 
 # A busy machine is slow, which is no defect of what is tried.
 settings.register_profile(
-    "patient", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "patient",
+    parent=settings(),
+    max_examples=50,  # the fuzzers of `make campaign` try many more
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
 settings.register_profile("covering", max_examples=10, derandomize=True, deadline=None, database=None)

@@ -135,7 +135,7 @@ def _give(folder: Path) -> None:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(700)
 def test_what_the_image_has_serves_by_itself_and_is_found_healthy(folder: Path) -> None:
     prefix = _installed(folder)
