@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,9 @@ Run = Callable[..., Ran]
 DEVICES = 3
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service of this file's own, because its database gets spoiled; some certificates are issued."""
-    folder = tmp_path_factory.mktemp("log")
+@contextmanager
+def _with_certificates(folder: Path) -> Iterator[RunningService]:
+    """A service with a witness, that has issued some."""
     environment = {"ACCREDIT_LOG_WITNESS": str(folder / "heads.jsonl")}
     with RunningService(folder, environment=environment) as running:
         master = symmetric_group(running, "line", **issuing())
@@ -35,6 +35,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
             key = DeviceKey(f"lamp-{number}", folder)
             with DpsDevice(running, key.registration_id, key=derived_key(master, key.registration_id)) as one:
                 one.registers(clientCertificateCsr=key.csr())
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service of this file's own; what tampers with its database undoes it."""
+    with _with_certificates(tmp_path_factory.mktemp("log")) as running:
         yield running
 
 
@@ -297,17 +304,25 @@ def test_tampering_with_the_database_is_found(
     assert run("log", "verify", "--against", str(kept)).code == 0
 
 
-def test_what_is_done_to_the_database_directly_is_found(
-    run: Run, service: RunningService, kept: Path
-) -> None:
-    """A certificate and its leaf vanish together: leaves and certificates still match, but the head remembers."""
-    database = sqlite3.connect(service.data / "accredit.db", timeout=5)
-    with database:
-        (sha256,) = database.execute("SELECT sha256 FROM certificates ORDER BY id LIMIT 1").fetchone()
-        database.execute("DELETE FROM certificates WHERE sha256 = ?", (sha256,))
-        database.execute("DELETE FROM log_leaves WHERE sha256 = ?", (sha256,))
-    database.close()
-    assert run("log", "verify").code == 0
-    ran = run("log", "verify", "--against", str(kept))
-    assert ran.code == 1
-    assert "is missing" in ran.sentence
+class TestSpoiled:
+    """Beyond repair."""
+
+    @pytest.fixture
+    def service(self, tmp_path: Path) -> Iterator[RunningService]:
+        with _with_certificates(tmp_path) as running:
+            yield running
+
+    def test_what_is_done_to_the_database_directly_is_found(
+        self, run: Run, service: RunningService, kept: Path
+    ) -> None:
+        """A certificate and its leaf vanish together: leaves and certificates still match, but the head remembers."""
+        database = sqlite3.connect(service.data / "accredit.db", timeout=5)
+        with database:
+            (sha256,) = database.execute("SELECT sha256 FROM certificates ORDER BY id LIMIT 1").fetchone()
+            database.execute("DELETE FROM certificates WHERE sha256 = ?", (sha256,))
+            database.execute("DELETE FROM log_leaves WHERE sha256 = ?", (sha256,))
+        database.close()
+        assert run("log", "verify").code == 0
+        ran = run("log", "verify", "--against", str(kept))
+        assert ran.code == 1
+        assert "is missing" in ran.sentence
