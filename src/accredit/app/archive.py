@@ -134,7 +134,13 @@ def unpack(path: Path, to: Path) -> tuple[Manifest, bytes]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[tarfile.TarFile]:
-    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise BadArchive(
+            f"{path} can't be read ({error.strerror}); name a file that `accredit backup` has written."
+        ) from None
+    with opened as file, tarfile.open(fileobj=file, mode="r:") as archive:
         yield archive
 
 
