@@ -7,10 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import typer
-
 from accredit.administration.administration import administration
-from accredit.cli.main import app
+from accredit.cli.main import root
 from accredit.config import SETTINGS
 from accredit.fronts import hub_api, hub_registry, service_api
 from accredit.fronts.device_api import routes as device_routes
@@ -58,7 +56,7 @@ def test_every_setting_is_documented(docs: Path) -> None:
 
 def test_every_command_is_documented(docs: Path) -> None:
     page = (docs / "cli.md").read_text()
-    names = _commands(typer.main.get_command(app))
+    names = _commands(root())
     assert len(names) > 10
     assert [name for name in names if f"## {name}\n" not in page] == []
 

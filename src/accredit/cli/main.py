@@ -7,34 +7,11 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from accredit import __version__
-from accredit.cli import (
-    allowed,
-    authorities,
-    backups,
-    ca_certificates,
-    ceremony,
-    certificate_profiles,
-    certificates,
-    demo,
-    devices,
-    doctor,
-    enrollment_import,
-    enrollments,
-    explain,
-    hub,
-    issuance_log,
-    keys,
-    local,
-    migration,
-    policies,
-    revocations,
-    simulate,
-    trust_bundles,
-)
+from accredit.cli.commands import COMMANDS, group
 from accredit.cli.problem import Problem
-from accredit.cli.serve import serve
 
 app = typer.Typer(
     name="accredit",
@@ -60,42 +37,16 @@ def accredit(
     """Identity for every device."""
 
 
-app.command()(serve)
-app.command()(demo.demo)
-app.command()(simulate.simulate)
-app.command()(local.info)
-app.command("sas-token")(local.sas_token)
-app.command()(explain.explain)
-app.command()(backups.backup)
-app.command()(backups.restore)
-app.command()(migration.migrate)
-app.add_typer(authorities.app, name="ca")
-for act in (ceremony.init, ceremony.csr, ceremony.activate, ceremony.rotate, ceremony.revoke_issuer):
-    authorities.app.command()(act)
-authorities.app.command("revoke")(revocations.revoke_authority)
-app.add_typer(enrollments.app, name="enroll")
-enrollments.app.command("import")(enrollment_import.import_)
-enrollments.app.command()(allowed.allow)
-enrollments.app.command("allowed")(allowed.listing)
-enrollments.app.command("revoke")(revocations.revoke_group)
-app.add_typer(devices.app, name="device")
-app.add_typer(revocations.app, name="revocation")
-app.add_typer(doctor.app, name="doctor")
-app.add_typer(certificates.app, name="cert")
-app.add_typer(issuance_log.app, name="log")
-app.add_typer(policies.app, name="policy")
-app.add_typer(keys.app, name="key")
-app.add_typer(ca_certificates.app, name="ca-certificate")
-app.add_typer(certificate_profiles.app, name="profile")
-app.add_typer(trust_bundles.app, name="trust-bundle")
-app.add_typer(hub.app, name="hub")
+def root() -> TyperGroup:
+    """The whole command line."""
+    return group(app, "accredit", COMMANDS)
 
 
 def main() -> None:
     """Entry point of the console script."""
     try:
         try:
-            app()
+            root()()
         finally:
             sys.stdout.flush()
     except Problem as problem:
