@@ -37,15 +37,21 @@ def test_a_command_is_made_once() -> None:
     assert commands["info"] is commands["info"]
 
 
+MODULES = """
+import sys
+from accredit.cli.main import main
+try:
+    main()
+except SystemExit:
+    print(*(name for name in sys.modules if name.startswith("accredit.cli.")))
+"""
+
+
 def test_a_command_imports_no_other() -> None:
     ran = subprocess.run(
-        [sys.executable, "-c",
-         "import sys; from accredit.cli.main import main\n"
-         "try: main()\n"
-         "except SystemExit: print(*(name for name in sys.modules if name.startswith('accredit.cli.')))",
-         "policy", "--help"],
+        [sys.executable, "-c", MODULES, "policy", "--help"],
         capture_output=True, text=True, check=True, timeout=180,
     )  # fmt: skip
-    rooms = set(ran.stdout.splitlines()[-1].split())
-    assert "accredit.cli.policies" in rooms
-    assert rooms.isdisjoint({"accredit.cli.serve", "accredit.cli.enrollments", "accredit.cli.demo"})
+    imported = set(ran.stdout.splitlines()[-1].split())
+    assert "accredit.cli.policies" in imported
+    assert imported.isdisjoint({"accredit.cli.serve", "accredit.cli.enrollments", "accredit.cli.demo"})
