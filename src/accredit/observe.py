@@ -6,20 +6,63 @@ Secrets can't reach a line: `Secret` renders redacted, and no call site passes k
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import IO, Any
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any
 
-import structlog
-
-log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+if TYPE_CHECKING:
+    from msgspec.json import Encoder
 
 LEVELS = ("debug", "info", "warning", "error")
+
+Take = Callable[[str, str, dict[str, Any]], None]
+"""What is done with a line: its level, its event, its fields. `exc_info` among these is a trace, told as `logging` has it."""
+
+
+class Log:
+    """Where the process says what happens: a method for each level. Until `lead`, only what is wrong is told, on stderr."""
+
+    def __init__(self) -> None:
+        self.lowest = "warning"
+        self.take: Take = _to_stderr
+
+    def lead(self, lowest: str, take: Take) -> None:
+        """From now on `take` is given the lines of the level `lowest` and above."""
+        self.lowest, self.take = lowest, take
+
+    def debug(self, event: str, /, **fields: Any) -> None:
+        self._say("debug", event, fields)
+
+    def info(self, event: str, /, **fields: Any) -> None:
+        self._say("info", event, fields)
+
+    def warning(self, event: str, /, **fields: Any) -> None:
+        self._say("warning", event, fields)
+
+    def error(self, event: str, /, **fields: Any) -> None:
+        self._say("error", event, fields)
+
+    def exception(self, event: str, /, **fields: Any) -> None:
+        """An error, with the trace of the exception that is being handled."""
+        self._say("error", event, {"exc_info": True, **fields})
+
+    def _say(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        if LEVELS.index(level) >= LEVELS.index(self.lowest):
+            self.take(level, event, fields)
+
+
+def _to_stderr(level: str, event: str, fields: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(_rendered(_line(level, event, fields)))
+
+
+log = Log()
 
 EVENTS: Mapping[str, str] = {
     "allowed-registrations-changed": "The list of ids that a group is open to was changed.",
@@ -222,47 +265,37 @@ def _rendered(line: Callable[[], str]) -> str:
         return f'{{"level":"error","event":"log-line-lost","reason":"{type(error).__name__}"}}\n'
 
 
-class _QueuedLogger:
-    """What structlog hands finished event dicts to."""
-
-    def __init__(self, writer: LineWriter, render: Callable[[MutableMapping[str, Any]], str]) -> None:
-        self._writer = writer
-        self._render = render
-
-    def msg(self, **event: Any) -> None:
-        self._writer.write(lambda: self._render(event))
-
-    debug = info = warning = error = critical = msg
-
-
 def configure(level: str, stream: IO[str] | None = None) -> LineWriter:
     """Set the process's logging up once; returns the writer, to be closed last."""
-    import msgspec  # noqa: PLC0415 - only a running service renders lines
-
-    encoder = msgspec.json.Encoder(enc_hook=str)
-    traceback = structlog.processors.ExceptionRenderer()
-
-    def render(event: MutableMapping[str, Any]) -> str:
-        event["timestamp"] = datetime.fromtimestamp(event["timestamp"], UTC).isoformat()
-        return encoder.encode(event).decode() + "\n"
-
     writer = LineWriter(stream if stream is not None else sys.stderr)
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, _stamp, traceback, _as_keywords],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: _QueuedLogger(writer, render),
-        cache_logger_on_first_use=True,
-    )
+    log.lead(level, lambda *said: writer.write(_line(*said)))
     return writer
 
 
-def _stamp(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The instant, to be rendered by the writer thread."""
-    event["timestamp"] = time.time()
-    return event
+def _line(level: str, event: str, fields: dict[str, Any]) -> Callable[[], str]:
+    """The instant and the trace are of now; the text can be made later."""
+    told = {**fields, "event": event, "level": level, "timestamp": time.time()}
+    trace = _trace(told.pop("exc_info", None))
+    if trace:
+        told["exception"] = trace
+    return lambda: _json(told)
 
 
-def _as_keywords(
-    _logger: Any, _name: str, event: MutableMapping[str, Any]
-) -> tuple[tuple[()], MutableMapping[str, Any]]:
-    return (), event
+def _trace(exc_info: Any) -> str:
+    if exc_info is True:
+        exc_info = sys.exception()
+    elif isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    return "".join(traceback.format_exception(exc_info)).rstrip() if exc_info else ""
+
+
+def _json(told: dict[str, Any]) -> str:
+    told["timestamp"] = datetime.fromtimestamp(told["timestamp"], UTC).isoformat()
+    return _encoder().encode(told).decode() + "\n"
+
+
+@cache
+def _encoder() -> Encoder:
+    from msgspec.json import Encoder  # noqa: PLC0415 - a command that logs nothing need not load it
+
+    return Encoder(enc_hook=str)

@@ -10,26 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import structlog
 
 from accredit.domain.secret import Secret
-from accredit.observe import LineWriter, configure
+from accredit.observe import LineWriter, Log, configure, log
 
 
 @pytest.fixture(autouse=True)
 def _unconfigured() -> Iterator[None]:
+    before = (log.lowest, log.take)
     yield
-    structlog.reset_defaults()
-
-
-Log = structlog.typing.FilteringBoundLogger
+    log.lead(*before)
 
 
 def logged(level: str, *calls: Callable[[Log], Any]) -> list[dict[str, Any]]:
-    """The lines of these calls. The logger is a fresh one: the product's own is set up once in a process."""
+    """The lines of these calls."""
     stream = io.StringIO()
     writer = configure(level, stream)
-    log = structlog.get_logger()
     for call in calls:
         call(log)
     writer.close()
@@ -40,6 +36,27 @@ def test_a_line_has_event_level_instant_and_fields() -> None:
     (line,) = logged("info", lambda log: log.info("started", port=443, host="localhost"))
     assert line.pop("timestamp").startswith("20")
     assert line == {"event": "started", "level": "info", "port": 443, "host": "localhost"}
+
+
+def test_an_exception_that_is_handed_over_is_part_of_the_line() -> None:
+    error = ValueError("the reason")
+    lines = logged(
+        "info",
+        lambda log: log.error("failed", exc_info=error),
+        lambda log: log.error("failed", exc_info=(ValueError, error, None)),
+        lambda log: log.error("failed", exc_info=None),
+    )
+    assert [line.get("exception") for line in lines] == ["ValueError: the reason"] * 2 + [None]
+    assert all("exc_info" not in line for line in lines)
+
+
+def test_before_there_is_a_log_only_what_is_wrong_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    log.info("quiet")
+    log.warning("loud", port=443)
+    told = capsys.readouterr()
+    line = json.loads(told.err)
+    assert (line["event"], line["level"], line["port"]) == ("loud", "warning", 443)
+    assert told.out == ""
 
 
 def test_lower_levels_are_left_out() -> None:
@@ -97,7 +114,7 @@ def test_a_closed_stream_does_not_stop_anybody() -> None:
     stream = io.StringIO()
     writer = configure("info", stream)
     stream.close()
-    structlog.get_logger().info("nobody reads it")
+    log.info("nobody reads it")
     writer.close()
 
 

@@ -17,7 +17,6 @@ import pytest
 from azure.iot.device.provisioning.pipeline import mqtt_topic_provisioning as python_sdk
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from accredit.domain.credential import CertificateRecord, Certified, IssuedChain
 from accredit.domain.errors import KINDS, AccreditError, Throttled, UpstreamUnavailable
@@ -33,6 +32,7 @@ from support import pki
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.http_transcript import HTTPScene
+from support.logs import capture_logs
 from support.mqtt_transcript import RecordingTransport
 from support.scripted_provisioning import (
     ID_SCOPE,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.administration.access import Access
 from accredit.domain.access import Realm
 from accredit.domain.errors import Unauthenticated
 from accredit.policy.access import MAX_LIFETIME_S, Call
 from accredit.wire import sas
+from support.logs import capture_logs
 from support.service_side import HOST, OWNER, ServiceSide
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.config import Config, load
+from support.logs import capture_logs
 
 Configured = Callable[..., Config]
 

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from structlog.testing import capture_logs
-
 from accredit.buses.nats import NatsBus, NatsLink
 from accredit.domain.subjects import Subject
+from support.logs import capture_logs
 from support.nats_server import NatsServer
 from support.ports import free_port
 

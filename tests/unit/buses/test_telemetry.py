@@ -9,7 +9,6 @@ from itertools import count
 
 import pytest
 from nats.js.api import ConsumerConfig
-from structlog.testing import capture_logs
 
 from accredit.buses.nats import NatsLink
 from accredit.buses.telemetry import StreamTelemetry, stream_name, subject
@@ -17,6 +16,7 @@ from accredit.domain.device import Telemetry
 from accredit.domain.ids import DeviceId
 from accredit.interfaces import StoreUnavailable
 from support.ca_servers import free_port
+from support.logs import capture_logs
 from support.nats_server import NatsServer
 
 _scopes = (f"0ne{number}" for number in count())

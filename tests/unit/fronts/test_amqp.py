@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from accredit.fronts.amqp import MAX_REFUSED_LINKS, Patience
 from accredit.fronts.amqp_dps import CREDIT, MAX_MESSAGE_BYTES
@@ -39,6 +38,7 @@ from support.amqp_script import (
     open_,
     transfer,
 )
+from support.logs import capture_logs
 from support.scripted_provisioning import ID_SCOPE, assigned
 from support.waiting import until
 

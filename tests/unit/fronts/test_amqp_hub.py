@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.domain.access import Right
 from accredit.domain.ids import DeviceId
@@ -41,6 +40,7 @@ from support.amqp_script import (
     transfer,
 )
 from support.hub_world import HOST, LAMP
+from support.logs import capture_logs
 
 EVENTS = "/devices/lamp-1/messages/events"
 UUID_TEXT = "8d0a1f4e-3a52-4d84-a3dc-2a3f0f3f6c11"

@@ -15,7 +15,6 @@ import uvicorn
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
-from structlog.testing import capture_logs
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -24,6 +23,7 @@ from accredit.fronts.http_connection import HTTPConnection, HTTPFront, HTTPLimit
 from accredit.fronts.listener import Listener
 from support import pki
 from support.hand_clock import HandClock
+from support.logs import capture_logs
 from support.tls_service import (
     TLS12,
     client_context,

@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from structlog.testing import capture_logs
 
 from accredit.domain.errors import NotFound, Throttled
 from accredit.fronts.https import application, https_front, lenient
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.logs import capture_logs
 from support.tls_service import client_context, serving
 
 

@@ -9,7 +9,6 @@ import socket
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.fronts.listener import (
     LOOPBACK,
@@ -20,6 +19,7 @@ from accredit.fronts.listener import (
     bind,
 )
 from accredit.fronts.tls import TLSTransport
+from support.logs import capture_logs
 from support.tls_service import closed, connected, serving
 
 

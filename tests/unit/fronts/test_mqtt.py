@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from accredit.fronts.mqtt import (
     MAX_CONNECT_BYTES,
@@ -33,6 +32,7 @@ from accredit.wire.mqtt import (
     UnsubAck,
     Unsubscribe,
 )
+from support.logs import capture_logs
 from support.mqtt_transcript import RecordingTransport, Transcript, client, closed, gone, server
 
 DPS = Connect("dev", "0neAB/registrations/dev/api-version=2019-03-31", keep_alive_s=60)

@@ -6,7 +6,6 @@ import asyncio
 import re
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.domain.errors import Refused, Throttled
 from accredit.domain.evidence import PresentedChain, SasToken
@@ -18,6 +17,7 @@ from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.mqtt import ConnAck, Connect, PubAck, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.logs import capture_logs
 from support.mqtt_transcript import Answer, Line, Transcript, client, closed, gone, server
 from support.scripted_provisioning import ID_SCOPE, OPERATION, ScriptedProvisioning, assigned, assigning
 

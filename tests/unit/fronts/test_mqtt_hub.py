@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from accredit.interfaces import StoreUnavailable
 from accredit.wire import mqtt, topics
 from support.hub_device import HubDevice
 from support.hub_world import LAMP, HubWorld, hub_world
+from support.logs import capture_logs
 from support.troubled_disk import TroubledDisk
 
 EVENTS = "devices/lamp-1/messages/events/"
@@ -64,7 +64,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
 
 @pytest.fixture
 def logged() -> Any:
-    with structlog.testing.capture_logs() as entries:
+    with capture_logs() as entries:
         yield entries
 
 
@@ -469,5 +469,5 @@ def test_no_connect_breaks_the_front(name: str, password: bytes | None) -> None:
         answer = await conversations.open(mqtt.Connect(client_id, user_name, password), Link())
         assert answer in (2, 3, 5)
 
-    with structlog.testing.capture_logs():
+    with capture_logs():
         asyncio.run(attempt())

@@ -6,10 +6,10 @@ import asyncio
 from ipaddress import ip_network
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.fronts.proxied import MAX_PENDING, HeaderFirst, Proxies
 from accredit.wire.proxy_protocol import local, proxied
+from support.logs import capture_logs
 
 CLIENT, SERVICE = ("192.0.2.7", 40_000), ("198.51.100.1", 8883)
 

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
-from structlog.testing import capture_logs
 
 from accredit.administration.access import Access
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
@@ -19,6 +18,7 @@ from accredit.fronts.service_api import routes
 from accredit.interfaces import StoreUnavailable
 from accredit.wire import sas
 from accredit.wire.api_versions import API_VERSIONS
+from support.logs import capture_logs
 from support.service_side import (
     HOST,
     OWNER,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from structlog.testing import capture_logs
-
 from accredit.fronts.sources import BURST_S, MAX_SOURCES, Sources
 from support.hand_clock import HandClock
+from support.logs import capture_logs
 
 
 def test_so_many_at_once_and_one_more_when_one_is_gone():

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.fronts.handshakes import Handshakes
 from accredit.fronts.tls import TLSLimits
 from support import pki
+from support.logs import capture_logs
 from support.tls_service import (
     TLS12,
     TLS13,

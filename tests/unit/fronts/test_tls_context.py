@@ -11,12 +11,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
-from structlog.testing import capture_logs
 
 from accredit.ca.server_identity import make_server
 from accredit.fronts.tls import TLSLimits, TLSTransport
 from accredit.fronts.tls_context import server_context
 from support import pki
+from support.logs import capture_logs
 from support.tls_service import (
     TLS12,
     TLS13,

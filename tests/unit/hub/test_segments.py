@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from accredit.hub import segment
 from accredit.hub.segment_reader import SegmentReader
 from accredit.hub.segments import Entry, Segments, copied_segments
 from accredit.interfaces import StoreUnavailable
+from support.logs import capture_logs
 from support.troubled_disk import TroubledDisk
 
 NOW = 1_800_000_000.0
@@ -86,7 +86,7 @@ def log(tmp_path: Path) -> Iterator[Log]:
 
 @pytest.fixture
 def logged() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs() as entries:
+    with capture_logs() as entries:
         yield entries
 
 

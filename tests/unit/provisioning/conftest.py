@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
+from support.logs import capture_logs
 from support.provisioning_world import World, opened
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.domain.changes import OpenOperation, SaveOperation, WatchLostOrder
 from accredit.domain.credential import STRAY, CertificateRecord
@@ -18,6 +17,7 @@ from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Ended, OperationState
 from accredit.provisioning.lost_orders import AT_ONCE, LostOrders
+from support.logs import capture_logs
 from support.provisioning_world import OUTSIDE, World, opened
 from support.scripted_ca import (
     Finds,

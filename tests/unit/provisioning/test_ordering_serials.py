@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Ended, OperationState, Status
 from accredit.interfaces import Delivered, OrderAnswer
+from support.logs import capture_logs
 from support.provisioning_world import OUTSIDE, World, opened
 from support.scripted_ca import ScriptedCA, Step, delivers
 

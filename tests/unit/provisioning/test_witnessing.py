@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from structlog.testing import capture_logs
 
 from accredit.domain.changes import GrowLogTree
 from accredit.domain.secret import Secret
@@ -18,6 +17,7 @@ from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
 from accredit.witness import NotTaken
 from support.hand_clock import HandClock
+from support.logs import capture_logs
 from support.waiting import until
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
