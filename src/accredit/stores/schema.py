@@ -1,18 +1,23 @@
-"""The tables' versions: numbered plain SQL files, applied by yoyo-migrations, each in one transaction.
+"""The tables' versions: numbered plain SQL files. Those that a database has not had are applied in one transaction, with their marks.
 
-yoyo is loaded only where something is to be applied: it costs a start-up more than all else here. Its own table says
-what was applied. A database that has steps which this version does not know was written by a newer one, and is refused.
+The marks stand in a table that is named after yoyo-migrations, which applied the files of earlier versions. A database that has
+marks which this version does not know was written by a newer one, and is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
-from urllib.parse import quote
 
-_SOURCE = "package:accredit.stores:migrations"
+_MARKS = """
+CREATE TABLE IF NOT EXISTS _yoyo_migration (
+  migration_hash VARCHAR(64), migration_id VARCHAR(255), applied_at_utc TIMESTAMP, PRIMARY KEY (migration_hash)
+);
+"""
 
 
 class DatabaseUnusable(Exception):
@@ -22,17 +27,19 @@ class DatabaseUnusable(Exception):
 def migrate(path: Path) -> None:
     """Bring the database up to this version. The caller owns the data folder. Raises DatabaseUnusable."""
     try:
-        there = _applied(path)
-        refuse_newer(f"The database {path}", there)
-        if there != _shipped():
-            _apply(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            there = applied(connection)
+            refuse_newer(f"The database {path}", there)
+            steps = {name: text for name, text in _shipped().items() if name not in there}
+            if steps:
+                _apply(connection, steps)
     except sqlite3.Error as error:
         raise DatabaseUnusable(f"The database {path} can't be used: {error}.") from error
 
 
 def refuse_newer(what: str, migrations: Collection[str]) -> None:
     """Raises DatabaseUnusable where `what` has had migrations that this version does not know."""
-    unknown = sorted(set(migrations) - _shipped())
+    unknown = sorted(set(migrations) - _shipped().keys())
     if unknown:
         raise DatabaseUnusable(
             f"{what} was written by a newer version of accredit (it has {unknown[-1]}): "
@@ -40,17 +47,13 @@ def refuse_newer(what: str, migrations: Collection[str]) -> None:
         )
 
 
-def _shipped() -> set[str]:
+def _shipped() -> dict[str, str]:
     files = resources.files("accredit.stores").joinpath("migrations").iterdir()
-    return {file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql")}
-
-
-def _applied(path: Path) -> set[str]:
-    connection = sqlite3.connect(path)
-    try:
-        return applied(connection)
-    finally:
-        connection.close()
+    return {
+        file.name.removesuffix(".sql"): file.read_text("utf-8")
+        for file in files
+        if file.name.endswith(".sql")
+    }
 
 
 def applied(connection: sqlite3.Connection) -> set[str]:
@@ -63,18 +66,18 @@ def applied(connection: sqlite3.Connection) -> set[str]:
 
 def is_current(connection: sqlite3.Connection) -> bool:
     """Whether the database is of this version."""
-    return applied(connection) == _shipped()
+    return applied(connection) == _shipped().keys()
 
 
-def _apply(path: Path) -> None:
-    import yoyo  # noqa: PLC0415 - a tenth of a second that only the first start of a version should pay
+def _apply(connection: sqlite3.Connection, steps: Mapping[str, str]) -> None:
+    """All of them or none: a transaction that an error leaves open ends with the connection."""
+    scripts = [f"{steps[name]}\n;{_mark(name)};\n" for name in sorted(steps)]
+    connection.executescript("".join(("BEGIN IMMEDIATE;", _MARKS, *scripts, "COMMIT;")))
 
-    with yoyo.get_backend(f"sqlite:///{quote(str(path.absolute()))}") as backend:
-        # Who owns the data folder is alone with it: a lock that is still there is a dead process's.
-        backend.break_lock()
-        backend.ensure_internal_schema_updated()
-        for migration in backend.to_apply(yoyo.read_migrations(_SOURCE)):
-            # A step and its mark in one transaction. Without a log entry: that one asks the resolver for our name.
-            with backend.transaction():
-                migration.process_steps(backend, "apply")
-                backend.mark_one(migration, log=False)
+
+def _mark(name: str) -> str:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return (
+        "INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc) "  # noqa: S608 - our own files' names
+        f"VALUES ('{digest}', '{name}', CURRENT_TIMESTAMP)"
+    )

@@ -1,7 +1,6 @@
 """The tables' versions on PostgreSQL: numbered plain SQL files, each applied in one transaction with its own mark.
 
-Processes that start together wait for each other at the mark of the step. (yoyo, which does this for SQLite, keeps a lock
-in a table of its own, and a process that is killed leaves it shut.)
+Processes that start together wait for each other at the mark of the step.
 """
 
 from __future__ import annotations
