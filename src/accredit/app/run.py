@@ -60,12 +60,16 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
+    # Nearly all that is made until then lives as long as the process: no collection need look at it, now or later.
+    gc.disable()
     from accredit.app.service import start  # noqa: PLC0415 - the parent of workers does without
 
-    service = await start(config, sockets=sockets)
-    # What lives as long as the process need not be looked at by every collection.
-    gc.collect()
-    gc.freeze()
+    try:
+        service = await start(config, sockets=sockets)
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
     gc.set_threshold(20_000, 20, 20)
     started(service, stop)
     await stop.wait()
