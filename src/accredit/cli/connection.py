@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import json
 import os
 import ssl
 import sys
@@ -11,19 +12,19 @@ import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from accredit.cli.problem import Problem
 from accredit.domain.secret import Secret
 from accredit.wire import sas
 
-if TYPE_CHECKING:
-    import httpx
-
 API_VERSION = "2021-10-01"
 TOKEN_LIFE_S = 3_600
 PAGE_ROWS = 1_000
+
+_TIMEOUTS_S = {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 60.0}
+_MAX_CONNECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,19 @@ def _decoded(text: str) -> bytes:
         raise Problem("SharedAccessKey in the connection string is not base64.") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service answered; the names of `headers` are in lower case."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """The body's document; raises ValueError."""
+        return json.loads(self.content)
+
+
 class ServiceClient:
     """The service API from the operator's side; every failure is a Problem with the service's own words.
 
@@ -86,15 +100,10 @@ class ServiceClient:
             ) from None
         # The operator's own TLS files seldom hold their root: what stands in the trusted file is trusted as it is.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        import httpx  # noqa: PLC0415 - a tenth of a second that `serve` does not need
+        import httpcore  # noqa: PLC0415 - `serve` takes a word from here, and calls no service
 
-        self._http = httpx.Client(
-            base_url=connection.reached_at,
-            verify=context,
-            trust_env=False,
-            timeout=httpx.Timeout(60, connect=5),
-        )
-        self.close = weakref.finalize(self, self._http.close)
+        self._pool = httpcore.ConnectionPool(context, max_connections=_MAX_CONNECTIONS)
+        self.close = weakref.finalize(self, self._pool.close)
 
     def call(
         self,
@@ -104,37 +113,47 @@ class ServiceClient:
         *,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str | int] | None = None,
-    ) -> httpx.Response:
+    ) -> Answer:
         """One call, signed; raises Problem for every answer that is not a success."""
-        import httpx  # noqa: PLC0415 - see above
+        import httpcore  # noqa: PLC0415 - see above
 
         connection = self._connection
-        token = sas.make(
-            connection.host, connection.key.reveal(), int(time.time()) + TOKEN_LIFE_S, connection.policy
-        )
+        asked = urlencode({"api-version": API_VERSION, **(query or {})})
+        content = b"" if body is None else json.dumps(body).encode()
         try:
-            answer = self._http.request(
+            response = self._pool.request(
                 method,
-                path,
-                params={"api-version": API_VERSION, **(query or {})},
-                json=body,
-                headers={
-                    **(headers or {}),
-                    "host": connection.url.removeprefix("https://"),
-                    "authorization": token,
+                f"{connection.reached_at}{path}?{asked}",
+                headers=list(self._headers(headers, has_body=body is not None).items()),
+                content=content if content or method != "GET" else None,
+                extensions={
+                    "timeout": _TIMEOUTS_S,
+                    "sni_hostname": connection.host if connection.address else None,
                 },
-                extensions={"sni_hostname": connection.host} if connection.address else None,
             )
-        except httpx.ConnectError as error:
+        except httpcore.ConnectError as error:
             raise Problem(
                 f"No service answers at {connection.url} ({error}); start one with `accredit serve`, "
                 "or name another with --connection-string."
             ) from None
-        except httpx.HTTPError as error:
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise Problem(f"{connection.url} did not answer as it should: {error}.") from None
-        if answer.is_error:
+        except ValueError:
+            raise Problem(f"{connection.url} is no address that a service can have.") from None
+        told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        answer = Answer(response.status, told, response.content)
+        if not 200 <= answer.status_code < 300:
             raise Problem(_reason(answer))
         return answer
+
+    def _headers(self, given: Mapping[str, str] | None, *, has_body: bool) -> dict[str, str]:
+        connection = self._connection
+        token = sas.make(
+            connection.host, connection.key.reveal(), int(time.time()) + TOKEN_LIFE_S, connection.policy
+        )
+        kind = {"content-type": "application/json"} if has_body else {}
+        host = connection.url.removeprefix("https://")
+        return {**kind, **(given or {}), "host": host, "authorization": token}
 
     def rows(
         self, method: str, path: str, body: Any = None, query: Mapping[str, str | int] | None = None
@@ -150,7 +169,7 @@ class ServiceClient:
             headers["x-ms-continuation"] = continuation
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(answer: Answer) -> str:
     try:
         document = answer.json()
         return f"{document['message']} (error {document['errorCode']}, tracking id {document['trackingId']})"

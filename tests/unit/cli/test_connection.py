@@ -58,6 +58,7 @@ class TestRemote:
         ("HostName=x;SharedAccessKeyName=y", "has no SharedAccessKey;"),
         ("HostName=x;SharedAccessKeyName=y;SharedAccessKey=?", "base64"),
         (f"HostName=127.0.0.1:1;{KEY}", "accredit serve"),
+        (f"HostName=127.0.0.1:port;{KEY}", "no address"),
     ],
 )
 def test_a_connection_string_that_leads_nowhere(text: str, said: str) -> None:
