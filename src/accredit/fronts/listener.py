@@ -242,7 +242,8 @@ class Listener:
         while self._open:
             self._emptied.clear()
             try:
-                await asyncio.wait_for(self._emptied.wait(), within_s)
+                async with asyncio.timeout(within_s):
+                    await self._emptied.wait()
             except TimeoutError:
                 return not self._open
         return True

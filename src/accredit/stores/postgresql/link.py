@@ -44,7 +44,9 @@ class Link:
             return self._pipeline
         rest_s = self._away_since + patience_s - self._loop.time()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), max(0, rest_s))
+            # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the connection is up just then.
+            async with asyncio.timeout(max(0, rest_s)):
+                await self._up.wait()
         if self._pipeline is None:
             raise StoreUnavailable(f"the database at {self._address.server} can't be reached: {self._why}")
         return self._pipeline
