@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """A deadline for whatever should be answered."""
 SILENCE_S = PATIENCE_S + 1
 """How long somebody is silent who outlasts that patience, and no other."""

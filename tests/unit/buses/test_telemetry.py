@@ -126,7 +126,7 @@ async def test_a_group_shares_the_messages_and_another_has_them_all(nats: NatsSe
 
         async def taken(group: str, most: int) -> list[bytes]:
             member = await stream.pull_subscribe_bind(group, stream_name(scope))
-            found = await member.fetch(most, timeout=10)
+            found = await member.fetch(most, timeout=60)
             for each in found:
                 await each.ack()
             return [each.data for each in found]

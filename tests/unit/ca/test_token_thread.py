@@ -12,8 +12,8 @@ import pytest
 from accredit.ca.token_keys import ANSWER_LOST, UNAVAILABLE
 from accredit.ca.token_thread import TokenThread
 from accredit.domain.errors import UpstreamUnavailable
-
-WITHIN_S = 20
+from support.passing_time import PATIENCE_S, SILENCE_S, passes
+from support.waiting import until
 
 
 @pytest.fixture
@@ -54,9 +54,13 @@ async def test_what_the_work_raises_is_the_caller_s(thread):
 
 
 async def test_a_token_that_does_not_answer(stuck):
-    thread = TokenThread(lambda: None, deadline_s=0.05)
+    thread = TokenThread(lambda: None, deadline_s=PATIENCE_S)
+    began = threading.Event()
+    asked = asyncio.create_task(thread.run(lambda: (began.set(), stuck.wait())))
+    await until(began.is_set)
+    passes(SILENCE_S)
     with pytest.raises(UpstreamUnavailable, match="does not answer") as first:
-        await thread.run(stuck.wait)
+        await asked
     assert first.value.rule == ANSWER_LOST
     assert thread.is_stuck
     for call in (lambda: thread.run(int), lambda: asyncio.to_thread(thread.call, int)):
@@ -64,27 +68,21 @@ async def test_a_token_that_does_not_answer(stuck):
             await call()
         assert next_one.value.rule == UNAVAILABLE
     stuck.set()
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            try:
-                assert await thread.run(int) == 0
-            except UpstreamUnavailable:
-                await asyncio.sleep(0.01)
-            else:
-                break
-    assert not thread.is_stuck
+    await until(lambda: not thread.is_stuck)
+    assert await thread.run(int) == 0
 
 
 async def test_what_did_not_begin_in_time_never_does(stuck):
-    thread = TokenThread(lambda: None, deadline_s=0.05)
+    thread = TokenThread(lambda: None, deadline_s=PATIENCE_S)
     done: list[int] = []
     began = threading.Event()
-    busy = asyncio.create_task(
-        asyncio.to_thread(thread.call, lambda: (began.set(), stuck.wait()), deadline_s=WITHIN_S)
-    )
-    await asyncio.to_thread(began.wait, WITHIN_S)
+    busy = asyncio.create_task(asyncio.to_thread(thread.call, lambda: (began.set(), stuck.wait())))
+    await until(began.is_set)
+    waits = asyncio.create_task(thread.run(done.append, 1))
+    await asyncio.sleep(0)
+    passes(SILENCE_S)
     with pytest.raises(UpstreamUnavailable, match="too busy") as late:
-        await thread.run(done.append, 1)
+        await waits
     assert late.value.rule == UNAVAILABLE
     stuck.set()
     await busy

@@ -39,6 +39,7 @@ from support.amqp_script import (
     transfer,
 )
 from support.logs import capture_logs
+from support.passing_time import PATIENCE_S, SILENCE_S, passes
 from support.scripted_provisioning import ID_SCOPE, assigned
 from support.waiting import until
 
@@ -441,19 +442,21 @@ class TestDeadlines:
         await scene.close()
 
     async def test_opened_and_then_nothing(self, tmp_path: Path) -> None:
-        scene = await amqp_scene(tmp_path, Patience(idle_s=0.02, certificate_s=60))
+        scene = await amqp_scene(tmp_path, Patience(idle_s=PATIENCE_S, certificate_s=3 * PATIENCE_S))
         script = scene.script()
         await script.begins()
-        assert (await script.hears("close")).error[0] == "amqp:resource-limit-exceeded"
-        await script.is_closed()
         patient = scene.script(peer_chain=CHAIN)
         await patient.begins()
+        passes(SILENCE_S)
+        assert (await script.hears("close")).error[0] == "amqp:resource-limit-exceeded"
+        await script.is_closed()
         await patient.is_silent()
         await scene.close()
 
     async def test_a_peer_that_falls_silent(self, scene: AmqpScene) -> None:
-        script = scene.script(idle_s=0.05)
+        script = scene.script(idle_s=PATIENCE_S)
         await script.begins()
+        passes(SILENCE_S)
         assert (await script.hears("close")).error[0] == "amqp:resource-limit-exceeded"
         await script.is_closed()
 

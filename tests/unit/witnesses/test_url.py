@@ -15,6 +15,7 @@ from accredit.wire.service_api.tree import read_head
 from accredit.witness import NotTaken
 from accredit.witnesses.url import WitnessUrl
 from support.https_peer import Heard, Reply, answering, client_trust, serving_tls
+from support.passing_time import PATIENCE_S, silence
 
 HEAD = TreeHead.sign(7, b"r" * 32, 1_800_000_000, Ed25519PrivateKey.from_private_bytes(bytes(32)))
 LISTED = EgressRules(("127.0.0.0/8",))
@@ -69,8 +70,8 @@ async def test_a_place_that_the_rules_forbid_is_not_called() -> None:
 
 async def test_silence_is_no_answer() -> None:
     async def silent(_: Heard, writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+        await silence()
 
-    async with witness(silent, call_s=0.2) as (made, _):
+    async with witness(silent, call_s=PATIENCE_S) as (made, _):
         with pytest.raises(NotTaken, match="no answer within"):
             await made.take(HEAD)

@@ -14,6 +14,7 @@ from accredit.stores.postgresql.link import Link
 from accredit.stores.postgresql.writer import MAX_BATCH, MAX_WAITING, SETTINGS, Refused, Writer
 from accredit.stores.steps import UnitOfWork, absent, holds
 from support.cut_wire import cut_wire
+from support.waiting import LIMIT_S
 
 CHANGE = c.AppendLeaf(None)
 
@@ -50,7 +51,7 @@ class Bench:
 
     def another(self, port=None, **options):
         url = self.postgres.url().replace(str(self.postgres.port), str(port or self.postgres.port))
-        link = Link(Address(url), SETTINGS, "test")
+        self.link = link = Link(Address(url), SETTINGS, "test")
         self.parts.push_async_callback(link.close)
         writer = Writer(link, self.committed.append, **options)
         self.parts.push_async_callback(writer.close)
@@ -204,6 +205,7 @@ async def test_whether_a_commit_came_to_pass_is_asked_when_its_answer_is_lost(
 
 async def test_a_server_that_is_away_takes_nothing_and_is_found_again(bench, postgres):
     writer = await bench.writer(patience_s=0.2)
+    await bench.link.live(LIMIT_S)
     await writer.submit(put("counter"))
     postgres.kill()
     try:
