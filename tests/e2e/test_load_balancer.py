@@ -79,7 +79,7 @@ def _free_port(host: str) -> int:
 
 
 def _reachable(place: tuple[str, int]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(place).close()
@@ -130,7 +130,7 @@ def test_https_and_the_plain_port_too(service: RunningService, balancer: str, tm
         transport = httpx.HTTPTransport(
             local_address=source, verify=ssl.create_default_context(cafile=str(service.trust_root))
         )
-        with httpx.Client(transport=transport, trust_env=False, timeout=30) as client:
+        with httpx.Client(transport=transport, trust_env=False, timeout=60) as client:
             host, port = places["https"]
             ready = client.get(f"https://{host}:{port}/readyz", extensions={"sni_hostname": service.host})
             assert ready.json()["status"] == "ready"

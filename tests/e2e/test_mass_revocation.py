@@ -20,9 +20,7 @@ def device(service: RunningService, name: str, secret: str, folder: Path) -> tup
     """A device that registered, and the file of its certificate."""
     key = DeviceKey(name, folder)
     with DpsDevice(service, name, key=secret) as speaking:
-        answer = speaking.registers(clientCertificateCsr=key.csr())
-        if answer.status == 202:
-            answer = speaking.polls(answer.document["operationId"])
+        answer = speaking.outcome(speaking.registers(clientCertificateCsr=key.csr()))
     return key, key.write(answer.state["issuedClientCertificate"])
 
 
@@ -64,9 +62,7 @@ def test_a_group_with_its_live_devices(service: RunningService, name: str, tmp_p
     with connects(service, *ours[0]) as again:
         assert again.code == 5
     with DpsDevice(service, f"{name}-0", key=derived_key(master, f"{name}-0")) as again:
-        answer = again.registers()
-        if answer.status == 202:
-            answer = again.polls(answer.document["operationId"])
+        answer = again.outcome(again.registers())
         assert answer.document["status"] == "disabled"
     for place, key in (("list", "id"), ("certificates", "serial")):
         rows = service.cli("revocation", place, *([shown["id"]] if key == "serial" else []), "--json").stdout

@@ -25,7 +25,7 @@ def service(tmp_path, postgres):
 
 def becomes(service, status):
     """Wait until `/readyz` answers this."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     with service.https() as client:
         while True:
             answer = client.get("/readyz")

@@ -21,7 +21,7 @@ from support.running_service import RunningService
 from support.signing_requests import order
 
 NAME = "device-moving"
-WITHIN_S = 30.0
+WITHIN_S = 120.0
 
 
 @pytest.fixture(scope="module")

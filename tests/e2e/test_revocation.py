@@ -32,10 +32,7 @@ class Device:
 
     def registers(self, key: DeviceKey | None = None):
         with DpsDevice(self.service, self.name, key=self.secret) as device:
-            first = device.registers(clientCertificateCsr=(key or self.key).csr())
-            if first.status == 202:
-                return device.polls(first.document["operationId"])
-            return first
+            return device.outcome(device.registers(clientCertificateCsr=(key or self.key).csr()))
 
     def connects(self, **credential) -> HubDevice:
         shown = credential or {"certificate": (self.key.write(self.pem), self.key.file)}

@@ -153,7 +153,7 @@ class TestARestart:
             device.sends()
             assert own.process is not None
             own.process.send_signal(ending)
-            code = own.process.wait(timeout=30)
+            code = own.process.wait(timeout=60)
             assert code == (-ending if ending is signal.SIGKILL else 0)
             assert device.is_closed()
         own.start()

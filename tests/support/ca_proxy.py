@@ -113,9 +113,9 @@ class CAProxy:
         port = self.upstream.port or 443
         made: http.client.HTTPConnection
         if self.upstream.scheme == "https":
-            made = http.client.HTTPSConnection(host, port, context=self.trust, timeout=20)
+            made = http.client.HTTPSConnection(host, port, context=self.trust, timeout=60)
         else:
-            made = http.client.HTTPConnection(host, port, timeout=20)
+            made = http.client.HTTPConnection(host, port, timeout=60)
         try:
             kept = {name: value for name, value in call.headers.items() if name not in _HOP}
             made.request(call.method, call.path, call.body or None, kept)

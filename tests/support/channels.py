@@ -16,7 +16,7 @@ from websockets.uri import parse_uri
 
 from support.running_service import RunningService
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 class Channel(Protocol):

@@ -9,7 +9,7 @@ from accredit.fronts.mqtt import MqttConnection, Opens
 from accredit.wire import mqtt, topics
 from support.mqtt_transcript import RecordingTransport
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class _Transport(RecordingTransport):

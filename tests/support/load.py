@@ -70,7 +70,7 @@ class Fleet:
             if not future.done():
                 future.set_result(None)
 
-    async def makes(self, steps: int, within_s: float = 60.0) -> None:
+    async def makes(self, steps: int, within_s: float = 180.0) -> None:
         """Return once so many more packets went to and fro."""
         future = asyncio.get_running_loop().create_future()
         self._waiters.append((self.steps + steps, future))

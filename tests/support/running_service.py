@@ -36,7 +36,7 @@ from accredit.domain.secret import Secret
 
 READY_S = 60.0
 STOP_S = 60.0
-TOLD_S = 30.0
+TOLD_S = 60.0
 
 _numbers = count(0)
 
@@ -240,7 +240,7 @@ class RunningService:
         context = ssl.create_default_context(cafile=str(self.trust_root))
         if "cert" in arguments:
             context.load_cert_chain(*arguments.pop("cert"))
-        return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30, **arguments)
+        return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=60, **arguments)
 
     # Its end.
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _WALK = re.compile(r"<!-- walk: ([^>]*?) -->\s*\Z")
@@ -158,7 +158,7 @@ class Walk:
             self._shell.wait()
         for process in reversed(self._background):
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
     def page(self, markdown: str) -> int:
         """Walk the whole page; returns how many commands ran."""
