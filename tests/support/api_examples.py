@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from accredit.administration.access import Access, Bearers
+from accredit.administration.access import Access
+from accredit.administration.bearers import Bearers
 from accredit.domain.access import Realm
 from accredit.domain.device import Telemetry
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef

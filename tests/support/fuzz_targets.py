@@ -52,6 +52,7 @@ from accredit.wire import (
     device_twins,
     dps,
     est,
+    issuer_keys,
     mqtt,
     proxy_protocol,
     sas,
@@ -559,7 +560,7 @@ TARGETS: dict[str, Target] = {
         _said("eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.e30.c2ln"),
     ),
     "issuer-keys": Target(
-        bearer.verifying_keys,
+        issuer_keys.verifying_keys,
         _said(
             '{"keys":[{"kty":"EC","kid":"k","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","kid":"r","n":"AA","e":"AQAB"}]}'
         ),

@@ -1,36 +1,23 @@
 """The gate of the service side: from an Authorization header to the name of the policy that opened it.
 
-The judgement is `policy/access.py`, of a bearer token `policy/bearer.py`; this file looks up the policy, or the key.
+The judgement is `policy/access.py`; this file looks up the policy. Bearer tokens go to `bearers.py`, which is loaded where an issuer of them
+is configured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from accredit.administration.issuer_keys import IssuerKeys
-from accredit.domain.access import Realm, Right
+from accredit.domain.access import Realm
 from accredit.interfaces import Clock, Store
 from accredit.observe import log
 from accredit.policy.access import MAX_LIFETIME_S, NEEDED, Call, authorize, refusal
-from accredit.policy.bearer import Trusted, judged
 from accredit.wire import bearer, sas
 
-
-@dataclass(frozen=True, slots=True)
-class Bearers:
-    """Tokens of one issuer: its keys, and what is taken from it."""
-
-    keys: IssuerKeys
-    trusted: Trusted
-
-    async def admit(self, authorization: str, needed: Right, now: float) -> str:
-        """Return whose token it is; raise Unauthenticated, or UpstreamUnavailable where the issuer can't be asked."""
-        token = bearer.parse(authorization)
-        subject, rights = judged(token, await self.keys.key(token.key_id), self.trusted, now)
-        if needed not in rights:
-            raise refusal("right-missing", f"{subject!r} of {self.trusted.issuer} does not carry {needed}")
-        return f"{subject} of {self.trusted.issuer}"
+if TYPE_CHECKING:
+    from accredit.administration.bearers import Bearers
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from accredit.domain.errors import Unauthenticated, UpstreamUnavailable
 from accredit.egress import AnswerLost, Egress, NotSent
 from accredit.interfaces import Clock
 from accredit.observe import log
-from accredit.wire.bearer import discovered_keys_url, verifying_keys
+from accredit.wire.issuer_keys import discovered_keys_url, verifying_keys
 
 FRESH_S = 3_600
 """Then the keys are asked for again: what the issuer has withdrawn must end some time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from accredit.administration import names
+from accredit.app.first_names import HUB_OWNER, ID_SCOPE, OWNER
 from accredit.authorities.builtin import BuiltInAuthority
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
 from accredit.domain.access import Policy, Realm, Right
@@ -14,7 +15,6 @@ from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Stale, Store
 from accredit.wire.service_api.policies import RIGHTS
 
-ID_SCOPE = "id-scope"
 TLS_ROOT = "tls-root"
 TLS_SERVER = "tls-server"
 
@@ -23,9 +23,6 @@ KEY_BYTES = 32
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 BUILT_IN = AuthorityName.parse("builtin")
-
-OWNER = "provisioningserviceowner"
-HUB_OWNER = "iothubowner"
 
 # Azure: the default policies of an IoT hub.
 _HUB: dict[str, tuple[Right, ...]] = {

@@ -1,11 +1,11 @@
-"""The identity provider that the operator named, if any: its keys, and what is taken from its tokens."""
+"""The identity provider that the operator named: its keys, and what is taken from its tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from accredit.administration.access import Bearers
+from accredit.administration.bearers import Bearers
 from accredit.administration.issuer_keys import IssuerKeys
 from accredit.app.data_folder import CannotStart
 from accredit.config import Config
@@ -16,11 +16,9 @@ from accredit.policy.bearer import Role, Trusted
 MAX_ANSWER_BYTES = 256 * 1024
 
 
-def bearers(config: Config, rules: EgressRules, clock: Clock) -> tuple[Bearers, Egress] | None:
-    """None where no issuer is configured. The pool is the caller's to close. Raises CannotStart."""
+def bearers(config: Config, rules: EgressRules, clock: Clock) -> tuple[Bearers, Egress]:
+    """Where an issuer is configured. The pool is the caller's to close. Raises CannotStart."""
     issuer: str = config.oidc_issuer
-    if not issuer:
-        return None
     egress = Egress(rules, tls=tls_context(_trust(config.oidc_trust_file)), max_answer_bytes=MAX_ANSWER_BYTES)
     trusted = Trusted(issuer, frozenset(config.oidc_audience), config.oidc_roles_claim, dict(_roles(config)))
     return Bearers(IssuerKeys(issuer, config.oidc_keys_url, egress, clock), trusted), egress

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from accredit.app import stores
 from accredit.app.data_folder import CannotStart, DataFolder, Running
-from accredit.app.first_start import HUB_OWNER, ID_SCOPE, OWNER
+from accredit.app.first_names import HUB_OWNER, ID_SCOPE, OWNER
 from accredit.config import Config
 from accredit.domain.access import Policy, Realm, Right
 from accredit.seal import Sealer, SealError

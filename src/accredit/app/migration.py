@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from accredit.app.data_folder import CannotStart, DataFolder, Migrated
-from accredit.app.first_start import ID_SCOPE
+from accredit.app.first_names import ID_SCOPE
 from accredit.config import Config
 from accredit.interfaces import Clock
 from accredit.seal import Sealer, SealError

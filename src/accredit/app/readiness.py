@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from accredit.app.first_start import ID_SCOPE
+from accredit.app.first_names import ID_SCOPE
 from accredit.ca.tokens import Tokens
 from accredit.domain.witness import WitnessStanding
 from accredit.interfaces import Store, StoreUnavailable

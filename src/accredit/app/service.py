@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accredit.administration.access import Access, Bearers
+from accredit.administration.access import Access
 from accredit.administration.administration import administration
 from accredit.administration.linked_hubs import HubSurroundings
-from accredit.app import identity_provider, log_witness, revoking, stores, tracing
+from accredit.app import log_witness, revoking, stores, tracing
 from accredit.app import twins as device_twins
 from accredit.app.authorities import ConfiguredAuthorities, found_built_in
 from accredit.app.background import DRAIN_S, begun
@@ -72,6 +72,9 @@ from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
 from accredit.webhooks.calls import Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES
+
+if TYPE_CHECKING:
+    from accredit.administration.bearers import Bearers
 
 
 @dataclass(slots=True)
@@ -369,10 +372,11 @@ def _access(config: Config, store: Store, clock: Clock, realm: Realm, bearers: B
 
 
 def _bearers(config: Config, rules: EgressRules, clock: Clock, parts: AsyncExitStack) -> Bearers | None:
-    provider = identity_provider.bearers(config, rules, clock)
-    if provider is None:
+    if not config.oidc_issuer:
         return None
-    bearers, pool = provider
+    from accredit.app import identity_provider  # noqa: PLC0415 - with what reads and checks its tokens
+
+    bearers, pool = identity_provider.bearers(config, rules, clock)
     parts.push_async_callback(pool.close)
     return bearers
 

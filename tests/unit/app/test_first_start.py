@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from accredit.app.first_start import BUILT_IN, HUB_OWNER, OWNER, found, server_identity
+from accredit.app.first_names import HUB_OWNER, OWNER
+from accredit.app.first_start import BUILT_IN, found, server_identity
 from accredit.ca.server_identity import SERVER_LIFE_S
 from accredit.domain.access import Realm, Right
 from accredit.domain.secret import Secret

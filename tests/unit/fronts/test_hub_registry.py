@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from accredit.administration.access import Access, Bearers
+from accredit.administration.access import Access
+from accredit.administration.bearers import Bearers
 from accredit.administration.issuer_keys import IssuerKeys
 from accredit.domain.access import Realm, Right
 from accredit.domain.changes import SaveHubDevice, SaveLinkedHub

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accredit.administration.access import Bearers
+from accredit.administration.bearers import Bearers
 from accredit.administration.issuer_keys import IssuerKeys
 from accredit.domain.access import Realm
 from accredit.egress import Egress, EgressRules, tls_context
