@@ -12,22 +12,32 @@ from contextlib import asynccontextmanager
 class CutWire:
     """Cuts everything where the client sends the next of `cuts`: octets, and what says that the server has carried it out.
 
-    Without the latter the server does not get it. With it, the server does, and its answer is held back until then.
+    Without the latter the server does not get it. With it, the server does, and its answer is held back until then. Where a
+    cut `lasts`, nobody gets through any more until `joined`.
     """
 
     def __init__(self, port: int) -> None:
         self._to = port
         self._held = False
+        self._is_away = False
+        self.lasts = False
         self.cuts: deque[tuple[bytes, Callable[[], bool] | None]] = deque()
         self.port = 0
 
+    def joined(self) -> None:
+        self.lasts = self._is_away = False
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_away:
+            writer.transport.abort()
+            return
         upstream, to_server = await asyncio.open_connection("127.0.0.1", self._to)
         answers = asyncio.create_task(self._answers(upstream, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
                 if self.cuts and self.cuts[0][0] in data:
                     await self._cut(data, to_server, self.cuts.popleft()[1])
+                    self._is_away = self.lasts
                     break
                 to_server.write(data)
         answers.cancel()

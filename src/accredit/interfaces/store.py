@@ -56,7 +56,7 @@ class Stale(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The store can't commit now (disk full, database locked): nothing of the unit stands."""
+    """The store can't commit now (disk full, database away): nothing of the unit stands, or it can't be told whether all does."""
 
 
 def _untold(_: int) -> str:
@@ -88,7 +88,8 @@ class Store(Protocol):
     """Reads see everything committed before the call. Raises StoreUnavailable."""
 
     async def commit(self, unit: Sequence[Change]) -> None:
-        """Return when the whole unit is durable; raise Stale or StoreUnavailable when none of it is."""
+        """Return when the whole unit is durable; raise Stale when none of it is, and StoreUnavailable when none of it is
+        or nobody knows: a later read tells."""
         ...
 
     async def state(self, name: str) -> Secret | None: ...

@@ -7,6 +7,8 @@ for each, and it alone is undone.
 
 A connection may be lost while COMMIT is on its way. Each transaction raises its writer's number in the table of writers; a
 new connection raises it too, from the same number, but by more: whichever of the two has raised it, the other one never will.
+While there is no new connection nobody knows; those who wait hear that after a while, and what is found out later is theirs
+to read.
 """
 
 from __future__ import annotations
@@ -151,6 +153,9 @@ class Writer:
             try:
                 outcomes = await self._outcomes(batch)
             except (_Conflict, Lost) as obstacle:
+                batch = [each for each in batch if not _was_told(each)]
+                if not batch:
+                    return
                 if attempt == ATTEMPTS:
                     why = f"the database did not get through with it in {ATTEMPTS} attempts: {obstacle}"
                     outcomes = [StoreUnavailable(why) for _ in batch]
@@ -199,7 +204,7 @@ class Writer:
             if len(batch) == 1:
                 return outcomes
             outcomes = await self._apart(pipeline, batch)
-        await self._commit(pipeline)
+        await self._commit(pipeline, batch)
         return outcomes
 
     async def _together(self, pipeline: Pipeline, batch: Sequence[_Waiting]) -> list[Outcome]:
@@ -261,7 +266,7 @@ class Writer:
         self._mark = Mark()
         raise _Conflict(f"the transaction could not begin: {begun} {marked}")
 
-    async def _commit(self, pipeline: Pipeline) -> None:
+    async def _commit(self, pipeline: Pipeline, batch: Sequence[_Waiting]) -> None:
         """Raises _Conflict, StoreUnavailable and Lost where nothing stands."""
         try:
             (answer,) = await pipeline.run([_COMMIT])
@@ -273,8 +278,24 @@ class Writer:
             raise _Conflict("the transaction was undone where it should have been committed")
         elif answer.code[:2] in _UNDONE and answer.code != _UNTOLD:
             raise _trouble(answer) or StoreUnavailable(answer.message)
-        elif not await self._came_to_pass():
-            raise Lost(answer.message)
+        else:
+            telling = self._loop.create_task(self._tell(batch))
+            try:
+                if not await self._came_to_pass():
+                    raise Lost(answer.message)
+            finally:
+                telling.cancel()
+
+    async def _tell(self, batch: Sequence[_Waiting]) -> None:
+        """Have nobody wait for longer than the patience: neither those of `batch` nor those who are behind it."""
+        unknown = "the database can't be asked now whether it has this"
+        while True:
+            await asyncio.sleep(self._patience_s)
+            behind, self._waiting = self._waiting, deque()
+            for waiting in (*batch, *behind):
+                if not waiting.done.done():
+                    waiting.done.set_exception(StoreUnavailable(unknown))
+            batch, unknown = (), "the database can't be reached"
 
     async def _came_to_pass(self) -> bool:
         """Whether the transaction whose COMMIT was on its way is durable; it is known for good after that."""
@@ -350,6 +371,11 @@ def _needed(unit: UnitOfWork, held: set[tuple[object, ...]]) -> Sequence[int]:
             held.add((text, *values))
         needed.append(number)
     return needed
+
+
+def _was_told(waiting: _Waiting) -> bool:
+    """Whether the caller has gone on without it: then it is not run again."""
+    return waiting.done.done() and not waiting.done.cancelled()
 
 
 def _savepoint(what: str, number: int) -> Statement:

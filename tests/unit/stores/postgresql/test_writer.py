@@ -203,6 +203,29 @@ async def test_whether_a_commit_came_to_pass_is_asked_when_its_answer_is_lost(
     assert bench.rows("value") == [3]
 
 
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_nobody_waits_until_the_server_can_tell_what_came_to_pass(bench, postgres, carried_out):
+    """Who has been told that it can't be told has gone on: nothing of that is run a second time."""
+    committed = [2] if carried_out else [0]
+    async with cut_wire(postgres.port) as wire:
+        writer = await bench.writer(wire.port, patience_s=0.2)
+        postgres.execute("INSERT INTO rows VALUES ('counter', 0)")
+        wire.cuts.append((b"COMMIT", (lambda: bench.rows("value") == committed) if carried_out else None))
+        wire.lasts = True
+        waiting = asyncio.gather(writer.submit(count()), writer.submit(count()), return_exceptions=True)
+        while wire.cuts:
+            await asyncio.sleep(0.001)
+        (behind,) = await outcomes(writer, count())
+        assert [type(each) for each in (*await waiting, behind)] == [StoreUnavailable] * 3
+        assert bench.committed == []
+        wire.joined()
+        while await outcomes(writer, put("later")) != [None]:
+            await asyncio.sleep(0.01)
+        assert bench.rows("value") == [*committed, 0]
+        assert len(bench.committed) == committed[0] + 1, "what stands is known to stand, whoever waits"
+        await bench.parts.aclose()
+
+
 async def test_a_server_that_is_away_takes_nothing_and_is_found_again(bench, postgres):
     writer = await bench.writer(patience_s=0.2)
     await bench.link.live(LIMIT_S)
