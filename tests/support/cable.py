@@ -7,6 +7,7 @@ connects anew hears nothing either. Once it is back, new connections go through;
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +16,14 @@ from contextlib import contextmanager
 class Cable:
     """Carries from `port` to the port of a server, in a thread of its own."""
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, to: int, listening: socket.socket) -> None:
         self._to = to
         self._is_out = False
         self._connections: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cable")
         self._thread.start()
-        self._server = self._in_thread(lambda: asyncio.start_server(self._carry, "127.0.0.1", 0))
+        self._server = self._in_thread(lambda: asyncio.start_server(self._carry, sock=listening))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
@@ -77,8 +78,9 @@ class Cable:
 
 
 @contextmanager
-def cable(port: int) -> Iterator[Cable]:
-    made = Cable(port)
+def cable(port: int, listening: socket.socket | None = None) -> Iterator[Cable]:
+    """Its end is at a port of loopback, or at this socket."""
+    made = Cable(port, listening or socket.create_server(("127.0.0.1", 0)))
     try:
         yield made
     finally:

@@ -16,17 +16,18 @@ from support.programs import missing
 
 
 class NatsServer:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         found = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if found is None:
             missing("nats-server is not installed")
         self._program = found
         self._folder = folder
+        self.address = address
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         # Debian's server is older than `sync_interval: always`: a kill loses nothing of what it wrote, a power failure might.
         (folder / "nats.conf").write_text(
-            f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {folder / 'jetstream'} }}\n"
+            f"listen: {address}:{self.port}\njetstream {{ store_dir: {folder / 'jetstream'} }}\n"
         )
         self.start()
 
@@ -37,7 +38,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.address}:{self.port}"
 
     def start(self) -> None:
         """Return once it takes connections."""
@@ -49,7 +50,7 @@ class NatsServer:
         while True:
             assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.address, self.port), timeout=1).close()
             except OSError:
                 assert time.monotonic() < deadline, "nats-server takes no connections"
                 time.sleep(0.02)
@@ -63,8 +64,8 @@ class NatsServer:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[NatsServer]:
-    server = NatsServer(folder)
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[NatsServer]:
+    server = NatsServer(folder, address)
     try:
         yield server
     finally:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.network import Network
 from support.running_service import RunningService, loopback_address
 
 LEASE_S = 10
@@ -18,7 +19,8 @@ LEASE_S = 10
 
 
 class Nodes:
-    """`environment` is every node's; `database_urls` names each node's own way to the database where it has one.
+    """`environment` is every node's; `database_urls` names each node's own way to the database where it has one, `networks`
+    the network that it lives in where that is not the machine's.
 
     `first_name` is what devices know the service by, where that is none of the nodes' addresses.
     """
@@ -31,19 +33,24 @@ class Nodes:
         count: int,
         environment: dict[str, str] | None = None,
         database_urls: dict[int, str] | None = None,
+        networks: dict[int, Network] | None = None,
         first_name: str | None = None,
     ) -> None:
         key = folder / "master.key"
         if not key.exists():
             key.write_bytes(os.urandom(32))
             key.chmod(0o600)
-        addresses = [loopback_address() for _ in range(count)]
+        apart = networks or {}
+        addresses = [
+            apart[number].address if number in apart else loopback_address() for number in range(count)
+        ]
         self.names = addresses if first_name is None else [first_name, *addresses]
         self.nodes = [
             RunningService(
                 folder / f"node-{number}",
                 host=name,
                 names=self.names,
+                within=apart[number].command if number in apart else (),
                 environment={
                     "ACCREDIT_DATABASE_URL": (database_urls or {}).get(number, database_url),
                     "ACCREDIT_NATS_URL": nats_url,

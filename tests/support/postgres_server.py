@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +28,6 @@ from support.programs import missing
 from support.tls_service import server_identity
 
 _SETTINGS = """
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 ssl = on
 fsync = off
@@ -53,8 +53,10 @@ class PostgresServer:
 
     PASSWORD = "a-Pass/word@that:is searched for"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        """It listens at `address`, and takes connections from the same 256 addresses."""
         self._folder = folder
+        self.address = address
         self._programs = _programs()
         self._as: dict[str, Any] = {}
         if os.getuid() == 0:
@@ -74,7 +76,9 @@ class PostgresServer:
         self._put("server.crt", identity.certificate.public_bytes(Encoding.PEM))
         self._put("server.key", identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         with (folder / "data" / "postgresql.conf").open("a") as file:
-            file.write(f"port = {self.port}\n{_SETTINGS}")
+            file.write(f"port = {self.port}\nlisten_addresses = '{address}'\n{_SETTINGS}")
+        with (folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {ip_network(f'{address}/24', strict=False)} scram-sha-256\n")
         self.start()
         self.execute("CREATE DATABASE accredit", database="postgres")
 
@@ -85,7 +89,7 @@ class PostgresServer:
 
     def url(self, database: str = "accredit") -> str:
         user = f"accredit:{quote(self.PASSWORD, safe='')}"
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+        return f"postgresql://{user}@{self.address}:{self.port}/{database}?sslmode=disable"
 
     def new_database(self) -> str:
         """The URL of an empty one."""
@@ -169,12 +173,12 @@ class PostgresServer:
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
+def running(address: str = "127.0.0.1") -> Iterator[PostgresServer]:
     # Its own folder: the session's can't be entered by another user.
     folder = Path(tempfile.mkdtemp(prefix="accredit-postgresql-"))
     server = None
     try:
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, address)
         yield server
     finally:
         if server is not None:

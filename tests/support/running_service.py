@@ -76,7 +76,8 @@ def _free(host: str, port: int) -> bool:
 class RunningService:
     """`arguments` are further flags of `accredit serve`; `environment` further variables.
 
-    `names` are the host names of a service of which this is one node; else its address is its name.
+    `names` are the host names of a service of which this is one node; else its address is its name. `within` is the
+    command that runs it, where it is not to run just here.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class RunningService:
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    within: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     https_port: int = 443
     mqtt_port: int = 8883
@@ -101,7 +103,7 @@ class RunningService:
         with self.log_file.open("ab") as sink:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "accredit", "serve", "--data-dir", str(self.data),
+                    *self.within, sys.executable, "-m", "accredit", "serve", "--data-dir", str(self.data),
                     *(word for name in self.names or [self.host] for word in ("--host", name)), "--bind", self.host,
                     "--https-port", str(self.https_port), "--mqtt-port", str(self.mqtt_port),
                     "--amqp-port", str(self.amqp_port),
