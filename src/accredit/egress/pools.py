@@ -1,94 +1,28 @@
-"""Outbound HTTP: where the service may connect to, and an exchange that knows whether anything was sent.
-
-A host name is resolved once, every address is judged by the rules, and the connection goes to a judged address while
-TLS and the `Host` header keep the name: a second, different DNS answer can't redirect it. No redirects, cookies,
-content codings or proxy environment exist on this path, and answers are cut at a size limit.
-
-Whether a failed call has left bytes at the peer decides what may be done next: `NotSent` says that the peer can't
-have acted, `AnswerLost` that it may have. Nothing here knows what is being asked, retries, or logs.
-"""
+"""Pools of connections to addresses that the rules allow, and an exchange over one of them."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
-import certifi
 import httpcore
 
 from accredit.domain.secret import Secret
+from accredit.egress.answers import AnswerLost, HTTPAnswer, NotSent
+from accredit.egress.tls import tls_context
 from accredit.policy.destinations import BadDestination, Destination, EgressRules, destination
-
-__all__ = [
-    "AnswerLost",
-    "ClientIdentity",
-    "Egress",
-    "EgressRules",
-    "HTTPAnswer",
-    "NotSent",
-    "resolved",
-    "tls_context",
-]
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-MAX_ANSWER_BYTES = 1_048_576
-MAX_CONNECTIONS = 16
 KEEP_ALIVE_S = 15.0
 _MAX_ADDRESSES = 4
 
 _HEADER_VALUE = re.compile(rb"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
-
-
-class NotSent(Exception):
-    """Nothing of the request left this process; `refused` when our own rules forbid it, so that a retry is vain."""
-
-    def __init__(self, reason: str, *, refused: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.refused = refused
-
-
-class AnswerLost(Exception):
-    """The request was sent, at least in part, and no usable answer came: the peer may have acted on it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class ClientIdentity:
-    """What is shown to a peer that asks for a client certificate: PEM, leaf first, and the leaf's unencrypted key."""
-
-    certificate_pem: str
-    key_pem: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class HTTPAnswer:
-    """A complete answer. `retry_after` is the header as sent; `headers` are all of them, by their names in lower case."""
-
-    status: int
-    content_type: str
-    retry_after: str | None
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-async def resolved(host: str, port: int) -> Sequence[str]:
-    """The system's addresses of a host, in its order."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -168,23 +102,23 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         raise NotSent(f"{name} does not resolve to an address")
 
 
-class Egress:
-    """One pool of connections under the rules: each authority has its own, so that none can exhaust another's."""
+class Pools:
+    """One pool for https, and one for http where the rules allow that."""
 
     def __init__(
         self,
         rules: EgressRules,
-        *,
-        tls: ssl.SSLContext | None = None,
-        resolve: Resolve = resolved,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        tls: ssl.SSLContext | None,
+        resolve: Resolve,
+        max_connections: int,
+        max_answer_bytes: int,
     ) -> None:
         context = tls if tls is not None else tls_context()
         self._max_answer_bytes = max_answer_bytes
         self._pools = {
             scheme: httpcore.AsyncConnectionPool(
                 ssl_context=context,
-                max_connections=MAX_CONNECTIONS,
+                max_connections=max_connections,
                 keepalive_expiry=KEEP_ALIVE_S,
                 http1=True,
                 http2=False,
@@ -197,13 +131,12 @@ class Egress:
         self,
         method: str,
         url: str,
-        *,
         headers: Mapping[str, str | Secret],
-        body: bytes = b"",
+        body: bytes,
         deadline_s: float,
         connect_s: float,
     ) -> HTTPAnswer:
-        """One request, one answer, whatever its status. Raises NotSent or AnswerLost."""
+        """As `Egress.exchange`."""
         target = _target(url)
         fields = _fields(headers)
         sent = False
@@ -277,36 +210,3 @@ def _fields(headers: Mapping[str, str | Secret]) -> list[tuple[bytes, bytes]]:
 def _cause(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200]
-
-
-def tls_context(extra_trust_pem: str = "", identity: ClientIdentity | None = None) -> ssl.SSLContext:
-    """TLS for a client: the system's trust (certifi's where it has none), what is given beside it, and who we are.
-
-    Raises ValueError when the identity's certificate and key can't be used together.
-    """
-    # Not ssl.create_default_context(): that one obeys SSLKEYLOGFILE.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())):
-        context.load_default_certs()
-    else:
-        context.load_verify_locations(certifi.where())
-    if extra_trust_pem:
-        # An anchor may be an issuing CA: what the operator trusts is trusted as it is.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(cadata=extra_trust_pem)
-    if identity is not None:
-        _show(context, identity)
-    return context
-
-
-def _show(context: ssl.SSLContext, identity: ClientIdentity) -> None:
-    # The library takes a file only: one of this user alone, gone as soon as it is read.
-    with NamedTemporaryFile() as file:
-        file.write(identity.certificate_pem.encode() + b"\n" + identity.key_pem.reveal())
-        file.flush()
-        try:
-            context.load_cert_chain(file.name)
-        except (ssl.SSLError, OSError):
-            raise ValueError("the client certificate and its key can't be used together") from None
