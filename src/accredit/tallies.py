@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from accredit.values import dataclass
 
 MOST_SERIES = 500
 """What is beyond is counted as `other`: no peer, and no slip, fills the memory with names."""

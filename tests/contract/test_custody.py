@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from accredit.domain.registration import OperationState
 from accredit.interfaces import Delivered, FindsOrder, Revokes
 from accredit.provisioning.lost_orders import LostOrders
 from accredit.provisioning.outside_revocations import OutsideRevocations
+from accredit.values import replace
 from support import stored_values as some
 from support.authorities import AUTHORITIES, AuthorityAtHand, an_order, settled
 from support.provisioning_world import World, opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -16,6 +15,7 @@ from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.secret import Secret
 from accredit.interfaces import RemoteHub
 from accredit.linked_hubs.azure import AzureHub
+from accredit.values import replace
 from support.hub_world import HubWorld, hub_world
 from support.remote_hub import RIGHTS, calling, embedded_api, linked
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -56,6 +55,7 @@ from accredit.policy.chains import subject_sha256
 from accredit.seal import Sealer
 from accredit.stores.postgresql.store import PostgresqlStore
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support import pki
 from support import stored_values as some
 from support.linked import embedded

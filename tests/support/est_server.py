@@ -10,7 +10,6 @@ import base64
 import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
@@ -19,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from accredit.domain.credential import IssuedChain
 from accredit.domain.secret import Secret
+from accredit.values import replace
 from accredit.wire import est
 from support.ca_proxy import Call, CAProxy
 from support.ca_servers import CAServer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from accredit.domain.changes import SaveLinkedHub
@@ -11,6 +10,7 @@ from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.secret import Secret
 from accredit.interfaces import Store
 from accredit.linked_hubs.configured import ConfiguredHubs
+from accredit.values import replace
 
 LINKED_AT = 1_700_000_000
 

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,6 +76,7 @@ from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer
 from accredit.stores import schema
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from accredit.wire import sas
 from support import pki, scripted_ca, signing_requests
 from support.counted_entropy import CountedEntropy

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from accredit.domain.registration import Answer as Outcome
 from accredit.domain.registration import Assigned, Status, Substatus
 from accredit.fronts.mqtt import MqttConnection
 from accredit.fronts.mqtt_dps import DpsConversations
+from accredit.values import replace
 from accredit.wire import mqtt, topics
 from accredit.wire.mqtt import Connect, Publish, Subscribe
 from support import pki

@@ -7,13 +7,13 @@ is configured.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accredit.domain.access import Realm
 from accredit.interfaces import Clock, Store
 from accredit.observe import log
 from accredit.policy.access import MAX_LIFETIME_S, NEEDED, Call, authorize, refusal
+from accredit.values import dataclass
 from accredit.wire import bearer, sas
 
 if TYPE_CHECKING:

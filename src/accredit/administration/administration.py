@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from accredit.administration.allowed import AllowedRegistrations
 from accredit.administration.authorities import Authorities, Maker, Probe, unasked
@@ -26,6 +25,7 @@ from accredit.administration.trust_bundles import TrustBundles
 from accredit.domain.witness import WitnessStanding
 from accredit.interfaces import Clock, Entropy, Hubs, Store
 from accredit.processes import Leases
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

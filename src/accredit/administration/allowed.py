@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.administration.preconditions import repeated
 from accredit.domain.changes import AllowRegistrations, AssertEnrollment, DisallowRegistrations
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
@@ -11,6 +9,7 @@ from accredit.domain.errors import NotFound
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.interfaces import Page, Store
 from accredit.observe import log
+from accredit.values import dataclass
 from accredit.wire.service_api.queries import Paging
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -30,6 +29,7 @@ from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Page, Standing, Store
 from accredit.observe import log
+from accredit.values import dataclass
 from accredit.wire.service_api.authorities import AuthoritySent
 from accredit.wire.service_api.certificates import certificate_ders
 from accredit.wire.service_api.etags import IfMatch

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from accredit.administration import names
@@ -22,6 +21,7 @@ from accredit.domain.ids import AuthorityName
 from accredit.domain.mass_revocation import RevokedIssuer
 from accredit.interfaces import Clock, Entropy, Store
 from accredit.observe import log
+from accredit.values import dataclass, replace
 from accredit.wire.service_api.authority_keys import Brought, Revocation, Rotation
 from accredit.wire.service_api.etags import IfMatch
 

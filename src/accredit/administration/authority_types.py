@@ -7,13 +7,13 @@ write down. A secret member is write-only, and kept when a replace does not send
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
 from accredit.policy.destinations import BadDestination, destination
+from accredit.values import dataclass, field
 from accredit.wire.service_api.authorities import AuthoritySent
 from accredit.wire.service_api.certificates import certificate_ders
 

@@ -5,12 +5,11 @@ The judgement is `policy/bearer.py`; this file looks up the key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.administration.issuer_keys import IssuerKeys
 from accredit.domain.access import Right
 from accredit.policy.access import refusal
 from accredit.policy.bearer import Trusted, judged
+from accredit.values import dataclass
 from accredit.wire import bearer
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.domain.ca_certificate import CaCertificate, Purpose, VerificationCode
@@ -13,6 +11,7 @@ from accredit.domain.ids import CaCertificateName
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
 from accredit.policy.possession import CODE_BYTES, CODE_LIFE_S, check_possession
+from accredit.values import dataclass, replace
 from accredit.wire.service_api.ca_certificates import CaCertificateSent
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging

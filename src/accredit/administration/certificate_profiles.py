@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.domain.certificate_profile import CertificateProfile
@@ -14,6 +12,7 @@ from accredit.domain.ids import CertificateProfileName
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
 from accredit.policy.profiles import check_profile
+from accredit.values import dataclass, replace
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
 

@@ -7,7 +7,6 @@ off, what is under way ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from accredit.administration import names
 from accredit.domain.changes import (
@@ -30,6 +29,7 @@ from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.registration import Registration, Status
 from accredit.domain.release import Release
 from accredit.interfaces import Clock, Entropy, Hubs, Store
+from accredit.values import dataclass, replace
 
 BUILT_IN = "BuiltIn"
 CUT = "the device was revoked"

@@ -7,7 +7,6 @@ Not here: what a document may look like (`wire/service_api/enrollments.py`), and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from accredit.administration import names
 from accredit.administration.attestations import settled
@@ -28,6 +27,7 @@ from accredit.interfaces import Clock, Entropy, Hubs, Page, Store
 from accredit.observe import log
 from accredit.policy import anchors
 from accredit.policy.destinations import BadDestination, destination
+from accredit.values import dataclass
 from accredit.wire.service_api.attestations import KeysSent
 from accredit.wire.service_api.enrollments import EnrollmentSent
 from accredit.wire.service_api.etags import IfMatch

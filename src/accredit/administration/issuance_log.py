@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from accredit.domain import merkle
 from accredit.domain.errors import Malformed, NotFound
@@ -13,6 +12,7 @@ from accredit.domain.merkle import Range
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.witness import Witnessed, WitnessStanding
 from accredit.interfaces import Store
+from accredit.values import dataclass
 
 MAX_EXPORTED = 1_000
 MAX_WITNESSED = 100

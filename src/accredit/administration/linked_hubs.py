@@ -7,7 +7,6 @@ if its name leads to this service. How that is found out is handed in (`HubSurro
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, check_put, repeated
@@ -16,6 +15,7 @@ from accredit.domain.errors import Conflict, Malformed, NotFound, UpstreamReject
 from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.interfaces import Clock, Entropy, Hubs, HubUsers, Stale, Store
 from accredit.observe import log
+from accredit.values import dataclass
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.linked_hubs import LinkedHubSent
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from accredit.domain.credential import CertificateRecord
 from accredit.domain.custody import Ending, Orphan
@@ -11,6 +10,7 @@ from accredit.domain.errors import Conflict, NotFound
 from accredit.domain.ids import AuthorityName, RegistrationId
 from accredit.domain.issuance_log import Leaf
 from accredit.interfaces import Page, Store
+from accredit.values import dataclass
 from accredit.wire.service_api.queries import Paging
 
 

@@ -8,7 +8,6 @@ new gets in, and nobody of those that it covers opens a hub. The devices follow 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from accredit.administration import names
 from accredit.administration.authority_keys import KeepsKeys
@@ -28,6 +27,7 @@ from accredit.domain.mass_revocation import (
 )
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
+from accredit.values import dataclass, replace
 from accredit.wire.instants import iso
 from accredit.wire.service_api.mass_revocations import AuthorityRevocation, GroupRevocation
 from accredit.wire.service_api.queries import Paging

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 
 from accredit.administration.preconditions import repeated
 from accredit.domain.changes import AssertEnrollment, SaveOneTimePassword
@@ -15,6 +14,7 @@ from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Store
 from accredit.observe import log
 from accredit.policy import one_time
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

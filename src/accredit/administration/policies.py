@@ -5,8 +5,6 @@ Somebody must always be able to change them again: the last policy that carries 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.domain.access import Policy, Realm, Right
@@ -15,6 +13,7 @@ from accredit.domain.errors import Conflict, NotFound
 from accredit.domain.secret import Secret
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
+from accredit.values import dataclass, replace
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.policies import PolicySent
 from accredit.wire.service_api.queries import Paging

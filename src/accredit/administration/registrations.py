@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, repeated
 from accredit.administration.selections import selected
@@ -15,6 +13,7 @@ from accredit.domain.registration import Registration
 from accredit.domain.setback import Setbacks
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
+from accredit.values import dataclass, replace
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
 from accredit.wire.service_api.query_language import Condition

@@ -8,7 +8,6 @@ afterwards, again and again until they answer (`provisioning/outside_revocations
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from accredit.administration import names
 from accredit.administration.device_revocation import CUT, Act, DeviceRevocation, RevokedCertificate
@@ -22,6 +21,7 @@ from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import Registration, Status
 from accredit.interfaces import Clock, Entropy, Hubs, Store
 from accredit.observe import log
+from accredit.values import dataclass, replace
 
 Cut = Callable[[str, DeviceId, str], bool]
 """Ends the live connection of a device at the hub with this key, for a reason; False where there is none."""

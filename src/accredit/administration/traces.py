@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from accredit.domain.errors import NotFound
 from accredit.domain.ids import RegistrationId
 from accredit.domain.trace import DecisionTrace
 from accredit.interfaces import Page, Store
+from accredit.values import dataclass
 from accredit.wire.service_api.queries import Paging
 
 

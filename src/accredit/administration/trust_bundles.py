@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.administration import names
 from accredit.administration.preconditions import check_present, check_put, repeated
 from accredit.domain.changes import DeleteTrustBundle, SaveTrustBundle
@@ -12,6 +10,7 @@ from accredit.domain.ids import TrustBundleName
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.interfaces import Clock, Entropy, Page, Store
 from accredit.observe import log
+from accredit.values import dataclass
 from accredit.wire.service_api.etags import IfMatch
 from accredit.wire.service_api.queries import Paging
 

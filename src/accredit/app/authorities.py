@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +24,7 @@ from accredit.interfaces import Authority, Clock, Entropy, Probes, Standing, Sto
 from accredit.observe import log
 from accredit.processes import Bus
 from accredit.provisioning.revoked_authority import RevokedAuthority
+from accredit.values import replace
 
 BUILT_IN = "BuiltIn"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 
 from accredit.administration.issuance_log import IssuanceLog
@@ -17,6 +16,7 @@ from accredit.provisioning.releases import Releases
 from accredit.provisioning.sequencer import DUTY, TREE_HEADS, Sequencer
 from accredit.provisioning.witnessing import Witnessing
 from accredit.seal import Sealer
+from accredit.values import dataclass
 from accredit.witness import Witness
 
 DRAIN_S = 10.0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from accredit.values import replace
 
 
 class CannotStart(Exception):

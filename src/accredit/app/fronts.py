@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -34,6 +33,7 @@ from accredit.fronts.sources import Sources
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
 from accredit.provisioning.questions import Provisioning
+from accredit.values import dataclass
 
 Front = Callable[[], asyncio.BaseProtocol]
 

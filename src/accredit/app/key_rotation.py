@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 
 from accredit.app import stores
 from accredit.app.data_folder import CannotStart, DataFolder
@@ -19,6 +18,7 @@ from accredit.interfaces import StoreUnavailable
 from accredit.seal import Sealer, SealError
 from accredit.stores.reads import StoreReads
 from accredit.stores.schema import DatabaseUnusable
+from accredit.values import dataclass
 
 PASSES = 3
 """How often everything is gone over: what changes meanwhile is already sealed with the new key."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.app import stores
 from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.first_names import HUB_OWNER, ID_SCOPE, OWNER
@@ -11,6 +9,7 @@ from accredit.config import Config
 from accredit.domain.access import Policy, Realm, Right
 from accredit.seal import Sealer, SealError
 from accredit.stores.schema import DatabaseUnusable
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from accredit import __version__
 from accredit.app.ports import Sockets
@@ -16,6 +15,7 @@ from accredit.hub.sessions import Sessions
 from accredit.interfaces import Clock, Entropy, TelemetryLog
 from accredit.stores.reads import StoreReads
 from accredit.tallies import Tallies
+from accredit.values import dataclass
 
 MAX_CONNECTIONS = 16
 MAX_UNPLACED = 2_000

@@ -11,7 +11,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from accredit.stores import schema as sqlite_schema
 from accredit.stores import sealed_rows
 from accredit.stores import statements as sql
 from accredit.stores.schema import DatabaseUnusable
+from accredit.values import dataclass
 
 if TYPE_CHECKING:
     import psycopg

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from accredit.interfaces import Clock
 from accredit.seal import Sealer, SealError
 from accredit.stores import copies, log_audit, schema
 from accredit.stores.schema import DatabaseUnusable
+from accredit.values import dataclass
 from accredit.wire.service_api.tree import head_of
 
 

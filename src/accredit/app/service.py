@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +69,7 @@ from accredit.provisioning.renew import Renewals
 from accredit.provisioning.tpm import Challenges
 from accredit.provisioning.traces import Traces
 from accredit.seal import Sealer, SealError
+from accredit.values import dataclass, replace
 from accredit.webhooks.calls import Webhooks
 from accredit.wire.webhooks import MAX_ANSWER_BYTES
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 
 from accredit.buses.in_process import InProcessBus
@@ -22,6 +21,7 @@ from accredit.processes import Bus, Leases, SharedStore
 from accredit.provisioning.database_clock import DatabaseClock
 from accredit.provisioning.leases import Alone, Shared
 from accredit.stores.reads import StoreReads
+from accredit.values import dataclass
 
 NATS_PATIENCE_S = 3.0
 """How long a start waits for NATS: what is behind it works without, or later."""

@@ -16,7 +16,7 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +26,7 @@ from accredit.config import Config
 from accredit.fronts.listener import LOOPBACK, bind
 from accredit.observe import log
 from accredit.policy.retry import RetrySchedule
+from accredit.values import replace
 
 RESTART = RetrySchedule(base_s=1.0, cap_s=30.0, spread=0.0)
 HEALTHY_S = 60.0

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from accredit.domain.credential import IssuedChain, Order, RevocationReason
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.egress import HTTPAnswer
 from accredit.interfaces import Deferred, OrderAnswer, Pending, Rejected, Standing, Unknown
+from accredit.values import dataclass, replace
 from accredit.wire.sigv4 import Signer
 
 POLL_S = 2

@@ -9,7 +9,6 @@ refused.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from accredit.ca import holdings
 from accredit.ca.ceremony import Ceremony
@@ -35,6 +34,7 @@ from accredit.interfaces import (
     Unknown,
 )
 from accredit.policy.issuance import check_name_length
+from accredit.values import dataclass
 
 TYPE = "BuiltIn"
 """Its `certificateAuthorityType`."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -22,6 +21,7 @@ from accredit.domain.credential import IssuedChain, Order, RevocationReason
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.egress import HTTPAnswer
 from accredit.interfaces import Deferred, Delivered, OrderAnswer, Pending, Rejected, Standing, Unknown
+from accredit.values import dataclass, replace
 from accredit.wire import cmp
 from accredit.wire.der import BadDer
 

@@ -8,7 +8,6 @@ here too, the same way for all. Not here: any CA's dialect, storing, retrying, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from accredit import __version__
 from accredit.authorities import intake
@@ -21,6 +20,7 @@ from accredit.egress import AnswerLost, Egress, HTTPAnswer, NotSent
 from accredit.interfaces import Clock, Deferred, Delivered, OrderAnswer, Rejected, Unknown
 from accredit.policy.delivered import check_delivered, stray
 from accredit.policy.retry import AUTHORITY_RETRY, jitter_of, retry_after_s
+from accredit.values import dataclass, field
 
 ORDER_DEADLINE_S = 30.0
 CONNECT_DEADLINE_S = 5.0

@@ -8,7 +8,6 @@ token waits for it, so none of this is called in the event loop.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography import x509
@@ -29,6 +28,7 @@ from accredit.domain.mass_revocation import RevokedIssuer
 from accredit.domain.secret import Secret
 from accredit.interfaces import Entropy
 from accredit.observe import log
+from accredit.values import dataclass, replace
 from accredit.wire.instants import iso
 
 _EARLIER_ROOT = "earlierRootKey."

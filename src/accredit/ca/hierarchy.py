@@ -7,7 +7,6 @@ The root signs one thing, the issuing CA, so that its key can be taken away from
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from accredit.ca import keys
 from accredit.ca.points import Points
 from accredit.interfaces import Entropy
+from accredit.values import dataclass
 
 YEAR_S = 31_557_600
 ROOT_VALIDITY_S = 20 * YEAR_S

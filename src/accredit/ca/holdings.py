@@ -11,7 +11,6 @@ so nothing is left unanswered then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +24,7 @@ from accredit.ca.keys import KnowsTokenKeys
 from accredit.ca.points import key_id
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import RevocationReason, Revoked
+from accredit.values import dataclass
 
 ONLINE, OFFLINE = "online", "offline"
 

@@ -7,7 +7,6 @@ the same bytes. Sealing at rest is the store's matter, not this file's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from accredit.ca.token_keys import TokenKey, is_reference
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 DEFAULT = "P-256"
 

@@ -6,7 +6,6 @@ looked after. Nothing here knows what was issued.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -18,6 +17,7 @@ from cryptography.x509 import ocsp
 from accredit.ca.hierarchy import Issuer
 from accredit.domain.credential import RevocationReason, Revoked
 from accredit.domain.der import key_bits
+from accredit.values import dataclass
 
 LIFE_S = 86_400
 BACKDATE_S = 300

@@ -7,12 +7,11 @@ revocations are not fetched whole to ask about one device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from accredit.domain.credential import CRL_SHARDS
+from accredit.values import dataclass
 
 SHARDS = CRL_SHARDS
 

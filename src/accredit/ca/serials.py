@@ -8,13 +8,13 @@ batch in one commit, and whatever was given out and never came to be on record a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 from accredit.ca.hierarchy import serial_number
 from accredit.domain.ids import AuthorityName
 from accredit.domain.reserved_serials import LoseSerial, ReleaseSerials, ReserveSerials
 from accredit.interfaces import Clock, Entropy, Store
 from accredit.observe import log
+from accredit.values import dataclass, field
 
 BATCH = 32
 """A crash revokes as many numbers at most as a process had reserved: each is an entry of some CRL until its issuer's end."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 ROOT_LIFE_S = 20 * 365 * 86_400
 SERVER_LIFE_S = 397 * 86_400

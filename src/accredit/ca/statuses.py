@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography import x509
@@ -26,6 +25,7 @@ from accredit.domain.credential import Revoked
 from accredit.domain.errors import UpstreamUnavailable
 from accredit.domain.ids import AuthorityName
 from accredit.interfaces import Clock, Store
+from accredit.values import dataclass, replace
 
 BUILT_IN = "BuiltIn"
 MAX_KEPT = 50_000

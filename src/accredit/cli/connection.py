@@ -10,13 +10,13 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from accredit.cli.problem import Problem
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire import sas
 
 API_VERSION = "2021-10-01"

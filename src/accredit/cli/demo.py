@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from accredit.cli.connection import ServiceClient
 from accredit.cli.local import client, state
 from accredit.cli.problem import Problem
 from accredit.domain.access import Realm
+from accredit.values import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from accredit.cli.problem import Problem
 from accredit.domain.errors import Malformed
 from accredit.domain.tpm import TpmKey
 from accredit.policy.ek_certificates import modulus_of
+from accredit.values import dataclass
 from accredit.wire import tpm
 from accredit.wire.service_api.certificates import certificate_der, certificate_ders
 

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -29,6 +28,7 @@ from accredit.cli.problem import Problem, WrongUsage
 from accredit.config import BadSetting, load
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import RegistrationId
+from accredit.values import dataclass
 from accredit.wire.service_api.bulk import MAX_ITEMS
 
 AT_ONCE = 8

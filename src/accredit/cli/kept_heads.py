@@ -7,12 +7,12 @@ disk may have cut it off, and whoever could spoil a line could as well have take
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from accredit.cli.problem import Problem
 from accredit.domain.errors import Malformed
 from accredit.domain.tree_head import TreeHead
+from accredit.values import dataclass, field
 from accredit.wire.service_api.tree import read_head
 
 MAX_HEAD_BYTES = 64 * 1024

@@ -6,12 +6,13 @@ be is checked when it is put (`wire/service_api/allocation.py`).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from accredit.domain.enrollment import Enrollment
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 RULE = "allocationRule"
 REGIONS = "allocationRegions"
@@ -30,11 +31,11 @@ class Clause:
     initial_twin: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Webhook:
     """Whom to ask. `api_version` is the form in which the enrollment is told; `secret` signs what is sent."""
 
-    url: str = field(repr=False)
+    url: str = dataclasses.field(repr=False)
     api_version: str
     secret: Secret | None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from accredit.domain.ids import AuthorityName
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 REVOKED_AT, REVOKED_REASON = "revokedDateTimeUtc", "revocationReason"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from accredit.domain.ids import CaCertificateName
+from accredit.values import dataclass
 
 
 class Purpose(StrEnum):

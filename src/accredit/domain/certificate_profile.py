@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.credential import Profile
 from accredit.domain.ids import CertificateProfileName
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ there must be none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from accredit.domain.access import Policy, Realm
 from accredit.domain.authority import AuthorityRecord
@@ -43,6 +42,7 @@ from accredit.domain.trace import DecisionTrace
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.domain.witness import Witnessed
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography import x509
 
 from accredit.domain.ids import AuthorityName, DeviceId, GroupId, RegistrationId
+from accredit.values import dataclass
 
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 """id-kp-clientAuth."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from accredit.domain.ids import AuthorityName
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

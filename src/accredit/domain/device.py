@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.domain.linked_hub import FIRST_HUB
+from accredit.values import dataclass, field
 
 MAX_PENDING_CERTIFICATES = 2
 """Beside the last used certificate, at most this many not yet used ones are good for a device."""

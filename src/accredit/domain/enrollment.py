@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from accredit.domain.ids import (
 )
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey
+from accredit.values import dataclass, field
 
 
 class EnrollmentKind(StrEnum):
@@ -83,13 +84,13 @@ class CaReferences:
 Attestation = SymmetricKeys | LeafCertificates | SigningCertificates | CaReferences | TpmKeys
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ReprovisionPolicy:
     """`stated` is False where the enrollment says nothing of it, and the defaults stand."""
 
     update_hub_assignment: bool = True
     migrate_device_data: bool = True
-    stated: bool = field(default=True, compare=False)
+    stated: bool = dataclasses.field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

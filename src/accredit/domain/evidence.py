@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
 
 from accredit.domain.enrollment import Enrollment
 from accredit.domain.ids import CaCertificateName, RegistrationId
 from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Password:
 Evidence = PresentedChain | SasToken | TpmEndorsement | HeldCertificate | Password | NothingShown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class DeviceKeys:
     """The symmetric keys of one device, decoded: an individual enrollment's own, or a group's derived for it.
 
@@ -77,7 +78,7 @@ class DeviceKeys:
 
     primary: Secret
     secondary: Secret
-    spelling: str | None = field(default=None, compare=False)
+    spelling: str | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

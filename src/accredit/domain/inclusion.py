@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from accredit.domain.issuance_log import PlacedLeaf
 from accredit.domain.tree_head import TreeHead
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 
 from accredit.domain.ids import AuthorityName
+from accredit.values import dataclass
 
 
 class LeafKind(IntEnum):

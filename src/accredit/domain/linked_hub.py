@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 FIRST_HUB = ""
 """The key of the hub of the service's first host name: renaming the service must not lose its devices."""

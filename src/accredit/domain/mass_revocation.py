@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from accredit.domain.credential import RevocationReason
 from accredit.domain.ids import AuthorityName, GroupId, RegistrationId
+from accredit.values import dataclass, field
 
 
 class AtAuthority(StrEnum):

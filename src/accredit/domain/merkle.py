@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from accredit.values import dataclass
 
 Node = tuple[int, int]
 """(level, position); level 0 are the leaf hashes."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.ids import RegistrationId
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

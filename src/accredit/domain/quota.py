@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.enrollment import Enrollment
+from accredit.values import dataclass
 
 QUOTA = "quota"
 ALLOWED_ONLY = "allowedRegistrationIdsOnly"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.changes import Change
 from accredit.domain.registration import Issued
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

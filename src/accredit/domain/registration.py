@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +12,7 @@ from accredit.domain.evidence import Attested, Evidence
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.inclusion import Inclusion
 from accredit.domain.trust_bundle import TrustBundle
+from accredit.values import dataclass
 
 
 class Status(StrEnum):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.ids import AuthorityName
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

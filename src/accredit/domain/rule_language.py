@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from accredit.domain.errors import Malformed
 from accredit.domain.id_pattern import id_pattern
+from accredit.values import dataclass
 
 MAX_CHARS = 1_024
 MAX_DEPTH = 16

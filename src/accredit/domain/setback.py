@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.ids import RegistrationId
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ what they quote was chosen by a stranger.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from accredit.values import dataclass
 
 MAX_TEXT_CHARS = 600
 MAX_STEPS = 16

@@ -7,10 +7,11 @@ changed, whatever was done to the database meanwhile.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from accredit.values import dataclass
 
 _PURPOSE = b"accredit issuance log tree head v1\n"
 

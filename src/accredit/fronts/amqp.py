@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from accredit.domain.evidence import PresentedChain
@@ -27,6 +26,7 @@ from accredit.fronts.amqp_links import (
 )
 from accredit.fronts.amqp_login import Login, Mechanism
 from accredit.observe import log
+from accredit.values import dataclass, replace
 from accredit.wire import amqp_addresses as addresses
 from accredit.wire.amqp_sasl import AMQP_HEADER, SASL_HEADER
 
@@ -93,9 +93,9 @@ class AmqpDoors:
 class AmqpConnection(asyncio.Protocol):
     """The protocol of one connection; also the `AmqpControl` of its conversations."""
 
-    def __init__(self, doors: AmqpDoors, patience: Patience = Patience()) -> None:
+    def __init__(self, doors: AmqpDoors, patience: Patience | None = None) -> None:
         self._doors = doors
-        self._patience = patience
+        self._patience = Patience() if patience is None else patience
         self._loop = asyncio.get_running_loop()
         self.peer = Peer("")
         self._transport: asyncio.Transport

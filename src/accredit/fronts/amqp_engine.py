@@ -11,13 +11,13 @@ AMQP 1.0 part 2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from proton import Collector, Connection, Event, Transport, TransportException
 
 from accredit.fronts.amqp_engine_link import EngineLink, condition
 from accredit.fronts.amqp_links import LIMIT_EXCEEDED, Failure, Link
+from accredit.values import dataclass
 
 CONTAINER = "accredit"
 

@@ -7,12 +7,12 @@ loaded where AMQP is not served.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from accredit.domain.errors import AccreditError, Unauthenticated
 from accredit.domain.evidence import Evidence, NothingShown
 from accredit.hub.identities import Admission
+from accredit.values import dataclass, field
 from accredit.wire import refusals
 from accredit.wire.amqp_addresses import HubUser, Registration
 

@@ -11,7 +11,6 @@ RFC 4616 (PLAIN), RFC 4422 appendix A (EXTERNAL), RFC 4505 (ANONYMOUS); MSSBCBS:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from accredit.domain.errors import AccreditError, Unauthenticated
@@ -22,6 +21,7 @@ from accredit.fronts.amqp_dps import AmqpDps
 from accredit.fronts.amqp_links import Peer
 from accredit.fronts.amqp_login import Ask, Mechanism, Unwelcome
 from accredit.hub.identities import Admission
+from accredit.values import replace
 from accredit.wire import amqp_addresses, amqp_sasl, amqp_tpm, sas, tpm
 from accredit.wire.amqp_addresses import HubUser, Registration
 from accredit.wire.amqp_types import AmqpError

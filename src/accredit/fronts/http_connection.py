@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
 from functools import partial
@@ -31,6 +30,7 @@ from accredit.fronts.tls import TLSTransport
 from accredit.fronts.websocket import Subprotocols, WebSocketAdapter, WebSocketLimits
 from accredit.interfaces import Clock
 from accredit.observe import log
+from accredit.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

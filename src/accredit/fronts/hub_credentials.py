@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from accredit.domain.renewal import (
 from accredit.fronts.mqtt import MqttLink
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
+from accredit.values import dataclass, field
 from accredit.wire import credentials as wire
 from accredit.wire import mqtt, topics
 

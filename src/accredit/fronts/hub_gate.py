@@ -7,7 +7,7 @@ token's scope must name that very hub. Policies are shared by all embedded hubs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from accredit.domain.linked_hub import HubAddress
 from accredit.fronts.service_api.gate import JSON, Counts, Gate, sentence_of
 from accredit.interfaces import HubAddresses
 from accredit.policy.access import Call
+from accredit.values import replace
 from accredit.wire.hub_service import errors
 from accredit.wire.hub_service.errors import HubError
 

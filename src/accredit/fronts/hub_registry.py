@@ -9,7 +9,6 @@ azure-iot-hub for Python.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -24,6 +23,7 @@ from accredit.fronts.service_api.gate import JSON, Counts, Handler, body_of
 from accredit.hub.registry import MAX_LISTED, Registry, Shown
 from accredit.interfaces import Clock, Entropy, HubAddresses
 from accredit.policy.access import Call
+from accredit.values import dataclass
 from accredit.wire.hub_service import devices, twins
 from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.etags import IfMatch, if_match, quoted

@@ -7,7 +7,6 @@ process; it is imported here alone, by whoever serves this, so that a service wi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -19,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from accredit.tallies import Histogram
+from accredit.values import dataclass
 
 
 class Kind(StrEnum):

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from accredit.fronts.eager import start
 from accredit.observe import log
+from accredit.values import dataclass
 from accredit.wire import mqtt, topics
 from accredit.wire.mqtt_session import Patience, Session, Step
 from accredit.wire.refusals import SERVER_UNAVAILABLE

@@ -10,7 +10,6 @@ Azure: "Communicate with an IoT hub using the MQTT protocol".
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -27,6 +26,7 @@ from accredit.hub.identities import Admission, AuthMethod, Identities
 from accredit.hub.sessions import Session, Sessions
 from accredit.interfaces import Clock, StoreUnavailable, TelemetryLog
 from accredit.observe import log
+from accredit.values import dataclass
 from accredit.wire import mqtt, refusals, sas, topics
 from accredit.wire.mqtt_session import IDENTIFIER_REJECTED
 

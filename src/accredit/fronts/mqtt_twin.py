@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from accredit.fronts.mqtt import MqttLink
 from accredit.hub.device_twins import DeviceTwins
 from accredit.interfaces import Clock, Entropy, StoreUnavailable
 from accredit.observe import log
+from accredit.values import dataclass, field
 from accredit.wire import device_twins as wire
 from accredit.wire import mqtt, topics
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
 
 from accredit.fronts.handshakes import Handshakes
 from accredit.observe import log
+from accredit.values import dataclass
 
 _READ_BYTES = 16_384
 """A TLS record's largest content: one SSL_read never returns more."""

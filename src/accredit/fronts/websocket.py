@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from websockets.exceptions import NegotiationError
@@ -23,6 +22,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from accredit.fronts.tls import TLSTransport
+from accredit.values import dataclass
 
 Subprotocols = Mapping[str, Callable[[], asyncio.BaseProtocol]]
 """Lower-case subprotocol name -> maker of the front that speaks it."""

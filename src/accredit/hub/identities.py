@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography import x509
@@ -26,6 +25,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.linked_hub import HubAddress
 from accredit.interfaces import Clock, HubAddresses, Stale, Store, StoreUnavailable
 from accredit.policy import access, symmetric_keys
+from accredit.values import dataclass
 
 _ATTEMPTS = 3
 

@@ -8,7 +8,6 @@ Whoever loses access by a change (disabled, deleted, other credentials) loses th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from accredit.domain.changes import Change, CutSession, DeleteHubDevice, ReplaceHubDevice, SaveTwin
@@ -23,6 +22,7 @@ from accredit.hub.sessions import Sessions
 from accredit.interfaces import Clock, Entropy, Stale, Store
 from accredit.observe import log
 from accredit.policy.twins import check_desired, check_tags, difference, merged
+from accredit.values import dataclass, replace
 from accredit.wire.hub_service.devices import AuthenticationSent, DeviceSent, KeysSent, ThumbprintsSent
 from accredit.wire.hub_service.twins import TwinSent, etag_number
 from accredit.wire.service_api.etags import ANYTHING, IfMatch

@@ -18,13 +18,13 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from accredit.domain.ids import DeviceId
 from accredit.hub.segment import HEADER as SEGMENT_HEADER
 from accredit.hub.segment import Damaged
+from accredit.values import dataclass
 
 MAGIC = b"accredI1"
 _HEADER = struct.Struct("<8sIIQQQdI")

@@ -12,7 +12,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from accredit.hub import segment
@@ -20,6 +19,7 @@ from accredit.hub.disk import Disk
 from accredit.hub.segment_index import ENTRY_BYTES, GrowingIndex, StoredIndex, Summary, indexed, summary
 from accredit.interfaces import StoreUnavailable
 from accredit.observe import log
+from accredit.values import dataclass
 
 Entry = tuple[str, float, str, bytes]
 """A message to append: device id, instant, hub and payload."""

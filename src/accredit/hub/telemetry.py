@@ -12,7 +12,6 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from accredit.domain.device import Telemetry
@@ -23,6 +22,7 @@ from accredit.hub.segment_reader import SegmentReader
 from accredit.hub.segments import Entry, Segments
 from accredit.interfaces import Clock, StoreUnavailable
 from accredit.observe import log
+from accredit.values import dataclass
 
 DEFAULT_MAX_AGE_S = 7 * 86_400
 DEFAULT_MAX_BYTES = 1 << 30

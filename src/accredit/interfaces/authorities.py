@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from accredit.domain.credential import IssuedChain, Order, RevocationReason
 from accredit.domain.ids import (
     AuthorityName,
 )
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

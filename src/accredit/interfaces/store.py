@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from accredit.domain.access import Policy, Realm
@@ -40,6 +40,7 @@ from accredit.domain.trace import DecisionTrace
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
 from accredit.domain.witness import Witnessed
+from accredit.values import dataclass
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -63,7 +64,7 @@ def _untold(_: int) -> str:
     raise LookupError("this page does not say what continues it within")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Page(Generic[Row_co]):
     """Rows of a listing in a stable order; `cursor` continues it, None at its end.
 
@@ -72,7 +73,7 @@ class Page(Generic[Row_co]):
 
     rows: Sequence[Row_co]
     cursor: str | None
-    after: Callable[[int], str] = field(default=_untold, compare=False, repr=False)
+    after: Callable[[int], str] = dataclasses.field(default=_untold, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ by lead to it too. What is made here is kept until something about the linked hu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import HubAddress, HubKind, LinkedHub
 from accredit.interfaces import Hub, RemoteHub, Store
 from accredit.linked_hubs.embedded import EmbeddedHub
+from accredit.values import dataclass, replace
 
 MakeRemote = Callable[[LinkedHub], RemoteHub]
 Cut = Callable[[str, DeviceId], None]

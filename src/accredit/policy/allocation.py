@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,6 +25,7 @@ from accredit.domain.evidence import Attested, ProvenChain
 from accredit.domain.ids import RegistrationId
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.rule_language import Facts, expression
+from accredit.values import dataclass
 
 NO_HUB = "no-hub"
 

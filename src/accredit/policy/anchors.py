@@ -8,11 +8,11 @@ certificates need none: who may enroll is trusted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.enrollment import CaReferences, Enrollment, SigningCertificates
 from accredit.domain.ids import CaCertificateName
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

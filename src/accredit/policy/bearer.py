@@ -7,7 +7,6 @@ Source: RFC 7519 and OpenID Connect Core 3.1.3.7; the roles are those of Azure's
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +16,7 @@ from jwt.exceptions import PyJWTError
 
 from accredit.domain.access import BearerToken, Right, VerifyingKey
 from accredit.domain.errors import Unauthenticated
+from accredit.values import dataclass
 
 SKEW_S = 60
 """How far the issuer's clock and ours may be apart."""

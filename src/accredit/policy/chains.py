@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography import x509
@@ -26,6 +25,7 @@ from accredit.domain.errors import Malformed, Unauthenticated
 from accredit.domain.evidence import PresentedChain, ProvenChain
 from accredit.domain.ids import RegistrationId
 from accredit.policy.anchors import Anchor
+from accredit.values import dataclass
 
 MAX_CERTIFICATES = 10
 SKEW_S = 300

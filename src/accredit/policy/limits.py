@@ -8,8 +8,9 @@ rounding lets one too many through. Not here: who is limited, and by how much (`
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
+
+from accredit.values import dataclass
 
 SECOND = 1_000_000
 """Microseconds."""

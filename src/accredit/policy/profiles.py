@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -18,6 +17,7 @@ from accredit.domain.credential import DEFAULT_PROFILE, Profile, SigningRequest
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.policy.public_keys import DEFAULT_RULES, KeyRules
+from accredit.values import dataclass
 
 MIN_VALIDITY_S = 300
 MAX_VALIDITY_S = 3_650 * 86_400

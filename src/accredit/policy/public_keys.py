@@ -10,7 +10,6 @@ Whether a point lies on its curve is found when the request's signature is verif
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accredit.domain.errors import Malformed
+from accredit.values import dataclass
 
 RSA_EXPONENT = 65537
 

@@ -15,13 +15,13 @@ Azure: docs *concepts-device-reprovision*; the substatus for the same hub is not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from accredit.domain.device import DeviceData
 from accredit.domain.enrollment import Enrollment, ReprovisionPolicy
 from accredit.domain.ids import DeviceId
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.registration import DataFate, Registration, Status, Substatus
+from accredit.values import dataclass
 
 LAST_WITHOUT_POLICY = "2018-04-01"
 """Azure: a device of this api-version or an earlier one stays where it is, unless its enrollment states a policy."""

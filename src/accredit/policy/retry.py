@@ -8,10 +8,11 @@ in both its forms (RFC 9110, section 10.2.3).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import ceil
+
+from accredit.values import dataclass
 
 MIN_RETRY_AFTER_S = 1
 MAX_RETRY_AFTER_S = 300

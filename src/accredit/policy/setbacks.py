@@ -6,12 +6,11 @@ must not leave a fleet paused behind it. A changed enrollment is a new try: its 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from accredit.domain.enrollment import Enrollment
 from accredit.domain.errors import AccreditError, Malformed, Refused, Throttled, UpstreamRejected
 from accredit.domain.ids import RegistrationId
 from accredit.domain.setback import Setbacks
+from accredit.values import replace
 
 PAUSED_RETRY_S = 300
 """What a paused device is told to wait. The C SDK clamps to this; with 429 the SDKs of Python, Node and C come back by

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, SymmetricKeys
@@ -17,6 +16,7 @@ from accredit.domain.evidence import SasToken
 from accredit.domain.ids import RegistrationId
 from accredit.domain.secret import Secret
 from accredit.policy.symmetric_keys import derive, matching_keys, signed_by, spellings
+from accredit.values import dataclass, replace
 
 MOST_DIAGNOSED = 8
 """In how many enrollments a usual mistake is looked for: a stranger's token must not cost more than it has to."""

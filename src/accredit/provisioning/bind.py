@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 from accredit.domain.changes import BindCertificate, Change, ReleaseLater, SettleRelease
 from accredit.domain.credential import Certified
@@ -22,6 +21,7 @@ from accredit.domain.release import Release
 from accredit.interfaces import Hub, Hubs, RemoteHub
 from accredit.policy import reprovisioning, tpm_challenge
 from accredit.provisioning.allocate import changed_meanwhile
+from accredit.values import replace
 
 MOST_THUMBPRINTS = 2
 

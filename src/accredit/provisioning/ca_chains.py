@@ -7,7 +7,6 @@ in where it tells nothing. Nothing is ordered here.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from accredit.domain.enrollment import Enrollment, EnrollmentKind, EnrollmentRef
@@ -16,6 +15,7 @@ from accredit.domain.ids import AuthorityName
 from accredit.interfaces import Authority, Probes, StoreUnavailable, TellsChain
 from accredit.provisioning.means import Means
 from accredit.provisioning.refusals import Refusals
+from accredit.values import dataclass
 from accredit.wire.service_api.certificates import certificate_ders
 
 KEPT_S = 3_600

@@ -7,7 +7,6 @@ Until the operation's deadline the authority is asked what became of the order; 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from accredit.domain.changes import SettleOperation
 from accredit.domain.credential import IssuedChain
@@ -17,6 +16,7 @@ from accredit.policy.retry import AUTHORITY_RETRY
 from accredit.provisioning.ask import what_became
 from accredit.provisioning.intent import Intent
 from accredit.provisioning.means import Means, pause
+from accredit.values import replace
 
 
 async def collect(

@@ -6,7 +6,6 @@ Each function tells what it found on the way, and the refusal, if there is one. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -17,6 +16,7 @@ from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import PresentedChain, SasToken
 from accredit.domain.ids import DeviceId, RegistrationId
 from accredit.policy import anchors, chains, csr_intake, issuance, symmetric_keys, wrong_keys
+from accredit.values import dataclass
 from accredit.wire import sas
 
 _MAX_SHOWN_CHARS = 200

@@ -7,7 +7,6 @@ device: the wire says no more than Azure's codes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from accredit.domain.enrollment import (
     CaReferences,
@@ -35,6 +34,7 @@ from accredit.domain.registration import Allocated, Registration, Request
 from accredit.domain.setback import Setbacks
 from accredit.domain.trace import MAX_STEPS, Asked, DecisionTrace, Step, shown
 from accredit.tallies import Mark
+from accredit.values import dataclass, field
 from accredit.wire.refusals import on_the_wire
 
 _SHOWN_ENROLLMENTS = 8

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -48,6 +47,7 @@ from accredit.provisioning.issue import group_of, profile_of
 from accredit.provisioning.means import Means
 from accredit.provisioning.record import entries
 from accredit.provisioning.revoked_authority import RevokedAuthority
+from accredit.values import replace
 
 _ANY_KEY = KeyRules(ed25519=True)
 """Which keys are taken was decided before the intent was written."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from accredit.domain.credential import (
     DEFAULT_PROFILE,
@@ -28,6 +27,7 @@ from accredit.observe import log
 from accredit.policy import issuance, pop_linking, renewed_names
 from accredit.policy.profiles import check_device, key_rules
 from accredit.provisioning.revoked_authority import RevokedAuthority
+from accredit.values import dataclass
 from accredit.wire import dps
 
 BRIDGE_FIELD = "payload.clientCertificateCsr"

@@ -8,8 +8,6 @@ evaluated all the same; who is known here by an enrollment or registration of it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from accredit.domain.enrollment import EnrollmentRef
 from accredit.domain.errors import AccreditError, Throttled
 from accredit.domain.evidence import Attested
@@ -18,6 +16,7 @@ from accredit.domain.quota import quota_of
 from accredit.interfaces import Clock
 from accredit.policy import limits
 from accredit.policy.limits import SECOND, Ledger, Rate, source_of, whole_seconds
+from accredit.values import dataclass
 
 MAX_SOURCES = 16_384
 MAX_DEVICES = 65_536

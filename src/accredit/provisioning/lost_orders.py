@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from accredit.domain.changes import LookAgain
 from accredit.domain.credential import IssuedChain
@@ -22,6 +21,7 @@ from accredit.policy.retry import LOST_ORDER_LOOKS
 from accredit.provisioning.ask import answer_to, unaccounted
 from accredit.provisioning.intent import Intent, Superseded
 from accredit.provisioning.means import Means
+from accredit.values import replace
 
 DUTY = "lost orders"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 from accredit.interfaces import Authorities, Clock, Entropy, Hubs, Store, Webhooks
 from accredit.processes import Bus, Leases
 from accredit.provisioning.tpm import Challenges
 from accredit.tallies import Tallies, TimedCall
+from accredit.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ own authority needs no doubt: what it signed and was not committed was never sho
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from accredit.domain.changes import SaveOperation
 from accredit.domain.credential import IssuedChain
 from accredit.domain.errors import Refused, UpstreamRejected
@@ -20,6 +18,7 @@ from accredit.provisioning.issue import certified
 from accredit.provisioning.means import Means
 from accredit.provisioning.place import finish, in_one_unit
 from accredit.provisioning.record import record
+from accredit.values import replace
 from accredit.wire.rules import RULES
 
 TRIES = 2

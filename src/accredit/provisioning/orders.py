@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 
 from accredit.domain.changes import (
@@ -51,6 +50,7 @@ from accredit.provisioning.means import Means
 from accredit.provisioning.releases import Releases
 from accredit.provisioning.tpm import remembered
 from accredit.provisioning.watch import Watch
+from accredit.values import dataclass, replace
 
 OUTCOME_TOLD_S = 120
 """Behind an operation's deadline, for how long who repeats the call hears that it failed: longer than clients pause."""

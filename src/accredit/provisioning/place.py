@@ -7,7 +7,6 @@ The old hub is told last of all, when the operation has ended (`releases.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from accredit.domain.changes import Change, EndSetbacks, ReleaseLater, SaveOperation, SettleOperation
 from accredit.domain.credential import Certified, Credential, Presented
@@ -34,6 +33,7 @@ from accredit.provisioning.issue import unsigned
 from accredit.provisioning.means import Means
 from accredit.provisioning.record import record
 from accredit.provisioning.releases import Releases
+from accredit.values import replace
 from accredit.wire.service_api.certificates import serial_hex
 
 

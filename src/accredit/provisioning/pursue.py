@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from accredit.domain.changes import Change, SaveOperation, SaveRegistration
 from accredit.domain.credential import IssuedChain
@@ -23,6 +22,7 @@ from accredit.provisioning.means import Means, pause
 from accredit.provisioning.place import place, told_for_nothing
 from accredit.provisioning.refusals import failed_order
 from accredit.provisioning.releases import Releases
+from accredit.values import replace
 from accredit.wire.refusals import on_the_wire
 
 _TOO_LATE = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import replace
 
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
@@ -39,6 +38,7 @@ from accredit.provisioning.refusals import Refusals
 from accredit.provisioning.register import Registering
 from accredit.provisioning.tpm import TPM_UNKNOWN, enrolled
 from accredit.tallies import TimedCall
+from accredit.values import replace
 from accredit.wire import dps
 
 _FAILED_AT_ONCE = frozenset({TPM_UNKNOWN, NO_HUB})

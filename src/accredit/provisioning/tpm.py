@@ -8,7 +8,6 @@ assigned, it is sent its hub's key the same way. Which key is derived from what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from accredit.domain.changes import SaveTpmProof
 from accredit.domain.enrollment import Enrollment, TpmKeys
@@ -19,6 +18,7 @@ from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.interfaces import Entropy
 from accredit.policy import symmetric_keys, tpm_activation, tpm_challenge
+from accredit.values import dataclass
 from accredit.wire import tpm
 
 Derive = Callable[[str, bytes], Secret]

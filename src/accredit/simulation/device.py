@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,6 +23,7 @@ from accredit.simulation.mqtt_peer import Astray, Lost, MqttPeer, Service, Told,
 from accredit.simulation.plan import Fault, Part
 from accredit.simulation.scenario import Scenario
 from accredit.simulation.tally import Tally
+from accredit.values import dataclass, field
 from accredit.wire import credentials, dps, mqtt, topics
 
 PING_S = 40.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
 from accredit.simulation.scenario import ARRIVING, STORMS_FROM, STORMS_UNTIL, Arrival, Scenario
+from accredit.values import dataclass
 
 
 class Fault(StrEnum):

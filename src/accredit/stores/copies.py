@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +20,7 @@ from accredit.stores import rows, schema
 from accredit.stores import statements as sql
 from accredit.stores.schema import DatabaseUnusable
 from accredit.stores.sealed_columns import SEALED_COLUMNS
+from accredit.values import dataclass
 
 _HEAD = "SELECT size, root, signed_at, public_key, signature FROM log_heads ORDER BY size DESC LIMIT 1"
 _VOID_PASSWORDS = "DELETE FROM one_time_passwords"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -102,7 +101,7 @@ def _begin(change: BeginMassRevocation, unit: UnitOfWork, _: Sequence[c.Change])
         made.started_by,
         made.started_at,
         made.total,
-        msgspec.json.encode([asdict(each) for each in made.issuers]).decode(),
+        msgspec.json.encode(made.issuers).decode(),
         int(made.keeps_devices),
     )
     unit.steps.append((_BEGIN, values, 1, change))

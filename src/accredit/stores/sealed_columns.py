@@ -6,7 +6,8 @@ The rows themselves are read and written by `sealed_rows.py` and `hub_rows.py`, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

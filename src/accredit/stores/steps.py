@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from accredit.domain import changes as c
 from accredit.stores import rows
+from accredit.values import dataclass, field
 
 Found = Callable[[rows.Row | None], bool]
 Expected = int | Found | None

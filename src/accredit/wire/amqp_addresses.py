@@ -10,10 +10,11 @@ Azure: IoT Hub, "AMQP support"; DPS: C AMQP_ADDRESS_FMT, C# AmqpClientConnection
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 from urllib.parse import quote, unquote
+
+from accredit.values import dataclass
 
 MAX_ADDRESS_CHARS = 2_048
 

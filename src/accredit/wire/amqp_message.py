@@ -12,10 +12,10 @@ AMQP 1.0 part 3.2; batches: C# AmqpIotSendingLink.cs, Java, C telemetry_messenge
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from accredit.values import dataclass, field
 from accredit.wire import amqp_types
 from accredit.wire.amqp_types import AmqpError, Reader, Timestamp
 

@@ -12,9 +12,9 @@ AMQP 1.0 part 5.3; RFC 4616 (PLAIN).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
 
+from accredit.values import dataclass
 from accredit.wire import amqp_types
 from accredit.wire.amqp_types import AmqpError, Reader
 

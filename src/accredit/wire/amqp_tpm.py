@@ -14,8 +14,7 @@ C# SaslTpmHandler.cs, C prov_sasl_tpm.c, Java AmqpsProvisioningSaslHandler.java,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from accredit.values import dataclass
 from accredit.wire.amqp_types import AmqpError
 
 NAME = "TPM"

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.der import (
     BIT_STRING,
     ENUMERATED,

@@ -11,7 +11,6 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +31,7 @@ from accredit.domain.errors import (
 )
 from accredit.domain.ids import DeviceId
 from accredit.domain.renewal import ANY_REQUEST, Accepted, Busy, NotRenewed, Renewed
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 
 MAX_BODY_BYTES = 16 * 1024

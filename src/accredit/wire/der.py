@@ -6,7 +6,7 @@ and there is nothing behind the last element. What the contents mean is their re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from accredit.values import dataclass
 
 INTEGER = 0x02
 BIT_STRING = 0x03

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from accredit.domain.evidence import Attested, ProvenChain, ProvenHeld, ProvenTp
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Substatus
 from accredit.domain.tpm import TpmKey
+from accredit.values import dataclass
 from accredit.wire.dps_log_proof import LogProofShown, log_proof_shown
 from accredit.wire.dps_renewal import RenewalShown, renewal_shown
 from accredit.wire.instants import iso

@@ -8,7 +8,9 @@ MQTT 3.1.1 (OASIS, 2014), section 3; the docstrings name the sections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+
+from accredit.values import dataclass
 
 FAILURE = 0x80
 """SUBACK return code of a refused filter (3.9.3)."""
@@ -39,13 +41,13 @@ class Will:
     retain: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Connect:
     """3.1. Of a protocol level other than 4 only `level` is read: the answer to such a packet is CONNACK 1."""
 
     client_id: str
     user_name: str | None = None
-    password: bytes | None = field(default=None, repr=False)
+    password: bytes | None = dataclasses.field(default=None, repr=False)
     clean_session: bool = True
     keep_alive_s: int = 0
     will: Will | None = None

@@ -8,9 +8,9 @@ MQTT 3.1.1, sections 3.1 (CONNECT first and once, keep alive) and 3.2 (return co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from accredit.values import dataclass
 from accredit.wire import mqtt
 from accredit.wire.refusals import BAD_USER_NAME_OR_PASSWORD
 

@@ -9,8 +9,9 @@ Specification: *The PROXY protocol, versions 1 & 2*, section 2.2 (HAProxy, doc/p
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from accredit.values import dataclass
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 MAX_BYTES = 2_048

@@ -9,7 +9,6 @@ This file neither words messages nor renders documents: `wire/dps.py` does that.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from accredit.domain.errors import (
@@ -25,6 +24,7 @@ from accredit.domain.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from accredit.values import dataclass
 from accredit.wire.rules import RULES
 
 # MQTT 3.1.1, 3.2.2.3. The SDKs take 3 for "try later" and both 4 and 5 for a wrong credential.

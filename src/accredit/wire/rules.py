@@ -8,7 +8,6 @@ its own for says so here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from accredit.domain.errors import (
@@ -24,6 +23,7 @@ from accredit.domain.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from accredit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

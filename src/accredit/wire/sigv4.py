@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 

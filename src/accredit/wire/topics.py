@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
+from accredit.values import dataclass, field
 from accredit.wire.mqtt_packets import ProtocolViolation
 
 DPS_RESPONSES = "$dps/registrations/res/#"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +20,7 @@ from accredit.domain.enrollment import EnrollmentKind, TpmKeys
 from accredit.domain.errors import Malformed, UpstreamRejected
 from accredit.domain.registration import Admitted, Operation
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.service_api.allocation import read_twin
 from accredit.wire.service_api.certificates import certificate_info, pem
 from accredit.wire.service_api.enrollments import enrollment_document

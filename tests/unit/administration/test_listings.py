@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from typing import Any
 
@@ -10,6 +9,7 @@ from accredit.domain.changes import AppendLeaf, RecordCertificate
 from accredit.domain.credential import CertificateRecord, IssuedChain
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.issuance_log import certificate_leaf, unknown_leaf
+from accredit.values import replace
 from accredit.wire.service_api.certificates import pem
 from support import pki
 from support.service_side import ServiceSide
@@ -29,7 +29,7 @@ def issued(name: str, authority: str = "builtin", **changed: Any) -> Certificate
         spki_sha256=hashlib.sha256(leaf.der + b"key").digest(),
     )
     return CertificateRecord(
-        issued=dataclasses.replace(chain, **changed),
+        issued=replace(chain, **changed),
         authority=AuthorityName.parse(authority),
         authority_version="v1",
         profile="device",

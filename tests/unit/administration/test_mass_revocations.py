@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.processes import Leases
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from accredit.wire.service_api.mass_revocations import AuthorityRevocation, GroupRevocation
 from accredit.wire.service_api.queries import Paging
 from support import stored_values as some

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from accredit.app.authorities import (
@@ -28,6 +26,7 @@ from accredit.domain.secret import Secret
 from accredit.egress import EgressRules
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support import pki
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from accredit.seal import Sealer
 from accredit.stores.postgresql.store import PostgresqlStore
 from accredit.stores.schema import DatabaseUnusable
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support import stored_values as some
 from support.hand_clock import HandClock
 from support.stored_values import FLEET, NOW, binding

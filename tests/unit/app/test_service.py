@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
-from dataclasses import replace
 
 import pytest
 
@@ -21,6 +20,7 @@ from accredit.fronts.listener import CannotListen
 from accredit.seal import Sealer
 from accredit.stores.schema import DatabaseUnusable
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support.hand_clock import HandClock
 from support.provisioning_world import World
 from support.scripted_ca import ScriptedCA

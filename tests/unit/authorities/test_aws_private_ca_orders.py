@@ -11,7 +11,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from accredit.domain.credential import Order
 from accredit.interfaces import Delivered, Rejected
 from accredit.policy import issuance
+from accredit.values import replace
 from support import moto_server
 from support.signing_requests import csr, key, order, pem
 from support.tee import Tee, tee

@@ -1,7 +1,6 @@
 """The built-in CA as an authority: what it is made of, and when it does not sign."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -17,6 +16,7 @@ from accredit.domain.secret import Secret
 from accredit.interfaces import Deferred, Delivered, Rejected, Unknown
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.signing_requests import order

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from accredit.authorities.cmp import MAX_WAIT_S
@@ -11,6 +9,7 @@ from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import Malformed, UpstreamRejected, UpstreamUnavailable
 from accredit.domain.secret import Secret
 from accredit.interfaces import Deferred, Delivered, Pending, Rejected, Unknown
+from accredit.values import replace
 from accredit.wire import cmp
 from accredit.wire.der import SEQUENCE, element
 from support import cmp_answers as answers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -14,6 +12,7 @@ from accredit.ca.template import LeafTemplate
 from accredit.domain.credential import CLIENT_AUTH, DEFAULT_PROFILE, Profile
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import GroupId
+from accredit.values import replace
 from support.counted_entropy import CountedEntropy
 from support.linting import findings, pair_findings
 from support.signing_requests import key, order

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,7 @@ from accredit.domain.secret import Secret
 from accredit.interfaces import Delivered
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.signing_requests import key, order

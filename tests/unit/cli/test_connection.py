@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,6 +14,7 @@ from accredit.cli.connection import Connection, ServiceClient, resource
 from accredit.cli.problem import Problem
 from accredit.domain.access import Realm
 from accredit.domain.secret import Secret
+from accredit.values import replace
 from support.command import command
 from support.running_service import RunningService
 

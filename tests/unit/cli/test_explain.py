@@ -6,7 +6,6 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from accredit.domain.errors import AccreditError
 from accredit.domain.evidence import NothingShown, PresentedChain
 from accredit.domain.secret import Secret
 from accredit.policy import symmetric_keys
+from accredit.values import replace
 from accredit.wire import sas
 from accredit.wire.service_api.traces import trace_document
 from support import pki, signing_requests

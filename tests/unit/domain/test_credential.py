@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cryptography import x509
 
@@ -15,6 +13,7 @@ from accredit.domain.credential import (
     RevocationReason,
 )
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
+from accredit.values import replace
 
 ISSUED = IssuedChain(
     (b"leaf", b"ca"), serial=7, not_before=1_000, not_after=4_000, sha256=b"s", spki_sha256=b"k"

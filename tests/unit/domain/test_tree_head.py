@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accredit.domain.tree_head import TreeHead
+from accredit.values import replace
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -34,4 +34,4 @@ def test_another_key_has_not(key: bytes) -> None:
     "change", [{"size": 8}, {"root": b"s" * 32}, {"signed_at": 1_800_000_001}, {"signature": bytes(64)}]
 )
 def test_a_changed_head_is_nobodys(change: dict[str, Any]) -> None:
-    assert not dataclasses.replace(HEAD, **change).signed_by(HEAD.public_key)
+    assert not replace(HEAD, **change).signed_by(HEAD.public_key)

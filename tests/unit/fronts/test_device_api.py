@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -23,6 +23,7 @@ from accredit.domain.registration import (
 )
 from accredit.domain.secret import Secret
 from accredit.fronts import device_api
+from accredit.values import replace
 from accredit.wire import dps, sas
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock

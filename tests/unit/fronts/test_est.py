@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -26,6 +26,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.registration import Assigned, Assigning, Ended, Registration, Status
 from accredit.domain.secret import Secret
 from accredit.fronts import est as front
+from accredit.values import replace
 from accredit.wire import est
 from support import pki, signing_requests
 from support.counted_entropy import CountedEntropy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from accredit.fronts.hub_credentials import MAX_AT_ONCE, CredentialService
 from accredit.fronts.mqtt_hub import HubConversations
 from accredit.hub.sessions import Sessions
 from accredit.hub.telemetry import SegmentedTelemetry
+from accredit.values import replace
 from accredit.wire import credentials, mqtt, topics
 from support import pki
 from support.counted_entropy import CountedEntropy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from accredit.hub.sessions import Sessions
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.policy.access import NEEDED
 from accredit.policy.bearer import ROLE_RIGHTS, Role, Trusted
+from accredit.values import replace
 from accredit.wire import sas
 from support.counted_entropy import CountedEntropy
 from support.hub_world import HOST, HOSTS, LAMP, HubWorld, hub_world

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from accredit.hub import segment
 from accredit.hub.segment_reader import SegmentReader
 from accredit.hub.segments import Entry, Segments, copied_segments
 from accredit.interfaces import StoreUnavailable
+from accredit.values import replace
 from support.logs import capture_logs
 from support.troubled_disk import TroubledDisk
 

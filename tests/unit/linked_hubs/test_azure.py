@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from accredit.domain.linked_hub import HubKind, LinkedHub
 from accredit.domain.secret import Secret
 from accredit.egress import EgressRules
 from accredit.linked_hubs.azure import DEADLINE_S, AzureHub
+from accredit.values import replace
 from support.hand_clock import HandClock
 from support.passing_time import passes
 from support.remote_hub import answer, calling, refusal, scripted_hub

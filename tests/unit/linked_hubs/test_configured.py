@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from accredit.domain.changes import DeleteLinkedHub, SaveLinkedHub
 from accredit.domain.linked_hub import FIRST_HUB, HubKind, LinkedHub
 from accredit.domain.secret import Secret
 from accredit.linked_hubs.configured import ConfiguredHubs
+from accredit.values import replace
 from support.hub_world import HubWorld
 from support.linked import embedded
 

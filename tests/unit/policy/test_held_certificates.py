@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from accredit.domain.credential import CertificateRecord, CertificateStatus, Iss
 from accredit.domain.errors import Unauthenticated
 from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.policy.held_certificates import judge
+from accredit.values import replace
 
 NOT_BEFORE, NOT_AFTER = 1_000, 2_000
 OWNER = RegistrationId.parse("dev-1")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from accredit.domain.credential import CertificateRecord, CertificateStatus, IssuedChain
@@ -12,6 +10,7 @@ from accredit.domain.ids import AuthorityName, DeviceId, RegistrationId
 from accredit.domain.one_time_password import OneTimePassword
 from accredit.domain.secret import Secret
 from accredit.policy import one_time
+from accredit.values import replace
 
 NOW = 1_800_000_000
 DEVICE = RegistrationId.parse("dev-1")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from accredit.domain.ca_certificate import VerificationCode
 from accredit.domain.errors import Malformed
 from accredit.policy.possession import CODE_BYTES, SKEW_S, check_possession
+from accredit.values import replace
 from support import pki
 from support import stored_values as some
 from support.pki import DAY, NOW

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +20,7 @@ from accredit.policy.profiles import (
     kind_of,
     names,
 )
+from accredit.values import replace
 from support.signing_requests import csr, key, pem, signing_request
 
 DEVICE = (RegistrationId.parse("Lamp-1"), DeviceId.parse("lamp-at-home"), GroupId.parse("line-7"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from accredit.domain.enrollment import Enrollment, SymmetricKeys
@@ -19,6 +17,7 @@ from accredit.domain.errors import (
 from accredit.domain.ids import RegistrationId
 from accredit.domain.secret import Secret
 from accredit.policy import setbacks
+from accredit.values import replace
 from accredit.wire.rules import RULES
 
 DEVICE = RegistrationId.parse("dev-1")

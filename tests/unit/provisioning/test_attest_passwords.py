@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from accredit.domain.secret import Secret
 from accredit.policy import passwords
 from accredit.policy.symmetric_keys import derive
 from accredit.provisioning.orders import OUTCOME_TOLD_S
+from accredit.values import replace
 from support import pki, signing_requests
 from support.provisioning_world import OUTSIDE, keys, leaf_certificates, signing_certificates
 from support.scripted_ca import delivers, rejects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -13,6 +13,7 @@ from accredit.interfaces import Standing, StoreUnavailable
 from accredit.provisioning.ca_chains import FAILURE_KEPT_S, KEPT_S, CaChains
 from accredit.provisioning.limits import Limits, Terms
 from accredit.provisioning.refusals import Refusals
+from accredit.values import replace
 from support import pki
 from support.provisioning_world import BUILTIN, OUTSIDE
 

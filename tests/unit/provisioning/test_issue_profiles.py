@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cryptography import x509
 
 from accredit.domain.credential import DEFAULT_PROFILE
 from accredit.domain.errors import Malformed
+from accredit.values import replace
 from support.provisioning_world import sha256_of
 
 WEEK = replace(DEFAULT_PROFILE, name="lamps", version="1", validity_s=7 * 86_400)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Ended, OperationState
 from accredit.provisioning.lost_orders import AT_ONCE, LostOrders
+from accredit.values import replace
 from support.logs import capture_logs
 from support.provisioning_world import OUTSIDE, World, opened
 from support.scripted_ca import (

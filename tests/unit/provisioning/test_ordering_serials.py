@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Ended, OperationState, Status
 from accredit.interfaces import Delivered, OrderAnswer
+from accredit.values import replace
 from support.logs import capture_logs
 from support.provisioning_world import OUTSIDE, World, opened
 from support.scripted_ca import ScriptedCA, Step, delivers

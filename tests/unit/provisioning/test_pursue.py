@@ -13,6 +13,7 @@ from accredit.domain.issuance_log import LeafKind
 from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Ended, OperationState, Status
 from accredit.interfaces import Deferred, Delivered, Pending, Unknown
+from accredit.values import replace
 from accredit.wire.rules import RULES
 from support.provisioning_world import OUTSIDE, PATIENT_S, keys, opened, operation_of, sha256_of
 from support.scripted_ca import (
@@ -295,8 +296,6 @@ class TestSerialNumbers:
         await world.individual("dev-2", authority=OUTSIDE)
 
         async def repeats_the_serial(ca, order):
-            from dataclasses import replace
-
             issued = ca.sign(order)
             ca.ledger.pop()
             repeated = replace(issued, serial=ca.ledger[0][1].serial)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from accredit.domain.linked_hub import FIRST_HUB
 from accredit.domain.registration import Assigned, Assigning, Status, Substatus
 from accredit.interfaces import StoreUnavailable
 from accredit.provisioning.complete import ROUNDS
+from accredit.values import replace
 from support.provisioning_world import HUB, OUTSIDE, sha256_of
 from support.scripted_ca import delivers, rejects
 from support.troubled_store import MeddledStore, TroubledStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -19,6 +19,7 @@ from accredit.domain.secret import Secret
 from accredit.interfaces import RemoteHub
 from accredit.linked_hubs.configured import ConfiguredHubs
 from accredit.provisioning.releases import Releases
+from accredit.values import replace
 from support.provisioning_world import World
 from support.waiting import until
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
 
 import pytest
 
@@ -30,6 +29,7 @@ from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.policy import tpm_challenge
 from accredit.provisioning.bind import identity
+from accredit.values import replace
 from support import pki
 from support.provisioning_world import (
     BUILTIN,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from accredit.domain.changes import SaveTrace
 from accredit.domain.ids import RegistrationId
 from accredit.domain.trace import Asked, DecisionTrace
 from accredit.provisioning.traces import Traces
+from accredit.values import replace
 
 TRACE = DecisionTrace(
     "t-1", "Dev-1", 1_800_000_000, Asked.REGISTER, "192.0.2.7", None, (),

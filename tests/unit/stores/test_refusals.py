@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -21,6 +20,7 @@ from accredit.stores.postgresql.store import PostgresqlStore
 from accredit.stores.reads import StoreReads
 from accredit.stores.refusals import KEPT_OF_EACH
 from accredit.stores.sqlite import SqliteStore
+from accredit.values import replace
 from support import stored_values as some
 from support.stored_values import FLEET, NOW
 

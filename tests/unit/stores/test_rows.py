@@ -1,7 +1,6 @@
 """Whatever a value holds, its row gives back: through the real statements and a real table."""
 
 import hashlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from accredit.domain.registration import (
 from accredit.domain.tpm import TpmKey, TpmProof
 from accredit.stores import rows
 from accredit.stores import statements as sql
+from accredit.values import replace
 
 ids = st.from_regex(r"[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from accredit.domain.credential import RenewalWindow
 from accredit.domain.device import DeviceData, Reported, TwinVersions
 from accredit.domain.errors import Malformed, PreconditionFailed
+from accredit.values import replace
 from accredit.wire.device_twins import defect, desired_body, problem, read_reported, twin_body
 from support import stored_values as some
 from support.stored_values import NOW

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -22,6 +21,7 @@ from accredit.domain.secret import Secret
 from accredit.domain.tpm import TpmProof
 from accredit.domain.tree_head import TreeHead
 from accredit.domain.trust_bundle import TrustBundle
+from accredit.values import replace
 from accredit.wire import dps, tpm
 from accredit.wire.dps_log_proof import log_proof_body
 from accredit.wire.pem import IssuerPems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -22,6 +21,7 @@ from accredit.domain.evidence import Attested, DeviceKeys, ProvenChain
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
 from accredit.domain.registration import Admitted, Registration, Status
 from accredit.domain.secret import Secret
+from accredit.values import replace
 from accredit.wire import webhooks
 from accredit.wire.tpm import text_of
 from accredit.wire.webhooks import Allocation, Verdict

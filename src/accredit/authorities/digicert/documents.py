@@ -5,7 +5,6 @@ Pure: bytes and values. It does not decide what an answer means for an order; `o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ from accredit.domain.authority import AuthorityRecord
 from accredit.domain.credential import IssuedChain, Order, RevocationReason
 from accredit.domain.errors import Malformed, UpstreamUnavailable
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 MAX_HANDLE_CHARS = 200
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,6 +9,7 @@ from accredit.administration.authorities import Authorities
 from accredit.domain.ids import AuthorityName
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
+from accredit.values import dataclass
 from accredit.wire.service_api.authorities import authority_document, health_document, read_authority
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +11,7 @@ from accredit.fronts.service_api.answers import condition_of, document, gone, pa
 from accredit.fronts.service_api.endpoints import Endpoint
 from accredit.fronts.service_api.gate import body_of
 from accredit.policy.access import Call
+from accredit.values import dataclass
 from accredit.wire.service_api.certificate_profiles import (
     CertificateProfileDocument,
     certificate_profile_document,

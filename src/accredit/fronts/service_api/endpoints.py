@@ -7,12 +7,12 @@ This is the one place where a route comes from: its right (`policy/access.py`, b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from starlette.routing import Route
 
 from accredit.fronts.service_api.gate import Gate, Handler
 from accredit.policy.access import NEEDED, Call
+from accredit.values import dataclass
 from accredit.wire.service_api.openapi import Described, Operation
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from starlette.requests import Request
@@ -16,6 +15,7 @@ from accredit.fronts.service_api.answers import condition_of, document, gone, pa
 from accredit.fronts.service_api.gate import also, body_of
 from accredit.observe import log
 from accredit.policy.access import Call
+from accredit.values import dataclass
 from accredit.wire.service_api.attestations import attestation_document
 from accredit.wire.service_api.bulk import bulk_document, read_bulk
 from accredit.wire.service_api.enrollments import enrollment_document, read_enrollment

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +10,7 @@ from accredit.administration.issuance_log import MAX_EXPORTED, IssuanceLog
 from accredit.domain.errors import Malformed
 from accredit.domain.issuance_log import LeafKind
 from accredit.fronts.service_api.answers import document, page
+from accredit.values import dataclass
 from accredit.wire.service_api.queries import Paging
 from accredit.wire.service_api.tree import (
     consistency_document,

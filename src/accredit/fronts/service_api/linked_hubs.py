@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from accredit.administration.linked_hubs import LinkedHubs
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
+from accredit.values import dataclass
 from accredit.wire.service_api.linked_hubs import hub_name, linked_hub_document, read_linked_hub
 
 

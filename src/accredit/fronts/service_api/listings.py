@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +10,7 @@ from accredit.domain.errors import Malformed
 from accredit.domain.ids import AuthorityName, RegistrationId
 from accredit.fronts.service_api.answers import document, page, paging_of
 from accredit.interfaces import Clock
+from accredit.values import dataclass
 from accredit.wire.service_api.custody import DEFAULT_DAYS, MAX_DAYS, forecast_rows, orphan_document
 from accredit.wire.service_api.issuance_log import certificate_document, leaf_document, read_serial
 from accredit.wire.service_api.queries import Paging

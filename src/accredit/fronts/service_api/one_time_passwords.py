@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from accredit.administration.one_time_passwords import OneTimePasswords
 from accredit.domain.ids import RegistrationId
 from accredit.fronts.service_api.answers import document
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 
 

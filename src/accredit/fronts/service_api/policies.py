@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,6 +9,7 @@ from accredit.administration.policies import Policies
 from accredit.domain.access import Realm
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
+from accredit.values import dataclass
 from accredit.wire.service_api.policies import policy_document, policy_name, read_policy, read_rotation
 
 

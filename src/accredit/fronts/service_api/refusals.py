@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +12,7 @@ from accredit.fronts.service_api.answers import document, gone, page, paging_of
 from accredit.fronts.service_api.endpoints import Endpoint
 from accredit.fronts.service_api.gate import body_of
 from accredit.policy.access import Call
+from accredit.values import dataclass
 from accredit.wire.service_api.allowed import AllowedDocument, allowed_document, read_allowed
 from accredit.wire.service_api.openapi import Described, Parameter
 from accredit.wire.service_api.schemas import AllowedShown, TraceShown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Registration
 from accredit.fronts.service_api.answers import condition_of, document, gone, page, paging_of
 from accredit.fronts.service_api.gate import body_of
+from accredit.values import dataclass
 from accredit.wire.service_api.queries import read_query
 from accredit.wire.service_api.registrations import read_move, registration_document
 from accredit.wire.service_api.selectable import registration_fields

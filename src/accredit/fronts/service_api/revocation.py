@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,6 +9,7 @@ from accredit.administration.revocation import Revocation
 from accredit.domain.ids import RegistrationId
 from accredit.fronts.service_api.answers import document, gone
 from accredit.fronts.service_api.gate import body_of
+from accredit.values import dataclass
 from accredit.wire.service_api.revocation import read_reason, receipt_document, revoked_certificate
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +17,7 @@ import psycopg
 from accredit.stores.log_audit import audited
 from accredit.stores.postgresql.pipeline import kept
 from accredit.stores.rows import Row
+from accredit.values import dataclass
 
 PORTION_ROWS = 2000
 

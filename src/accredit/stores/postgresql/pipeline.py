@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -17,6 +16,7 @@ from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from accredit.stores.rows import Row
+from accredit.values import dataclass, field
 
 ANSWER_S = 15.0
 """How long a server that says nothing is waited for before its connection is given up, in seconds."""

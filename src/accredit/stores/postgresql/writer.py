@@ -19,7 +19,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from accredit.domain.changes import Change
 from accredit.interfaces import Stale, StoreUnavailable
@@ -30,6 +29,7 @@ from accredit.stores.postgresql.pipeline import Answer, Failed, Lost, Pipeline, 
 from accredit.stores.postgresql.writer_mark import Mark
 from accredit.stores.steps import Expected, UnitOfWork, holds
 from accredit.tallies import CommitTallies
+from accredit.values import dataclass
 
 MAX_BATCH = 64
 MAX_WAITING = 8192

@@ -9,10 +9,10 @@ import base64
 import binascii
 import ipaddress
 import re
-from dataclasses import dataclass
 
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 
 MAX_CONNECTION_STRING_CHARS = 1024
 

@@ -7,7 +7,6 @@ Azure: azure-iothub registry.js, azure-iot-hub protocol/models. Members that a c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from accredit.domain.device import HubDevice, HubIdentity
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.keys import key_text, read_key
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import msgspec
@@ -26,6 +25,7 @@ from accredit.domain.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 
 

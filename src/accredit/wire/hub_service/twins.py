@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
+from accredit.values import dataclass
 from accredit.wire.hub_service.devices import (
     NEVER,
     authentication_type,

@@ -8,7 +8,6 @@ be is not judged here (`administration/enrollments.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from accredit.domain import allocation as stated
 from accredit.domain.errors import Malformed
 from accredit.domain.rule_language import expression
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.service_api.documents import free_form
 

@@ -8,7 +8,6 @@ back on a replace. So a document may leave out what it wants kept: this file say
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import msgspec
@@ -25,6 +24,7 @@ from accredit.domain.enrollment import (
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import CaCertificateName
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.service_api.certificates import certificate_der, is_ca, shown
 from accredit.wire.service_api.keys import key_text, read_key
 from accredit.wire.service_api.tpm import TpmSent, read_tpm, tpm_document

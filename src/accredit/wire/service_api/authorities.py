@@ -6,11 +6,11 @@ Which members a type takes is not known here (`administration/authority_types.py
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from accredit.domain.authority import AuthorityRecord
 from accredit.domain.errors import Malformed
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 from accredit.wire.service_api.certificates import pem
 from accredit.wire.service_api.documents import read

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -11,6 +10,7 @@ from cryptography import x509
 
 from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import Malformed
+from accredit.values import dataclass
 from accredit.wire.service_api.certificates import certificate_ders
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.revocation import reason_named

@@ -6,7 +6,6 @@ Each document is read by itself when its turn comes, so that one that does not f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 from accredit.domain.enrollment import EnrollmentKind
 from accredit.domain.errors import AccreditError, Malformed
 from accredit.domain.ids import GroupId, RegistrationId
+from accredit.values import dataclass
 from accredit.wire.refusals import on_the_wire
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import IfMatch, if_match

@@ -6,13 +6,13 @@ in `policy/possession.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from accredit.domain.ca_certificate import CaCertificate, Purpose
 from accredit.domain.errors import Malformed
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 from accredit.wire.service_api.certificates import certificate_der, certificate_info, is_ca, pem
 from accredit.wire.service_api.documents import read

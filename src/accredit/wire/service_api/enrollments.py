@@ -7,7 +7,6 @@ except inside `clientCertificateIssuancePolicy`, where a slip of the pen would c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,6 +25,7 @@ from accredit.domain.ids import (
 )
 from accredit.domain.registration import Registration
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 from accredit.wire.service_api.allocation import (
     AllocationSent,

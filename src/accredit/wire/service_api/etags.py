@@ -7,7 +7,7 @@ quotes, quoted once more, or as a weak one. Which combination may do what is dec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from accredit.values import dataclass
 
 ANYTHING = "*"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from accredit.domain.errors import Malformed
 from accredit.domain.linked_hub import LinkedHub
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.hub_service.connection import is_host_name, read_connection
 from accredit.wire.instants import iso
 from accredit.wire.service_api.certificates import certificate_ders

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from accredit.domain.credential import CertificateRecord, RevocationReason
 from accredit.domain.ids import GroupId
 from accredit.domain.mass_revocation import AtAuthority, AuthorityTally, MassRevocation
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 from accredit.wire.service_api.authority_keys import read_key_id
 from accredit.wire.service_api.certificates import serial_hex

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from accredit.values import dataclass
 from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.service_api.schemas import ErrorShown
 

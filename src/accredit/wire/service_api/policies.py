@@ -6,7 +6,6 @@ Keys are shown where they were made or set, in the answers of PUT and rotate, an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.errors import Malformed
 from accredit.domain.secret import Secret
+from accredit.values import dataclass
 from accredit.wire.instants import iso
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.etags import quoted

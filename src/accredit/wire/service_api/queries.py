@@ -5,11 +5,10 @@ The language of queries is read by `query_language.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from accredit.domain.errors import Malformed
+from accredit.values import dataclass
 from accredit.wire.service_api.documents import read
 from accredit.wire.service_api.query_language import Condition, Fields, parse
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from accredit.domain.errors import Malformed
+from accredit.values import dataclass
 
 MAX_QUERY_CHARS = 4096
 MAX_DEPTH = 32

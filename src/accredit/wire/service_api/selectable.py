@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ from accredit.domain.enrollment import (
     SymmetricKeys,
     TpmKeys,
 )
+from accredit.values import dataclass
 from accredit.wire.service_api.query_language import And, Comparison, Condition, Field, Fields, Literal, Or
 
 _LAST = "\x7f"

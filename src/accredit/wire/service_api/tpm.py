@@ -6,12 +6,12 @@ Whether such a certificate is a TPM vendor's is not judged here (`policy/ek_cert
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from accredit.domain.enrollment import TpmKeys
 from accredit.domain.errors import Malformed
 from accredit.domain.tpm import TpmKey
+from accredit.values import dataclass
 from accredit.wire.service_api.certificates import certificate_der, certificate_ders
 from accredit.wire.tpm import key_of_text
 from accredit.wire.tpm_documents import TpmDocument, document_of

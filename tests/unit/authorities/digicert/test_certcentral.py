@@ -1,7 +1,6 @@
 """CertCentral: what is sent, and what only this dialect has; the rest is in tests/contract."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -9,6 +8,7 @@ from cryptography import x509
 from accredit.domain.credential import RevocationReason
 from accredit.domain.errors import Malformed, UpstreamRejected
 from accredit.interfaces import Delivered, Pending, Rejected, Unknown
+from accredit.values import replace
 from support.digicert_one import API_KEY
 from support.fake_http import Answer, Scripted, document
 from support.hand_clock import HandClock

@@ -7,7 +7,6 @@ import sys
 import time
 import traceback
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from accredit.domain.secret import Secret
 from accredit.egress import Egress, EgressRules
 from accredit.interfaces import Deferred, Delivered, Pending, Rejected, Unknown
 from accredit.policy.retry import AUTHORITY_RETRY
+from accredit.values import replace
 from support import digicert_faults as faults
 from support import digicert_one as fake
 from support import signing_requests

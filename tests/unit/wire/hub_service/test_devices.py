@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from accredit.domain.errors import Malformed
 from accredit.domain.evidence import DeviceKeys
 from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
+from accredit.values import replace
 from accredit.wire.hub_service import devices
 from accredit.wire.hub_service.devices import ChainSent, DeviceSent, KeysSent, ThumbprintsSent
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from accredit.domain.device import DeviceData, HubDevice, TwinVersions
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId
+from accredit.values import replace
 from accredit.wire.hub_service import twins
 from accredit.wire.hub_service.twins import TwinSent
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from accredit.domain.credential import CertificateStatus, RevocationReason, Revoked
 from accredit.domain.errors import Malformed
 from accredit.domain.issuance_log import certificate_leaf
+from accredit.values import replace
 from accredit.wire.service_api.issuance_log import certificate_document, leaf_document, read_serial, status_of
 from support import pki
 from support import stored_values as some

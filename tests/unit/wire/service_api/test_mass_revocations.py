@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from accredit.domain.mass_revocation import (
     RevokedIssuer,
     Tally,
 )
+from accredit.values import replace
 from accredit.wire.service_api.mass_revocations import (
     AuthorityRevocation,
     GroupRevocation,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from accredit.domain.errors import Malformed
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Status
 from accredit.domain.setback import Setbacks
+from accredit.values import replace
 from accredit.wire.service_api.documents import write
 from accredit.wire.service_api.registrations import read_move, registration_document
 from support import stored_values as some

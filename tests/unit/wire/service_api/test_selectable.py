@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from accredit.domain.enrollment import Attestation, EnrollmentKind
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import DeviceId, GroupId, RegistrationId
+from accredit.values import replace
 from accredit.wire.service_api.query_language import parse
 from accredit.wire.service_api.selectable import (
     MECHANISMS,

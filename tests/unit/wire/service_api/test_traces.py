@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from accredit.domain.trace import Asked, DecisionTrace, Step
+from accredit.values import replace
 from accredit.wire.service_api.traces import trace_document
 
 TRACE = DecisionTrace(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from accredit.domain.errors import Malformed
 from accredit.domain.ids import TrustBundleName
 from accredit.domain.trust_bundle import TrustBundle
+from accredit.values import replace
 from accredit.wire.service_api.trust_bundles import (
     read_trust_bundle,
     trust_bundle_document,
