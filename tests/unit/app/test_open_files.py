@@ -44,7 +44,7 @@ def test_where_it_can_not_be_raised_fewer_connections_are_taken_and_it_is_said()
     found, logged = limited(1_024, 4_096, NEVER)
     assert found == [4_096 - 256, 4_096, 4_096]
     assert "open-files-limited" in logged
-    assert "connections=3840" in logged
+    assert '"connections":3840' in logged
 
 
 def test_of_very_few_files_half_is_for_devices() -> None:
