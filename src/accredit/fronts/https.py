@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from http import HTTPStatus
 from uuid import UUID
 
@@ -54,16 +55,9 @@ def application(routes: Sequence[Route], clock: Clock, entropy: Entropy) -> ASGI
 def lenient(route: Route) -> Route:
     """The same route, matched without regard to case and with or without a slash at its end."""
     pattern = route.path_regex.pattern.removesuffix("$")
-    copy = Route(
-        route.path,
-        route.endpoint,
-        methods=route.methods,
-        name=route.name,
-        include_in_schema=route.include_in_schema,
-    )
-    copy.app = route.app
-    copy.path_regex = re.compile(pattern.removesuffix("/") + "/?$", re.IGNORECASE)
-    return copy
+    same = copy(route)
+    same.path_regex = re.compile(pattern.removesuffix("/") + "/?$", re.IGNORECASE)
+    return same
 
 
 class _Roof:
