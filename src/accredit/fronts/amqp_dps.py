@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import Protocol
-from uuid import UUID
 
 from accredit.domain.errors import AccreditError, Malformed, Refused, Throttled, Unauthenticated
 from accredit.domain.evidence import TpmEndorsement
+from accredit.domain.guid import guid
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Challenged, Ended, Request
 from accredit.fronts.amqp_links import (
@@ -81,7 +81,7 @@ class AmqpDps:
         return AmqpDpsConversation(self, control)
 
     def tracking_id(self) -> str:
-        return str(UUID(bytes=self.entropy.token(16), version=4))
+        return guid(self.entropy.token(16))
 
     def unread(self, refusal: AccreditError, name: str, source: str, tracking_id: str = "") -> AccreditError:
         """What never became a request is heard of by `provisioning` all the same; returns what the peer is told."""

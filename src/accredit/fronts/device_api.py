@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 from urllib.parse import quote
-from uuid import UUID
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
@@ -19,6 +18,7 @@ from starlette.routing import Route
 
 from accredit.domain.errors import AccreditError, Unauthenticated
 from accredit.domain.evidence import Evidence, NothingShown, PresentedChain, TpmEndorsement
+from accredit.domain.guid import guid
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Challenged, Ended, Request
 from accredit.domain.tpm import TpmKey
@@ -101,7 +101,7 @@ class _DeviceAPI:
 
     async def _call(self, http: HTTPRequest, ask: Ask) -> Response:
         """Read, ask, answer. Whatever goes wrong is answered in JSON: the SDKs parse it without looking first."""
-        tracking_id = str(UUID(bytes=self._entropy.token(16), version=4))
+        tracking_id = guid(self._entropy.token(16))
         source = http.client.host if http.client else ""
         try:
             try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
-from uuid import UUID
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from accredit.domain.errors import AccreditError, Malformed, Unauthenticated
 from accredit.domain.evidence import Evidence, HeldCertificate, Password, PresentedChain
+from accredit.domain.guid import guid
 from accredit.domain.ids import GroupId, RegistrationId
 from accredit.domain.registration import Answer, Assigned, Assigning, Ended, Request, Status
 from accredit.fronts import bodies
@@ -89,7 +89,7 @@ class _Est:
     def endpoint(self, call: Call) -> Callable[[HTTPRequest], Awaitable[Response]]:
         async def answered(http: HTTPRequest) -> Response:
             """Whatever goes wrong is told in plain text (RFC 7030, 4.2.3)."""
-            tracking_id = str(UUID(bytes=self._entropy.token(16), version=4))
+            tracking_id = guid(self._entropy.token(16))
             try:
                 return await call(http, tracking_id)
             except AccreditError as refusal:

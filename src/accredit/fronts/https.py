@@ -15,7 +15,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from http import HTTPStatus
-from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -24,6 +23,7 @@ from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accredit.domain.errors import AccreditError
+from accredit.domain.guid import guid
 from accredit.fronts.http_connection import HTTPFront, HTTPLimits
 from accredit.interfaces import Clock, Entropy
 from accredit.observe import log
@@ -121,4 +121,4 @@ class _Roof:
         return error_body(code, sentence, self._tracking_id(), self._clock.now())
 
     def _tracking_id(self) -> str:
-        return str(UUID(bytes=self._entropy.token(16), version=4))
+        return guid(self._entropy.token(16))

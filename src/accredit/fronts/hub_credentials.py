@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
-from uuid import UUID
 
 from accredit.domain.errors import AccreditError, Malformed, Refused, Throttled
+from accredit.domain.guid import guid
 from accredit.domain.ids import DeviceId
 from accredit.domain.renewal import (
     Accepted,
@@ -66,7 +66,7 @@ class CredentialService:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def tracking_id(self) -> str:
-        return str(UUID(bytes=self.entropy.token(16), version=4))
+        return guid(self.entropy.token(16))
 
 
 class Credentials:

@@ -14,7 +14,6 @@ import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +22,7 @@ from starlette.routing import Route
 
 from accredit.domain.device import Telemetry
 from accredit.domain.errors import AccreditError, Malformed, Throttled, Unauthenticated, UpstreamUnavailable
+from accredit.domain.guid import guid
 from accredit.domain.ids import DeviceId
 from accredit.fronts import bodies
 from accredit.fronts.https import JSON
@@ -79,7 +79,7 @@ class _HubDeviceAPI:
         self._entropy = entropy
 
     async def events(self, http: Request) -> Response:
-        tracking_id = str(UUID(bytes=self._entropy.token(16), version=4))
+        tracking_id = guid(self._entropy.token(16))
         try:
             await self._take(http)
         except AccreditError as refusal:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Protocol
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from accredit.domain.errors import AccreditError, Unauthenticated, UpstreamUnavailable
+from accredit.domain.guid import guid
 from accredit.domain.inclusion import Inclusion
 from accredit.fronts.https import JSON
 from accredit.interfaces import Clock, Entropy, StoreUnavailable
@@ -40,7 +40,7 @@ def routes(
     """`proof_of` takes a certificate's SHA-256 and raises AccreditError."""
 
     async def answered(http: Request) -> Response:
-        tracking_id = str(UUID(bytes=entropy.token(16), version=4))
+        tracking_id = guid(entropy.token(16))
         source = http.client.host if http.client else ""
         always = {"content-type": JSON, "x-ms-request-id": tracking_id}
         told: AccreditError

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from typing import Protocol
-from uuid import UUID
 
 from accredit.domain.errors import AccreditError, Malformed, Throttled, Unauthenticated
 from accredit.domain.evidence import Evidence, NothingShown, PresentedChain
+from accredit.domain.guid import guid
 from accredit.domain.ids import RegistrationId
 from accredit.domain.registration import Answer, Request
 from accredit.fronts.mqtt import MqttLink
@@ -86,7 +86,7 @@ class DpsConversations:
         return DpsConversation(self, link, registration_id, evidence, name.api_version)
 
     def tracking_id(self) -> str:
-        return str(UUID(bytes=self.entropy.token(16), version=4))
+        return guid(self.entropy.token(16))
 
     def _refused(self, link: MqttLink, refusal: AccreditError, claimed: str, code: int | None = None) -> int:
         """The CONNACK code: `code` where the refusal's kind has a less fitting one, unless the source is to come back later."""

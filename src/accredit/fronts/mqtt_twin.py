@@ -12,9 +12,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from accredit.domain.errors import AccreditError, Throttled
+from accredit.domain.guid import guid
 from accredit.domain.ids import DeviceId
 from accredit.fronts.mqtt import MqttLink
 from accredit.hub.device_twins import DeviceTwins
@@ -48,7 +48,7 @@ class TwinService:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def tracking_id(self) -> str:
-        return str(UUID(bytes=self.entropy.token(16), version=4))
+        return guid(self.entropy.token(16))
 
 
 @dataclass(frozen=True, slots=True)

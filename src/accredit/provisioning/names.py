@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
+from accredit.domain.guid import guid
 from accredit.interfaces import Entropy
 
 
 def operation_id(entropy: Entropy) -> str:
     """`4.<16 hex>.<guid>` (Azure: the form the live service uses)."""
     raw = entropy.token(24)
-    return f"4.{raw[:8].hex()}.{UUID(bytes=raw[8:], version=4)}"
+    return f"4.{raw[:8].hex()}.{guid(raw[8:])}"
 
 
 def etag(entropy: Entropy) -> str:

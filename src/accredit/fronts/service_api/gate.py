@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
-from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from accredit.administration.access import Access
 from accredit.domain.errors import AccreditError, Unauthenticated, UpstreamUnavailable
+from accredit.domain.guid import guid
 from accredit.fronts import bodies
 from accredit.interfaces import Clock, Entropy, StoreUnavailable
 from accredit.observe import log
@@ -66,7 +66,7 @@ class Gate:
         return endpoint
 
     def _tracking_id(self) -> str:
-        return str(UUID(bytes=self.entropy.token(16), version=4))
+        return guid(self.entropy.token(16))
 
     async def _answer(self, request: Request, call: Call, handler: Handler, tracking_id: str) -> Response:
         by = ""
