@@ -6,9 +6,8 @@ place (`refusals.py`), and the device is told no more than Azure's codes tell it
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from copy import copy
+from types import TracebackType
 
 from accredit.domain.enrollment import EnrollmentKind, EnrollmentRef
 from accredit.domain.errors import AccreditError, Disabled, Malformed, NotFound, UpstreamUnavailable
@@ -180,21 +179,8 @@ class Provisioning:
             refusal, registration_id=registration_id, source=source, tracking_id=tracking_id
         )
 
-    @asynccontextmanager
-    async def _told(self, request: Request, asked: Asked, trail: Trail) -> AsyncIterator[None]:
-        """What goes wrong in here is logged, traced and charged, and leaves as what the device is told."""
-        try:
-            yield
-        except AccreditError as refusal:
-            told = await self._refusals.refused(request, asked, refusal, trail)
-            if told is refusal:
-                raise
-            raise told from refusal
-        except StoreUnavailable as failure:
-            log.error("store-unavailable", trackingId=request.tracking_id, reason=str(failure))
-            raise UpstreamUnavailable(
-                "The service can't store anything now.", rule="store-unavailable", retry_after_s=5
-            ) from failure
+    def _told(self, request: Request, asked: Asked, trail: Trail) -> _Told:
+        return _Told(self._refusals, request, asked, trail)
 
     async def _within_patience(self, placed: Placed) -> Answer:
         """The end of the operation if it comes soon, else where to ask for it."""
@@ -257,3 +243,34 @@ class Provisioning:
             registration.registration_id, told.attested.proof, registration.operation_id
         )
         return replace(told, tpm_activation=blob)
+
+
+class _Told:
+    """What goes wrong in here is logged, traced and charged, and leaves as what the device is told.
+
+    A class, because each generator of an `asynccontextmanager` is put on the event loop's list of such.
+    """
+
+    __slots__ = ("_asked", "_refusals", "_request", "_trail")
+
+    def __init__(self, refusals: Refusals, request: Request, asked: Asked, trail: Trail) -> None:
+        self._refusals = refusals
+        self._request = request
+        self._asked = asked
+        self._trail = trail
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, failure: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(failure, AccreditError):
+            told = await self._refusals.refused(self._request, self._asked, failure, self._trail)
+            if told is not failure:
+                raise told from failure
+        elif isinstance(failure, StoreUnavailable):
+            log.error("store-unavailable", trackingId=self._request.tracking_id, reason=str(failure))
+            raise UpstreamUnavailable(
+                "The service can't store anything now.", rule="store-unavailable", retry_after_s=5
+            ) from failure
