@@ -24,6 +24,7 @@ class RecordingTransport(asyncio.Transport):
     def __init__(self, source: str = "192.0.2.7", peer_chain: tuple[bytes, ...] = ()) -> None:
         super().__init__({"peername": (source, 40000), "peer_chain": peer_chain})
         self.written = bytearray()
+        self.writes = 0
         self.closing = False
         self.aborted = False
         self.reading = True
@@ -32,6 +33,7 @@ class RecordingTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closing, "written after close"
         self.written += data
+        self.writes += 1
 
     def close(self) -> None:
         if not self.closing:

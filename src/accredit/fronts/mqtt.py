@@ -11,7 +11,7 @@ MQTT 3.1.1, the server's part.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from accredit.fronts.eager import start
@@ -39,8 +39,8 @@ class MqttLink(Protocol):
     def acknowledge(self, *packet_ids: int) -> None:
         """Send the PUBACKs of QoS 1 PUBLISHes."""
 
-    def send(self, topic: str, payload: bytes, qos: int) -> None:
-        """PUBLISH to the device."""
+    def send(self, topic: str, payload: bytes, qos: int, acknowledged: Sequence[int] = ()) -> None:
+        """PUBLISH to the device, behind the PUBACKs of these PUBLISHes of its own."""
 
     def close(self, reason: str) -> None:
         """End the connection; one log line says why."""
@@ -186,13 +186,14 @@ class MqttConnection(asyncio.Protocol):
     # The conversation calls these.
 
     def acknowledge(self, *packet_ids: int) -> None:
-        self._send(b"".join([mqtt.PubAck(packet_id).encode() for packet_id in packet_ids]))
+        self._send(_puback(packet_ids))
 
-    def send(self, topic: str, payload: bytes, qos: int) -> None:
+    def send(self, topic: str, payload: bytes, qos: int, acknowledged: Sequence[int] = ()) -> None:
         packet_id = None
         if qos:
             packet_id = self._packet_id = self._packet_id % 0xFFFF + 1
-        self._write(mqtt.Publish(topic, payload, qos, packet_id))
+        publish = mqtt.Publish(topic, payload, qos, packet_id).encode()
+        self._send(_puback(acknowledged) + publish if acknowledged else publish)
 
     def close(self, reason: str) -> None:
         if not self._over:
@@ -331,3 +332,7 @@ class MqttConnection(asyncio.Protocol):
             self.close("nothing came in time")
         else:
             self._watch()
+
+
+def _puback(packet_ids: Sequence[int]) -> bytes:
+    return b"".join([mqtt.PubAck(packet_id).encode() for packet_id in packet_ids])

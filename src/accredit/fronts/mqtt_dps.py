@@ -1,8 +1,8 @@
 """What goes on over MQTT between a device and the provisioning service: register, and ask how far it is.
 
 CONNECT proves nothing yet: a wrong key or certificate is told on the answer's topic, where the SDKs and the Azure CLI
-look for it. Each PUBLISH is acknowledged before it is answered, which the C# SDK insists on, and several may follow each
-other on one connection. Nothing outlives the connection: there are no sessions here, and no retained or queued messages.
+look for it. Each PUBLISH is acknowledged before it is answered, which the C# SDK insists on, in the same TLS record where
+the answer comes soon; several may follow each other on one connection. Nothing outlives the connection: there are no sessions here, and no retained or queued messages.
 
 Azure: "Communicate with DPS using MQTT". Topics are read by `wire/topics.py`, bodies by `wire/dps.py`.
 """
@@ -10,6 +10,7 @@ Azure: "Communicate with DPS using MQTT". Topics are read by `wire/topics.py`, b
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from accredit.domain.errors import AccreditError, Malformed, Throttled, Unauthenticated
@@ -27,6 +28,9 @@ from accredit.wire.pem import IssuerPems
 
 MAX_AT_ONCE = 4
 """How many requests of one connection may be unanswered; the next one is told to come back."""
+
+ACKNOWLEDGE_S = 0.25
+"""How long a PUBACK may wait to travel with the answer: a record and a system call of its own cost a registration 3 %."""
 
 MAX_ID_CHARS = 128
 _SHOWN_CHARS = 64
@@ -130,6 +134,8 @@ class DpsConversation:
         self._api_version = api_version
         self._granted: int | None = None
         self._unanswered = 0
+        self._unacknowledged: list[int] = []
+        self._acknowledging: asyncio.TimerHandle | None = None
         self._draining = False
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
@@ -148,16 +154,31 @@ class DpsConversation:
         except mqtt.ProtocolViolation as violation:
             self._link.close(violation.reason)
             return
+        loop = asyncio.get_running_loop()
         if packet.packet_id is not None:
-            self._link.acknowledge(packet.packet_id)
+            self._unacknowledged.append(packet.packet_id)
+            if self._acknowledging is None:
+                self._acknowledging = loop.call_later(ACKNOWLEDGE_S, self._acknowledge)
         # A task from the start: an answer waits at least for its commit.
         self._unanswered += 1
-        task = asyncio.get_running_loop().create_task(self._respond(asked, packet.payload))
+        task = loop.create_task(self._respond(asked, packet.payload))
         self._service.tasks.add(task)
         task.add_done_callback(self._service.tasks.discard)
 
     def closed(self, graceful: bool) -> None:  # noqa: ARG002, FBT001 - no will and no session: it is all the same
         self._granted = None
+        self._due()
+
+    def _acknowledge(self) -> None:
+        self._link.acknowledge(*self._due())
+
+    def _due(self) -> Sequence[int]:
+        """All that is not acknowledged yet, in the order in which it came (MQTT-4.6.0-2); who takes it sends it."""
+        if self._acknowledging is not None:
+            self._acknowledging.cancel()
+            self._acknowledging = None
+        due, self._unacknowledged = self._unacknowledged, []
+        return due
 
     def drain(self) -> None:
         """Answer what was asked, then close."""
@@ -181,7 +202,9 @@ class DpsConversation:
         self._unanswered -= 1
         if self._granted is not None:
             topic = topics.format_dps_response(topics.Response(status, asked.rid, retry_after_s))
-            self._link.send(topic, body, self._granted)
+            self._link.send(topic, body, self._granted, self._due())
+        elif self._unacknowledged:
+            self._acknowledge()
         if self._draining:
             self.drain()
 

@@ -11,7 +11,7 @@ from accredit.domain.errors import Refused, Throttled
 from accredit.domain.evidence import PresentedChain, SasToken
 from accredit.domain.registration import Answer as Outcome
 from accredit.fronts.mqtt import MqttConnection
-from accredit.fronts.mqtt_dps import MAX_AT_ONCE, DpsConversations
+from accredit.fronts.mqtt_dps import ACKNOWLEDGE_S, MAX_AT_ONCE, DpsConversations
 from accredit.wire import mqtt, sas
 from accredit.wire.api_versions import API_VERSIONS
 from accredit.wire.mqtt import ConnAck, Connect, PubAck, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe
@@ -19,6 +19,7 @@ from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
 from support.logs import capture_logs
 from support.mqtt_transcript import Answer, Line, Transcript, client, closed, gone, server
+from support.passing_time import passes
 from support.scripted_provisioning import ID_SCOPE, OPERATION, ScriptedProvisioning, assigned, assigning
 
 RESPONSES = "$dps/registrations/res/#"
@@ -292,6 +293,38 @@ class TestSeveralAtOnce:
         assert scene.provisioning.script == []
         assert scene.transcript.transport.written == b""
         assert scene.conversations.tasks == set()
+
+
+class TestAcknowledgement:
+    async def test_it_travels_with_an_answer_that_comes_soon(self) -> None:
+        scene = Scene(assigned())
+        await scene.ready()
+        before = scene.transcript.transport.writes
+        await scene.play(register(), server << PubAck(2), server << Answer(200, "1", 1, {}))
+        assert scene.transcript.transport.writes == before + 1
+
+    async def test_it_does_not_wait_for_one_that_takes_its_time(self) -> None:
+        scene = Scene(assigned())
+        await scene.ready()
+        scene.provisioning.gate.clear()
+        await scene.play(register())
+        passes(ACKNOWLEDGE_S)
+        await scene.play(server << PubAck(2))
+        scene.provisioning.gate.set()
+        await scene.play(server << Answer(200, "1", 1, {}))
+
+    async def test_what_came_before_is_acknowledged_before(self) -> None:
+        """MQTT-4.6.0-2: in the order in which the PUBLISHes came, whichever is answered first."""
+        scene = Scene(*(assigning() for _ in range(MAX_AT_ONCE)))
+        await scene.ready()
+        scene.provisioning.gate.clear()
+        numbers = range(10, 10 + MAX_AT_ONCE)
+        await scene.play(*(register(f"r{number}", packet_id=number) for number in numbers))
+        await scene.play(
+            register("one-more", packet_id=20),
+            *(server << PubAck(number) for number in (*numbers, 20)),
+            server << Answer(429, "one-more", 1, {}, retry_after_s=2),
+        )
 
 
 class TestDrain:
