@@ -76,7 +76,7 @@ def test_a_service_goes_back_to_a_backup(service: RunningService, tmp_path: Path
 
     def backs_up() -> None:
         try:
-            taken.append(service.cli("backup", str(tmp_path / "b.tar")).stdout)
+            taken.append(accredit("backup", str(tmp_path / "b.tar"), "--data-dir", str(service.data)).stdout)
         finally:
             done.set()
 
