@@ -1,4 +1,4 @@
-"""What pkilint (RFC 5280 and its updates) finds in a certificate; every severity, NOTICE and INFO too."""
+"""What pkilint (RFC 5280 and its updates) finds in a certificate or a CRL; every severity, NOTICE and INFO too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import functools
 import re
 
 from cryptography import x509
-from pkilint import loader, validation
+from pkilint import loader, pkix, validation
 from pkilint.bin import lint_pkix_signer_signee_cert_chain as pair
-from pkilint.pkix import certificate, extension, name
+from pkilint.pkix import certificate, crl, extension, name
 
 URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:(?:[A-Za-z0-9._~:@!$&'()*+,;=-]|%[0-9A-F]{2})+")
 """RFC 8141, section 2, without the components that no device id needs."""
@@ -38,6 +38,12 @@ def pair_findings(issuer_der: bytes, subject_der: bytes) -> list[str]:
     return _texts(results)
 
 
+def crl_findings(der: bytes) -> list[str]:
+    """The findings in one list, as `lint_crl -t CRL -p PKIX` has them."""
+    document = loader.RFC5280CertificateListDocumentLoader().load_der_document(der, "crl", None, None)
+    return _texts(_crl().validate(document.root))
+
+
 def complaints(der: bytes) -> list[str]:
     """Findings without two that are none.
 
@@ -65,6 +71,21 @@ def _single() -> validation.ValidatorContainer:
             certificate.create_subject_validator_container([]),
             certificate.create_extensions_validator_container([]),
             certificate.create_spki_validator_container([]),
+        ],
+    )
+
+
+@functools.cache
+def _crl() -> validation.ValidatorContainer:
+    return crl.create_pkix_crl_validator_container(
+        [
+            pkix.create_attribute_decoder(name.ATTRIBUTE_TYPE_MAPPINGS),
+            pkix.create_extension_decoder(extension.EXTENSION_MAPPINGS),
+        ],
+        [
+            crl.create_issuer_validator_container([]),
+            crl.create_validity_validator_container([]),
+            crl.create_extensions_validator_container([]),
         ],
     )
 

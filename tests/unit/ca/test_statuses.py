@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +34,7 @@ from accredit.stores.sqlite import SqliteStore
 from accredit.values import replace
 from support.counted_entropy import CountedEntropy
 from support.hand_clock import HandClock
+from support.linting import crl_findings
 from support.signing_requests import key, order
 from support.soft_token import SoftToken
 from support.waiting import until
@@ -249,17 +249,13 @@ class TestCRL:
         assert "certificate revoked" in await verified(world, bad, tmp_path)
 
     @pytest.mark.parametrize("count", [0, 3])
-    async def test_the_linter_finds_nothing(self, world, tmp_path, count):
+    async def test_the_linter_finds_nothing(self, world, count):
         leaf = await world.issue("pump-0")
         for number in range(count):
             await world.revoke(await world.issue(f"pump-x{number}"))
         for shard in range(SHARDS):
-            (tmp_path / "list.crl").write_bytes(await world.statuses.crl(world.key_id, shard))
-            ran = subprocess.run(
-                [sys.executable, "-m", "pkilint.bin.lint_crl", "lint", "-t", "CRL", "-p", "PKIX", "-s", "NOTICE", str(tmp_path / "list.crl")],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            assert ran.returncode == 0, ran.stdout
+            found = crl_findings(await world.statuses.crl(world.key_id, shard))
+            assert [each for each in found if not each.startswith("INFO")] == []
         assert leaf
 
 
