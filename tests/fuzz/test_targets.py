@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.fuzz_targets import TARGETS, Target
@@ -35,7 +35,6 @@ def test_the_seeds_are_accepted(target: Target) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_is_mutated_is_parsed_or_refused(name: str, data: st.DataObject) -> None:
     target = TARGETS[name]
