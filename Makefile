@@ -78,9 +78,10 @@ demo: $(VENV)/demo.stamp
 serve: $(VENV)/base.stamp
 	@$(BIN)/accredit serve --data-dir .data
 
+# With bytecode even where the environment forbids it: each worker would compile every test, and each program that they start its sources.
 test: $(VENV)/dev.stamp
 	@scripts/test-needs
-	@$(BIN)/pytest -n 4 --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 4 --dist worksteal
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .

@@ -22,7 +22,7 @@ ROOMS = ("domain", "policy", "wire")
 @pytest.mark.timeout(1200)
 def test_the_pure_rooms_are_covered_to_the_last_branch(tmp_path: Path) -> None:
     pytest.importorskip("coverage")
-    environment = os.environ | {"COVERAGE_FILE": str(tmp_path / "data"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"COVERAGE_FILE": str(tmp_path / "data")}
 
     def coverage(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
