@@ -8,7 +8,7 @@ from accredit.stores import statements as sql
 # What keeps writers and copies in step.
 
 _NOW = "CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) AS BIGINT)"
-INSERT_WRITER = f"INSERT INTO writers (id, batches, written_at) VALUES (?, 0, {_NOW})"  # noqa: S608 - an expression
+INSERT_WRITER = f"INSERT INTO writers (id, batches, written_at) VALUES (?, 0, {_NOW}) ON CONFLICT DO NOTHING"  # noqa: S608 - an expression
 RAISE_WRITER = f"UPDATE writers SET batches = ?, written_at = {_NOW} WHERE id = ? AND batches = ?"  # noqa: S608 - the same
 WRITER = "SELECT batches FROM writers WHERE id = ?"
 FORGET_WRITER = "DELETE FROM writers WHERE id = ?"

@@ -57,7 +57,9 @@ _LONGEST_PAUSE_S = 1.0
 # SQLSTATEs (PostgreSQL, appendix A): by their classes connections, transaction states, resources, operators, the system.
 _UNAVAILABLE = frozenset({"08", "25", "53", "57", "58", "XX"})
 _READ_ONLY, _LOCKED, _FORBIDDEN = "25006", "55P03", "42501"
-_UNDONE, _UNTOLD = frozenset({"23", "25", "40"}), "40003"
+CONFLICT = "40"
+"""The class of what did not fit into any order of transactions, and may in the next one."""
+_UNDONE, _UNTOLD = frozenset({"23", "25", CONFLICT}), "40003"
 """What a COMMIT that was refused leaves nothing behind for, and that code of them which says that it is not known."""
 
 _BEGIN: Statement = ("BEGIN ISOLATION LEVEL SERIALIZABLE", [], [])
@@ -196,8 +198,8 @@ class Writer:
     async def _outcomes(self, batch: Sequence[_Waiting]) -> list[Outcome]:
         """Of one transaction. Raises _Conflict, Lost where nothing of it stands, and StoreUnavailable."""
         pipeline = await self._link.live(self._patience_s)
-        if not self._mark.registered:
-            await self._mark.register(pipeline)
+        if not self._mark.registered and (failed := await self._mark.register(pipeline)) is not None:
+            raise _trouble(failed) or StoreUnavailable(failed.message)
         outcomes = await self._together(pipeline, batch)
         if any(outcome is not None for outcome in outcomes):
             await pipeline.run([_ROLLBACK])
@@ -384,7 +386,7 @@ def _savepoint(what: str, number: int) -> Statement:
 
 def _trouble(answer: Failed) -> Exception | None:
     """What a refused statement says of the whole transaction; None where it is the unit's own fault."""
-    if answer.code[:2] == "40":
+    if answer.code[:2] == CONFLICT:
         return _Conflict(answer.message)
     if answer.code[:2] in _UNAVAILABLE or answer.code in {_LOCKED, _FORBIDDEN}:
         return StoreUnavailable(f"the database can't take it now: {answer.message}")

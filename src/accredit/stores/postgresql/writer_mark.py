@@ -21,15 +21,14 @@ class Mark:
         self.number = 0
         self.registered = False
 
-    async def register(self, pipeline: Pipeline) -> None:
-        """Raises Lost, and StoreUnavailable."""
+    async def register(self, pipeline: Pipeline) -> Failed | None:
+        """Why the row could not be made, if so. Raises Lost: then it may be there already, and is taken as it is."""
         answers = await pipeline.run(
             [bound(texts.FORGET_OLD_WRITERS, (_WRITERS_KEPT_S,)), bound(texts.INSERT_WRITER, (self.writer,))]
         )
-        for answer in answers:
-            if isinstance(answer, Failed):
-                raise StoreUnavailable(f"the database can't take it now: {answer.message}")
-        self.registered = True
+        failed = next((answer for answer in answers if isinstance(answer, Failed)), None)
+        self.registered = failed is None
+        return failed
 
     def raised(self) -> Statement:
         """For a transaction: by one. Meets its row once only from the same number."""

@@ -204,6 +204,22 @@ async def test_whether_a_commit_came_to_pass_is_asked_when_its_answer_is_lost(
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
+async def test_a_connection_that_ends_before_the_first_unit_is_no_loss(bench, postgres, carried_out):
+    """The writer's own row may be there already, or not."""
+
+    def made():
+        return postgres.execute("SELECT batches FROM writers") == [(0,)]
+
+    async with cut_wire(postgres.port) as wire:
+        writer = await bench.writer(wire.port)
+        wire.cuts.append((b"INSERT INTO writers", made if carried_out else None))
+        assert await outcomes(writer, put("a"), put("b")) == [None, None]
+        assert not wire.cuts
+        await bench.parts.aclose()
+    assert bench.rows() == ["a", "b"]
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
 async def test_nobody_waits_until_the_server_can_tell_what_came_to_pass(bench, postgres, carried_out):
     """Who has been told that it can't be told has gone on: nothing of that is run a second time."""
     committed = [2] if carried_out else [0]
