@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -992,6 +993,27 @@ class TestCertificates:
             await store.commit([c.AppendLeaf(leaf)])
         assert await walk(lambda cursor: store.leaves(cursor, 2)) == [leaves[:2], leaves[2:4], leaves[4:]]
         assert str((await store.leaves(None, 1)).rows[0].authority) == "MyCA"
+
+
+class TestEndings:
+    async def test_days_are_whole(self, store):
+        """From midnight to midnight, whatever the database makes of a division."""
+        await store.commit(some.configured())
+        day = 86_400
+        lives = [
+            (NOW, day * 20_000 - 1),
+            (NOW + 1, day * 20_000),
+            (NOW - 7, day * 20_001 - 1),
+            (NOW, NOW + 3),
+        ]
+        expected = Counter()
+        for number, (not_before, not_after) in enumerate(lives):
+            record = some.certificate(f"pump-{number}")
+            issued = replace(record.issued, not_before=not_before, not_after=not_after)
+            await store.commit(some.provisioned(f"pump-{number}", replace(record, issued=issued)))
+            expected[not_after // day, (not_before + (not_after - not_before) * 3 // 4) // day] += 1
+        counted = [(each.end_day, each.renewal_day, each.certificates) for each in await store.endings(0)]
+        assert counted == sorted((*days, count) for days, count in expected.items())
 
 
 class TestRevocations:

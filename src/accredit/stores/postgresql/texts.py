@@ -35,8 +35,10 @@ WITH leaf AS (
 )
 INSERT INTO log_sequence (sequence, leaf_id, sha256)
 SELECT leaf.place, leaf.id, leaf.sha256 FROM leaf JOIN placed ON placed.leaf_id = leaf.id"""
+# Whether a division of whole numbers leaves a whole number is not the same everywhere.
 _ENDINGS = """
-SELECT not_after / 86400, (not_before + (not_after - not_before) * 3 / 4) / 86400, COUNT(*)
+SELECT CAST(FLOOR(not_after / 86400) AS BIGINT),
+  CAST(FLOOR((not_before + (not_after - not_before) * 3 / 4) / 86400) AS BIGINT), COUNT(*)
 FROM certificates
 WHERE binding IN ('pending', 'active') AND revoked_at IS NULL AND not_after >= ? * 86400
 GROUP BY 1, 2 ORDER BY 1, 2"""
