@@ -8,6 +8,7 @@ which is looked at every second.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
@@ -19,7 +20,7 @@ from accredit.stores.postgresql import schema, texts, writer
 from accredit.stores.postgresql.address import CONNECT_S, Address
 from accredit.stores.postgresql.link import Link
 from accredit.stores.postgresql.pipeline import Failed, Lost, Result, bound
-from accredit.stores.postgresql.writer import Writer
+from accredit.stores.postgresql.writer import CONFLICT, RETRY_S, Writer
 from accredit.stores.reads import StoreReads
 from accredit.stores.rows import Row
 from accredit.stores.schema import DatabaseUnusable
@@ -31,6 +32,10 @@ READERS = 2
 
 READ_PATIENCE_S = 1.0
 """How long reads wait for a server that is away, in seconds."""
+
+ATTEMPTS = 5
+"""How often a read is tried that others are in the way of: where reads are serializable too, and in databases of many
+machines, whose clocks differ a little."""
 
 EPOCH_S = 1.0
 """How old what is kept in memory may be, after another process has changed it, in seconds."""
@@ -112,20 +117,22 @@ class PostgresqlStore(StoreReads):
 
     async def _rows(self, text: str, values: tuple[Any, ...]) -> list[Row]:
         statement = bound(texts.words(text), values)
-        for attempt in range(2):
+        for attempt in range(1, ATTEMPTS + 1):
             link = min(self._readers, key=_busy)
             pipeline = await link.live(READ_PATIENCE_S)
             try:
                 (answer,) = await pipeline.run([statement])
             except Lost as lost:
                 # What was only read may be read again.
-                if attempt:
+                if attempt > 1:
                     raise StoreUnavailable(f"the connection to the database was lost: {lost}") from None
                 continue
             if isinstance(answer, Result):
                 return answer.rows
             assert isinstance(answer, Failed)
-            raise StoreUnavailable(f"the database can't answer: {answer.message}")
+            if answer.code[:2] != CONFLICT or attempt == ATTEMPTS:
+                raise StoreUnavailable(f"the database can't answer: {answer.message}")
+            await asyncio.sleep(random.uniform(0, RETRY_S * 2**attempt))  # noqa: S311 - no secret
         raise AssertionError("an attempt either answers or raises")
 
     def _committed(self, unit: UnitOfWork) -> None:

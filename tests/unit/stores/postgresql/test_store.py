@@ -11,7 +11,7 @@ from accredit.domain.ids import DeviceId
 from accredit.domain.secret import Secret
 from accredit.interfaces import Stale, StoreUnavailable
 from accredit.seal import Sealer
-from accredit.stores.postgresql.store import PostgresqlStore
+from accredit.stores.postgresql.store import ATTEMPTS, PostgresqlStore
 from accredit.stores.schema import DatabaseUnusable
 from support import stored_values as some
 from support.stored_values import FLEET
@@ -148,6 +148,32 @@ async def test_a_question_that_the_database_can_t_answer(stores, postgres):
     finally:
         postgres.execute("ALTER TABLE hidden RENAME TO states")
     assert await stores[0].state("x") is None
+
+
+@pytest.mark.parametrize("conflicts", [ATTEMPTS - 1, ATTEMPTS])
+async def test_a_read_that_others_are_in_the_way_of_is_tried_again(stores, postgres, conflicts):
+    """The server says so as often as this, whatever becomes of the transaction: a sequence is none of it."""
+    postgres.execute(
+        "CREATE SEQUENCE asked",
+        f"""CREATE FUNCTION in_the_way() RETURNS BOOLEAN LANGUAGE plpgsql AS $$ BEGIN
+          IF nextval('asked') <= {conflicts} THEN RAISE 'others' USING ERRCODE = 'serialization_failure'; END IF;
+          RETURN FALSE; END $$""",
+        "ALTER TABLE states RENAME TO hidden",
+        "CREATE VIEW states AS SELECT name, sealed FROM hidden UNION ALL SELECT 'x', '' WHERE in_the_way()",
+    )
+    try:
+        if conflicts < ATTEMPTS:
+            assert await stores[0].state("x") is None
+        else:
+            with pytest.raises(StoreUnavailable, match="others"):
+                await stores[0].state("x")
+    finally:
+        postgres.execute(
+            "DROP VIEW states",
+            "ALTER TABLE hidden RENAME TO states",
+            "DROP FUNCTION in_the_way",
+            "DROP SEQUENCE asked",
+        )
 
 
 async def test_a_server_that_was_never_there():
