@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import MarkupMode, TyperGroup
 
 COMMANDS: Mapping[str, str] = {
     "serve": "serve:serve",
@@ -53,6 +53,9 @@ FURTHER: Mapping[str, Mapping[str, str]] = {
 }
 """Commands that a group has beside those of its own module."""
 
+_MARKUP: MarkupMode = "markdown"
+"""How texts are read: in rich's own way `accredit[amqp]` would have a style named amqp, and lose it."""
+
 
 class Commands(Mapping[str, Any]):
     """The commands of a group by name: those that are there already, and those of modules still to be imported."""
@@ -76,6 +79,7 @@ class Commands(Mapping[str, Any]):
 
 def group(app: typer.Typer, name: str, elsewhere: Mapping[str, str]) -> TyperGroup:
     """A group with the commands of `app`, and others that are imported when they are asked for."""
+    app.rich_markup_mode = _MARKUP
     made = typer.main.get_group(app)
     made.name = name
     made.commands = Commands(made.commands, elsewhere)  # type: ignore[assignment]  # it is only read
@@ -87,6 +91,6 @@ def _imported(name: str, place: str) -> Any:
     found = getattr(import_module(f"accredit.cli.{module}"), attribute)
     if isinstance(found, typer.Typer):
         return group(found, name, FURTHER.get(name, {}))
-    alone = typer.Typer(add_completion=False)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
     alone.command(name)(found)
     return typer.main.get_command(alone)

@@ -34,6 +34,10 @@ def test_every_command_explains_itself(words: list[str]) -> None:
     assert f"accredit {' '.join(words)}" in ran.out
 
 
+def test_help_shows_brackets() -> None:
+    assert "accredit[amqp]" in command("serve", "--help").out
+
+
 @pytest.mark.parametrize(
     "words",
     [
