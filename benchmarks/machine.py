@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
-import sysconfig
+import sys
 from pathlib import Path
 
 
@@ -20,14 +19,7 @@ def machine() -> dict[str, str]:
     return {
         "cpu": model,
         "cores": str(os.cpu_count()),
-        "python": f"{platform.python_version()} ({_built()})",
+        "python": sys.version.replace("\n", ""),
         "openssl": openssl,
         "load": f"{os.getloadavg()[0]:.1f}",
     }
-
-
-def _built() -> str:
-    """A tenth to a fifth of what Python itself costs rests on how it was compiled."""
-    asked = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    ways = [name for flag, name in (("enable-optimizations", "PGO"), ("with-lto", "LTO")) if flag in asked]
-    return "compiled with " + " and ".join(ways) if ways else "compiled without PGO and LTO"
