@@ -22,6 +22,9 @@ from accredit.wire.mqtt_packets import encode
 
 SUBSCRIPTION = "$dps/registrations/res/#"
 
+EXCHANGES = ((280, 4), (30, 5), (620, 2_700))
+"""Bytes asked and answered in a provisioning over MQTT: CONNECT, SUBSCRIBE, and PUBLISH with a CSR for a certificate and its issuer's."""
+
 
 @dataclass(slots=True)
 class Device:
@@ -155,6 +158,55 @@ async def shake_hands(
             transport, _protocol = await loop.create_connection(
                 asyncio.Protocol, host, port, ssl=contexts[number % len(contexts)], server_hostname=host
             )
+            transport.close()
+
+    await asyncio.gather(*(worker() for _ in range(at_once)))
+
+
+class _Exchanging(asyncio.Protocol):
+    """As many bytes to and fro as in a provisioning, with nothing in them."""
+
+    def __init__(self, done: asyncio.Future[None]) -> None:
+        self._done = done
+        self._left = iter(EXCHANGES)
+        self._wanted = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._ask()
+
+    def _ask(self) -> None:
+        asked, self._wanted = next(self._left, (0, 0))
+        if asked:
+            self._transport.write(bytes(asked))
+        elif not self._done.done():
+            self._done.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._wanted -= len(data)
+        if not self._wanted:
+            self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._done.done():
+            self._done.set_exception(exc or RuntimeError("the server closed the connection"))
+
+
+async def exchange(
+    count: int, host: str, port: int, contexts: Sequence[ssl.SSLContext], at_once: int
+) -> None:
+    """Make `count` TLS connections, and the exchanges of a provisioning over each."""
+    loop = asyncio.get_running_loop()
+    left = iter(range(count))
+
+    async def worker() -> None:
+        for number in left:
+            done: asyncio.Future[None] = loop.create_future()
+            transport, _ = await loop.create_connection(
+                lambda done=done: _Exchanging(done),
+                host, port, ssl=contexts[number % len(contexts)], server_hostname=host,
+            )  # fmt: skip
+            await done
             transport.close()
 
     await asyncio.gather(*(worker() for _ in range(at_once)))

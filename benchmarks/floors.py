@@ -1,4 +1,4 @@
-"""The three floors that a provisioning is held against, measured in the same run: what can't be done for less.
+"""The floors that a provisioning is held against, measured in the same run: what can't be done for less.
 
 Each is a TLS 1.2 handshake plus one verification of a CSR's signature plus one P-256 signature.
 """
@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -27,6 +28,9 @@ from accredit.fronts.tls_context import server_context
 from benchmarks.cpu import cpu_seconds
 from benchmarks.fleet import client_context, shake_hands
 from benchmarks.service import HOST
+
+Talk = Callable[[int, str, int, Sequence[ssl.SSLContext], int], Coroutine[Any, Any, None]]
+"""What the clients do: how many times, host, port, contexts, how many at a time."""
 
 
 def verify_and_sign_us(rounds: int = 2_000) -> float:
@@ -120,8 +124,11 @@ def _openssl_server(*flags: str) -> Iterator[tuple[int, Path, int]]:
             server.wait()
 
 
-def bare_server_us(count: int, at_once: int) -> float:
-    """CPU microseconds per connection of the smallest accept, handshake, close server on this stack."""
+def bare_server_us(count: int, at_once: int, talk: Talk = shake_hands) -> float:
+    """CPU microseconds per connection of the smallest accept, handshake, close server on this stack.
+
+    With `exchange`, of one that also answers as many bytes as a provisioning has.
+    """
     root, identity = _identity()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -131,19 +138,24 @@ def bare_server_us(count: int, at_once: int) -> float:
         server = subprocess.Popen([sys.executable, "-m", "benchmarks.bare_server", str(port), str(folder)])
         try:
             trust = client_context(str(folder / "root.pem"))
-            return _per_handshake(server.pid, [trust], port, count, at_once)
+            return _per_handshake(server.pid, [trust], port, count, at_once, talk)
         finally:
             server.kill()
             server.wait()
 
 
 def _per_handshake(
-    pid: int, contexts: Sequence[ssl.SSLContext], port: int, count: int, at_once: int
+    pid: int,
+    contexts: Sequence[ssl.SSLContext],
+    port: int,
+    count: int,
+    at_once: int,
+    talk: Talk = shake_hands,
 ) -> float:
     _await_port(port)
-    asyncio.run(shake_hands(50, HOST, port, contexts, 1))
+    asyncio.run(talk(50, HOST, port, contexts, 1))
     before = cpu_seconds(pid)
-    asyncio.run(shake_hands(count, HOST, port, contexts, at_once))
+    asyncio.run(talk(count, HOST, port, contexts, at_once))
     return (cpu_seconds(pid) - before) / count * 1e6
 
 
