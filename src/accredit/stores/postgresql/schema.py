@@ -1,10 +1,15 @@
 """The tables' versions on PostgreSQL: numbered plain SQL files, each applied in one transaction with its own mark.
 
 Processes that start together wait for each other at the mark of the step.
+
+CockroachDB and YugabyteDB change tables outside of the transaction that says so, and CockroachDB shows a new column to no
+other statement of it. There each statement stands for itself, and the mark comes last: a step that was broken off is gone
+through again, and passes over what it has reached before.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -24,6 +29,17 @@ VALUES (%s, CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) AS BIGINT)) ON CONFLICT D
 _A_STATE = "SELECT 1 FROM states LIMIT 1"
 _UNFINISHED = "SELECT 1 FROM imports WHERE finished_at IS NULL"
 _ATTEMPTS = 5
+
+_VERSION = "SELECT version()"
+_APART = ("CockroachDB", "-YB-")
+"""Whose tables are changed apart from transactions, by what they call themselves."""
+
+_REACHED_BEFORE = (
+    psycopg.errors.DuplicateTable,  # or index, or view
+    psycopg.errors.DuplicateColumn,
+    psycopg.errors.UndefinedObject,  # an index that is gone
+    psycopg.errors.UniqueViolation,
+)
 
 
 async def has_secrets(address: Address) -> bool:
@@ -77,11 +93,31 @@ async def _migrate(connection: psycopg.AsyncConnection[Any], address: Address) -
             f"The database at {address.server} was written by a newer version of accredit (it has {unknown[-1]}): "
             "start that version, or restore an earlier backup."
         )
+    (version,) = await (await connection.execute(_VERSION)).fetchone() or ("",)
+    apart = any(name in version for name in _APART)
     for name in sorted(steps.keys() - applied):
+        if apart:
+            await _gone_through(connection, steps[name])
+            await connection.execute(_MARK, (name,))
+            continue
         async with connection.transaction():
             marked = await connection.execute(_MARK, (name,))
             if marked.rowcount:
                 await connection.execute(steps[name].encode())
+
+
+async def _gone_through(connection: psycopg.AsyncConnection[Any], step: str) -> None:
+    for statement in filter(str.strip, re.split(r";\s*$", step, flags=re.MULTILINE)):
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await connection.execute(statement.encode())
+            except _REACHED_BEFORE:
+                pass
+            except psycopg.errors.SerializationFailure:
+                if attempt < _ATTEMPTS:
+                    continue
+                raise
+            break
 
 
 async def _made(connection: psycopg.AsyncConnection[Any]) -> None:

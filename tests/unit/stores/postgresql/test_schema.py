@@ -73,6 +73,45 @@ async def test_a_step_that_fails_leaves_nothing_behind(address):
     assert await rows(address, "SELECT to_regclass('certificates')") == [(None,)]
 
 
+COLUMNS = """SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity
+FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, ordinal_position"""
+INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+CALLED_YUGABYTEDB = """
+CREATE SCHEMA other;
+CREATE FUNCTION other.version() RETURNS TEXT LANGUAGE sql AS $$ SELECT 'PostgreSQL 11.2-YB-2.20.1.0-b0'::TEXT $$;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, other, pg_catalog', current_database()); END $$"""
+BROKEN_OFF = """
+CREATE SEQUENCE other.changes;
+CREATE FUNCTION other.broken() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE change BIGINT := nextval('other.changes');
+BEGIN
+  IF change IN (10, 40, 100) THEN RAISE 'broken off' USING ERRCODE = 'crash_shutdown'; END IF;
+  IF change % 9 = 0 THEN RAISE 'others' USING ERRCODE = 'serialization_failure'; END IF;
+END $$;
+CREATE EVENT TRIGGER breaks ON ddl_command_start EXECUTE FUNCTION other.broken()"""
+
+
+async def test_where_tables_know_no_transactions_a_step_that_was_broken_off_is_gone_through_again(
+    address, postgres
+):
+    """On a server that is only called so."""
+    await rows(address, CALLED_YUGABYTEDB)
+    await rows(address, BROKEN_OFF)
+    for _ in range(3):
+        with pytest.raises(DatabaseUnusable, match=r"broken\(\) line 4"):
+            await schema.migrate(address)
+    await schema.migrate(address)
+    usual = Address(postgres.new_database())
+    await schema.migrate(usual)
+    for what in (
+        COLUMNS,
+        INDEXES,
+        "SELECT id FROM schema_steps ORDER BY id",
+        "SELECT * FROM epochs ORDER BY name",
+    ):
+        assert await rows(address, what) == await rows(usual, what)
+
+
 async def test_a_newer_version_s_database_is_refused(address):
     await schema.migrate(address)
     await rows(address, "INSERT INTO schema_steps VALUES ('9999-from-the-future', 0)")
