@@ -65,9 +65,10 @@ def main() -> None:
     path = RESULTS / f"{result['at'].replace(':', '')}.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(as_text(result))
-    _compare(path, result)
+    earlier = [json.loads(each.read_text()) for each in sorted(RESULTS.glob("2*.json")) if each != path]
+    _compare(earlier, result)
     if arguments.docs:
-        _write(PAGE, as_markdown(result))
+        _write(PAGE, as_markdown(result, earlier))
         _write(SCALING_PAGE, scaling.as_markdown(result))
 
 
@@ -150,12 +151,11 @@ def _once() -> dict[str, Any]:
     }
 
 
-def _compare(path: Path, result: dict[str, Any]) -> None:
-    earlier = sorted(each for each in RESULTS.glob("2*.json") if each != path)
+def _compare(earlier: list[dict[str, Any]], result: dict[str, Any]) -> None:
     if earlier:
-        before = json.loads(earlier[-1].read_text())
+        before = earlier[-1]
         print(
-            f"\nopenssl ratio {before['opensslRatio']['median']:.2f} in {earlier[-1].name}, "
+            f"\nopenssl ratio {before['opensslRatio']['median']:.2f} at {before['at']}, "
             f"{result['opensslRatio']['median']:.2f} now"
         )
 

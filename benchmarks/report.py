@@ -110,17 +110,16 @@ def as_text(result: dict[str, Any]) -> str:
     ]
     lines += [f"{what.replace('`', ''):<68} {median:>12}   {spread}" for what, median, spread in rows(result)]
     lines += ["", "where the CPU of a provisioning goes, by room and by file:"]
-    lines += [f"{what.replace('`', ''):<68} {share:>12}" for what, share in _where(result)]
+    lines += [f"{what.replace('`', ''):<68} {share:>12.1%}" for what, share in _where(result)]
     return "\n".join(lines)
 
 
-def _where(result: dict[str, Any]) -> list[tuple[str, str]]:
-    places = [*by_room(result["where"]), *by_file(result["where"])]
-    return [(what, f"{share:.1%}") for what, share in places]
+def _where(result: dict[str, Any]) -> list[tuple[str, float]]:
+    return [*by_room(result["where"]), *by_file(result["where"])]
 
 
-def as_markdown(result: dict[str, Any]) -> str:
-    """For the docs."""
+def as_markdown(result: dict[str, Any], earlier: list[dict[str, Any]]) -> str:
+    """For the docs, with the records of earlier runs, the oldest first."""
     machine = result["machine"]
     head = (
         f"{machine['cpu']}, {machine['cores']} cores shared with others (load {machine['load']}), Python {machine['python']}, "
@@ -138,8 +137,35 @@ def as_markdown(result: dict[str, Any]) -> str:
         "",
         "Where the CPU of one provisioning goes, by room and by file:",
         "",
-        "| where | share |",
-        "|---|---|",
+        *_profile(result, earlier),
     ]
-    lines += [f"| {what} | {share} |" for what, share in _where(result)]
+    lines += ["", "The record of the ratios:", "", *_history([*earlier, result])]
     return "\n".join(lines) + "\n"
+
+
+def _profile(result: dict[str, Any], earlier: list[dict[str, Any]]) -> list[str]:
+    """In microseconds, beside the first run that has looked."""
+    first = next((each for each in (*earlier, result) if each.get("where")), result)
+    before = dict(_where(first))
+    lines = [f"| where | {first['at'][:16]} | {result['at'][:16]} |", "|---|---|---|"]
+    for what, share in _where(result):
+        then = _us(first, before[what]) if what in before else ""
+        lines.append(f"| {what} | {then} | {_us(result, share)} |")
+    return lines
+
+
+def _us(result: dict[str, Any], share: float) -> str:
+    return f"{share * result['cpuUs']['median']:.0f} us"
+
+
+def _history(results: list[dict[str, Any]]) -> list[str]:
+    """Times of different days are not to be compared, because the machine was another or busy; ratios are."""
+    lines = [
+        "| run | to `openssl s_server` | to the bare server | to crypto in memory | server CPU |",
+        "|---|---|---|---|---|",
+    ]
+    for each in results:
+        ratios = (each[f"{floor}Ratio"]["median"] for floor in ("openssl", "bareServer", "inMemory"))
+        cells = " | ".join(f"{ratio:.2f} x" for ratio in ratios)
+        lines.append(f"| {each['at'][:16]} | {cells} | {each['cpuUs']['median']:.0f} us |")
+    return lines
