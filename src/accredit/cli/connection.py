@@ -100,7 +100,7 @@ class ServiceClient:
             ) from None
         # The operator's own TLS files seldom hold their root: what stands in the trusted file is trusted as it is.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        import httpcore  # noqa: PLC0415 - `serve` takes a word from here, and calls no service
+        import httpcore  # noqa: PLC0415 - a command that calls no service need not load it
 
         self._pool = httpcore.ConnectionPool(context, max_connections=_MAX_CONNECTIONS)
         self.close = weakref.finalize(self, self._pool.close)
