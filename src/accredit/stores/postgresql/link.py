@@ -7,7 +7,6 @@ deadline of `pipeline.py`; the server misses this side by what it is asked for h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Sequence
 
@@ -52,10 +51,13 @@ class Link:
         if self._pipeline is not None:
             return self._pipeline
         rest_s = self._away_since + patience_s - self._loop.time()
-        with contextlib.suppress(TimeoutError):
-            # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the connection is up just then.
-            async with asyncio.timeout(max(0, rest_s)):
-                await self._up.wait()
+        # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the connection is up just then. Nor
+        # `timeout`: a front takes the first step of what a device asks outside of any task (`fronts/eager.py`).
+        up = self._loop.create_task(self._up.wait())
+        try:
+            await asyncio.wait({up}, timeout=max(0, rest_s))
+        finally:
+            up.cancel()
         if self._pipeline is None:
             raise StoreUnavailable(f"the database at {self._address.server} can't be reached: {self._why}")
         return self._pipeline
