@@ -1797,11 +1797,11 @@ class TestListings:
         assert [len(page) for page in await walk(lambda cursor: listing(store, cursor, 0))] == [1, 1, 1]
 
     @pytest.mark.parametrize("listing", LISTINGS.values(), ids=LISTINGS)
-    @pytest.mark.parametrize("cursor", ["", "?", "AAAA", "é", "x" * 5000, "cmVnaXN0cmF0aW9uczo="])
-    async def test_what_is_no_cursor_is_refused(self, store, listing, cursor):
-        with pytest.raises(Malformed) as caught:
-            await listing(store, cursor, 1)
-        assert caught.value.rule == "continuation"
+    async def test_what_is_no_cursor_is_refused(self, store, listing):
+        for cursor in ("", "?", "AAAA", "é", "x" * 5000, "cmVnaXN0cmF0aW9uczo="):
+            with pytest.raises(Malformed) as caught:
+                await listing(store, cursor, 1)
+            assert caught.value.rule == "continuation", cursor
 
     async def test_a_cursor_of_another_listing_is_refused(self, store):
         await self.filled(store)

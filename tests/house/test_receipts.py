@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,22 +28,25 @@ MADE_IN: dict[str, dict[str, str]] = {
 }
 
 
+@cache
+def _calls() -> list[tuple[str, str]]:
+    """Each file of the package with the name of each thing that it calls, by its own name or behind a module's."""
+    return [
+        (path.relative_to(PACKAGE).as_posix(), called.id if isinstance(called, ast.Name) else called.attr)
+        for path, node in _nodes()
+        if isinstance(node, ast.Call) and isinstance(called := node.func, ast.Name | ast.Attribute)
+    ]
+
+
+def _nodes() -> Iterator[tuple[Path, ast.AST]]:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path, node
+
+
 def _made_in(receipt: str) -> set[str]:
-    """The files that call the receipt's constructor, by its own name or behind a module's."""
-
-    def makes(node: ast.AST) -> bool:
-        if not isinstance(node, ast.Call):
-            return False
-        called = node.func
-        return (isinstance(called, ast.Name) and called.id == receipt) or (
-            isinstance(called, ast.Attribute) and called.attr == receipt
-        )
-
-    return {
-        path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if any(makes(node) for node in ast.walk(ast.parse(path.read_text())))
-    }
+    """The files that call the receipt's constructor."""
+    return {path for path, called in _calls() if called == receipt}
 
 
 @pytest.mark.parametrize("receipt", MADE_IN)
@@ -52,8 +57,7 @@ def test_a_receipt_is_made_in_its_own_file_alone(receipt: str) -> None:
 def test_no_receipt_is_imported_under_another_name() -> None:
     renamed = [
         f"{path.relative_to(PACKAGE)}: {alias.name} as {alias.asname}"
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in _nodes()
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.name in MADE_IN and alias.asname not in (None, alias.name)
@@ -65,8 +69,7 @@ def test_no_receipt_is_forged_from_another() -> None:
     """`dataclasses.replace` makes a new value too: of receipts only the credential of one just issued may change."""
     forging = {
         path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in _nodes()
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "replace"
