@@ -153,7 +153,8 @@ class Campaign:
 
     def misbehaved(self) -> list[str]:
         """What the service's own log of this run must not hold."""
-        text = self.running.log_text()[self._earlier_log :]
+        # What stands behind the last line end is still being written.
+        text = self.running.log_text()[self._earlier_log :].rpartition("\n")[0]
         lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         found = [f"logged: {line}" for line in lines if line["level"] == "error" or "exception" in line]
         return found + (["a traceback was printed"] if "Traceback" in text else [])

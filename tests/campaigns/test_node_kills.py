@@ -8,7 +8,6 @@ of itself must agree to the last certificate and message.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -160,10 +159,9 @@ class Campaign:
         """What no node's log may hold."""
         found = []
         for node in self.nodes.nodes:
-            lines = [json.loads(line) for line in node.log_text().splitlines() if line.startswith("{")]
             found += [
                 f"logged: {line}"
-                for line in lines
+                for line in node.log_lines()
                 if (line["level"] == "error" and line["event"] not in EXPECTED_ERRORS) or "exception" in line
             ]
         return found
