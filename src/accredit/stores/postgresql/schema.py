@@ -34,6 +34,13 @@ _VERSION = "SELECT version()"
 _APART = ("CockroachDB", "-YB-")
 """Whose tables are changed apart from transactions, by what they call themselves."""
 
+# IF NOT EXISTS does not see what another process is making: the table, its type, or a row of the catalogue for either.
+_BEING_MADE = (
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.UniqueViolation,
+)
+
 _REACHED_BEFORE = (
     psycopg.errors.DuplicateTable,  # or index, or view
     psycopg.errors.DuplicateColumn,
@@ -124,8 +131,7 @@ async def _made(connection: psycopg.AsyncConnection[Any]) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             await connection.execute(_MARKS)
-        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-            # IF NOT EXISTS does not see what another process is making.
+        except _BEING_MADE:
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
