@@ -98,12 +98,15 @@ async def test_who_reads_on_finds_every_cut_whichever_process_commits_first(stor
         for number in range(40):
             await store.commit([c.CutSession("hub", DeviceId(f"{name}-{number}"), "why")])
 
-    cutting = [asyncio.create_task(cut(store, name)) for store, name in zip(stores, "ab", strict=True)]
     found, newest = [], await stores[0].newest_session_cut()
-    while not all(task.done() for task in cutting) or len(found) < 80:
-        for each in await stores[1].session_cuts(newest, 7):
-            found.append(each.device_id.text)
-            newest = each.number
+    cutting = [asyncio.create_task(cut(store, name)) for store, name in zip(stores, "ab", strict=True)]
+    done = False
+    while not done:
+        # What was committed before it was asked must be found now.
+        done = all(task.done() for task in cutting)
+        while cuts := await stores[1].session_cuts(newest, 7):
+            found += [each.device_id.text for each in cuts]
+            newest = cuts[-1].number
     await asyncio.gather(*cutting)
     assert len(found) == len(set(found)) == 80
 
