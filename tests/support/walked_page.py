@@ -16,6 +16,7 @@ is compared by its form only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -157,7 +158,9 @@ class Walk:
             os.killpg(self._shell.pid, signal.SIGKILL)
             self._shell.wait()
         for process in reversed(self._background):
-            os.killpg(process.pid, signal.SIGTERM)
+            # One that has ended by itself must not keep the others running.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(PATIENCE_S)
 
     def page(self, markdown: str) -> int:
