@@ -22,9 +22,14 @@ class LocalState:
     policies: dict[tuple[Realm, str], Policy]
 
     @property
+    def host(self) -> str:
+        """As it stands in a URL: an IPv6 address in brackets (RFC 3986 3.2.2)."""
+        return f"[{self.running.host}]" if ":" in self.running.host else self.running.host
+
+    @property
     def service_endpoint(self) -> str:
         """Host, with the port where it is not 443."""
-        return self.running.host if self.running.https == 443 else f"{self.running.host}:{self.running.https}"
+        return self.host if self.running.https == 443 else f"{self.host}:{self.running.https}"
 
     def owner(self, realm: Realm) -> Policy:
         """The policy of the first start, or where that was removed the one with the most rights. Raises CannotStart."""

@@ -46,8 +46,7 @@ class Connection:
         """The URL with the address in the place of the name."""
         if not self.address:
             return self.url
-        address = f"[{self.address}]" if ":" in self.address else self.address
-        return self.url.replace(f"//{self.host}", f"//{address}", 1)
+        return self.url.replace(f"//{_in_url(self.host)}", f"//{_in_url(self.address)}", 1)
 
     @classmethod
     def parse(cls, text: str, trust: Path | None) -> Connection:
@@ -61,7 +60,19 @@ class Connection:
                 f"The connection string has no {missing.args[0]}; "
                 "it reads HostName=...;SharedAccessKeyName=...;SharedAccessKey=..."
             ) from None
-        return cls(host.split(":")[0], f"https://{host}", policy, key, trust)
+        if not host.isascii():
+            raise Problem(f"HostName {host} has letters that no URL has; write it as DNS has it (xn--...).")
+        return cls(_without_port(host), f"https://{host}", policy, key, trust)
+
+
+def _in_url(host: str) -> str:
+    """An IPv6 address stands in brackets (RFC 3986 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _without_port(host: str) -> str:
+    """The host of a URL, an IPv6 address without its brackets."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def _decoded(text: str) -> bytes:
@@ -80,8 +91,13 @@ class Answer:
     content: bytes
 
     def json(self) -> Any:
-        """The body's document; raises ValueError."""
-        return json.loads(self.content)
+        """The body's document. Raises Problem where it is none: then something else than a service has answered."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            raise Problem(
+                f"What answered {self.status_code} without a JSON document is no service."
+            ) from None
 
 
 class ServiceClient:

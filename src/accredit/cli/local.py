@@ -113,13 +113,12 @@ def info(data_dir: DataDir = None, *, as_json: Json = False) -> None:
 
 def _connection_string(here: LocalState, realm: Realm) -> str:
     """Of the realm's broadest policy; empty where there is none."""
-    host = here.running.host
     try:
         policy = here.owner(realm)
     except CannotStart:
         return ""
     key = b64encode(policy.primary.reveal()).decode()
-    return f"HostName={host};SharedAccessKeyName={policy.name};SharedAccessKey={key}"
+    return f"HostName={here.host};SharedAccessKeyName={policy.name};SharedAccessKey={key}"
 
 
 def sas_token(

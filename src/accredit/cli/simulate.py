@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accredit.cli import render
-from accredit.cli.connection import ServiceClient, given, resource
+from accredit.cli.connection import Connection, ServiceClient, given, resource
 from accredit.cli.local import DataDir, Json, Remote, Trust, client, state
 from accredit.cli.problem import Problem, WrongUsage
 from accredit.simulation.scenario import Arrival, Scenario
@@ -107,8 +107,7 @@ def _service(
         return Service(here.running.host, here.running.mqtt, here.id_scope, here.folder.trust_root)
     if id_scope is None:
         raise WrongUsage("The devices of a remote service need its id scope; give it with --id-scope.")
-    host = dict(part.split("=", 1) for part in text.split(";") if "=" in part)["HostName"].split(":")[0]
-    return Service(host, mqtt_port, id_scope, trust)
+    return Service(Connection.parse(text, trust).host, mqtt_port, id_scope, trust)
 
 
 def _enrollment(group: str, key: bytes, ca: str) -> dict[str, Any]:

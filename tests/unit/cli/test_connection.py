@@ -59,6 +59,7 @@ class TestRemote:
         ("HostName=x;SharedAccessKeyName=y;SharedAccessKey=?", "base64"),
         (f"HostName=127.0.0.1:1;{KEY}", "accredit serve"),
         (f"HostName=127.0.0.1:port;{KEY}", "no address"),
+        (f"HostName=bücher.example;{KEY}", "xn--"),
     ],
 )
 def test_a_connection_string_that_leads_nowhere(text: str, said: str) -> None:
@@ -105,6 +106,25 @@ def test_a_local_service_whose_name_leads_nowhere_here(tmp_path: Path) -> None:
 def test_where_a_connection_goes(url: str, address: str, reached_at: str) -> None:
     connection = Connection("fleet.example", url, "a", Secret(b"k"), None, address)
     assert connection.reached_at == reached_at
+
+
+def test_where_a_connection_to_an_ipv6_address_goes() -> None:
+    elsewhere = Connection("2001:db8::1", "https://[2001:db8::1]:8443", "a", Secret(b"k"), None, "::1")
+    assert elsewhere.reached_at == "https://[::1]:8443"
+
+
+@pytest.mark.parametrize(
+    ("named", "host"),
+    [
+        ("fleet.example", "fleet.example"),
+        ("fleet.example:8443", "fleet.example"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:8443", "2001:db8::1"),
+    ],
+)
+def test_what_a_token_is_signed_for(named: str, host: str) -> None:
+    connection = Connection.parse(f"HostName={named};{KEY}", None)
+    assert (connection.host, connection.url) == (host, f"https://{named}")
 
 
 @given(st.text())

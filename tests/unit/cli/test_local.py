@@ -15,6 +15,7 @@ from accredit.app.data_folder import CannotStart, DataFolder, Running
 from accredit.app.local import LocalState
 from accredit.domain.access import Policy, Realm, Right
 from accredit.domain.secret import Secret
+from accredit.values import replace
 from support.command import Ran, command
 from support.running_service import RunningService
 
@@ -121,6 +122,19 @@ class TestOwner:
     def test_none_at_all_says_what_to_do(self, tmp_path: Path) -> None:
         with pytest.raises(CannotStart, match="accredit policy add"):
             _state(tmp_path).owner(Realm.HUB)
+
+    @pytest.mark.parametrize(
+        ("host", "port", "endpoint"),
+        [
+            ("localhost", 443, "localhost"),
+            ("localhost", 8443, "localhost:8443"),
+            ("2001:db8::1", 443, "[2001:db8::1]"),
+            ("2001:db8::1", 8443, "[2001:db8::1]:8443"),
+        ],
+    )
+    def test_where_it_answers(self, tmp_path: Path, host: str, port: int, endpoint: str) -> None:
+        here = replace(_state(tmp_path), running=Running(host, port, 8883, 1))
+        assert here.service_endpoint == endpoint
 
     def test_a_hub_without_policies(self, tmp_path: Path) -> None:
         with RunningService(tmp_path) as service:
