@@ -187,7 +187,7 @@ class ServiceClient:
 
 def _reason(answer: Answer) -> str:
     try:
-        document = answer.json()
+        document = json.loads(answer.content)
         return f"{document['message']} (error {document['errorCode']}, tracking id {document['trackingId']})"
     except (ValueError, KeyError, TypeError):
         return f"The service answered {answer.status_code} without saying why."

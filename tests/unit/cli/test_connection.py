@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accredit.cli.connection import Connection, ServiceClient, resource
+from accredit.cli.connection import Answer, Connection, ServiceClient, resource
 from accredit.cli.problem import Problem
 from accredit.domain.access import Realm
 from accredit.domain.secret import Secret
 from accredit.values import replace
 from support.command import command
+from support.https_peer import answering, serving_tls
 from support.running_service import RunningService
+from support.tls_service import tls_root
 
 KEY = "SharedAccessKeyName=a;SharedAccessKey=YQ=="
 
@@ -125,6 +128,20 @@ def test_where_a_connection_to_an_ipv6_address_goes() -> None:
 def test_what_a_token_is_signed_for(named: str, host: str) -> None:
     connection = Connection.parse(f"HostName={named};{KEY}", None)
     assert (connection.host, connection.url) == (host, f"https://{named}")
+
+
+@pytest.mark.parametrize("content", [b"<html></html>", b"", b"\xff\xfe"])
+async def test_who_answers_without_a_document_is_no_service(tmp_path: Path, content: bytes) -> None:
+    async with serving_tls(answering(200, content)) as (port, _):
+        answer = await asyncio.to_thread(_called, port, tmp_path)
+    with pytest.raises(Problem, match="200 without a JSON document"):
+        answer.json()
+
+
+def _called(port: int, folder: Path) -> Answer:
+    root = folder / "root.pem"
+    root.write_bytes(tls_root().pem())
+    return ServiceClient(Connection.parse(f"HostName=localhost:{port};{KEY}", root)).call("GET", "/things")
 
 
 @given(st.text())
