@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from accredit import __version__
 from accredit.cli.problem import Problem
 from accredit.domain.secret import Secret
 from accredit.values import dataclass
@@ -168,8 +169,14 @@ class ServiceClient:
             connection.host, connection.key.reveal(), int(time.time()) + TOKEN_LIFE_S, connection.policy
         )
         kind = {"content-type": "application/json"} if has_body else {}
-        host = connection.url.removeprefix("https://")
-        return {**kind, **(given or {}), "host": host, "authorization": token}
+        return {
+            **kind,
+            **(given or {}),
+            "host": connection.url.removeprefix("https://"),
+            "user-agent": f"accredit/{__version__}",
+            "accept-encoding": "identity",
+            "authorization": token,
+        }
 
     def rows(
         self, method: str, path: str, body: Any = None, query: Mapping[str, str | int] | None = None

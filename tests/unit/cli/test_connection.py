@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accredit import __version__
 from accredit.cli.connection import Answer, Connection, ServiceClient, resource
 from accredit.cli.problem import Problem
 from accredit.domain.access import Realm
@@ -136,6 +137,13 @@ async def test_who_answers_without_a_document_is_no_service(tmp_path: Path, cont
         answer = await asyncio.to_thread(_called, port, tmp_path)
     with pytest.raises(Problem, match="200 without a JSON document"):
         answer.json()
+
+
+async def test_a_call_says_who_makes_it_and_wants_the_answer_as_it_is(tmp_path: Path) -> None:
+    async with serving_tls(answering(200, b"{}")) as (port, heard):
+        await asyncio.to_thread(_called, port, tmp_path)
+    assert heard[0].headers["user-agent"] == f"accredit/{__version__}"
+    assert heard[0].headers["accept-encoding"] == "identity"
 
 
 def _called(port: int, folder: Path) -> Answer:
