@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from accredit import values
 from accredit.domain.secret import Secret
 from accredit.observe import LineWriter, Log, configure, log
 
@@ -136,8 +137,14 @@ class Holder:
     key: Secret
 
 
-def test_a_secret_inside_of_something_is_redacted() -> None:
-    kept = Holder(Secret(b"hunter2"))
+@values.dataclass(frozen=True, slots=True)
+class Value:
+    key: Secret
+
+
+@pytest.mark.parametrize("holder", [Holder, Value])
+def test_a_secret_inside_of_something_is_redacted(holder: Callable[[Secret], object]) -> None:
+    kept = holder(Secret(b"hunter2"))
     (line,) = logged("info", lambda log: log.info("x", holder=kept, pairs={"a": (kept,)}, text=f"{kept}"))
     assert "hunter2" not in json.dumps(line)
     assert "redacted" in json.dumps(line)
