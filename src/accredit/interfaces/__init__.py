@@ -26,6 +26,7 @@ from accredit.interfaces.hubs import (
 )
 from accredit.interfaces.store import (
     LAST_KEY,
+    CommitUnknown,
     HubUsers,
     Page,
     Stale,
@@ -52,6 +53,7 @@ __all__ = [
     "Authorities",
     "Authority",
     "Clock",
+    "CommitUnknown",
     "Deferred",
     "Delivered",
     "Entropy",

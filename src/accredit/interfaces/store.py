@@ -60,6 +60,11 @@ class StoreUnavailable(Exception):
     """The store can't commit now (disk full, database away): nothing of the unit stands, or it can't be told whether all does."""
 
 
+class CommitUnknown(StoreUnavailable):
+    """The latter: nobody knows yet whether the unit stands, and what is read now may change under the reader. No later commit
+    of this process succeeds, or is stale, before it is known."""
+
+
 def _untold(_: int) -> str:
     raise LookupError("this page does not say what continues it within")
 
@@ -89,8 +94,8 @@ class Store(Protocol):
     """Reads see everything committed before the call. Raises StoreUnavailable."""
 
     async def commit(self, unit: Sequence[Change]) -> None:
-        """Return when the whole unit is durable; raise Stale when none of it is, and StoreUnavailable when none of it is
-        or nobody knows: a later read tells."""
+        """Return when the whole unit is durable; raise Stale or StoreUnavailable when none of it is, and CommitUnknown when
+        nobody knows."""
         ...
 
     async def state(self, name: str) -> Secret | None: ...

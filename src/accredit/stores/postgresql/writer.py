@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from accredit.domain.changes import Change
-from accredit.interfaces import Stale, StoreUnavailable
+from accredit.interfaces import CommitUnknown, Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.stores.postgresql import texts
 from accredit.stores.postgresql.link import Link
@@ -165,7 +165,7 @@ class Writer:
                 batch = self._fewer(batch)
                 await asyncio.sleep(random.uniform(0, RETRY_S * 2 ** min(attempt, 6)))  # noqa: S311 - no secret
             except StoreUnavailable as away:
-                outcomes = [StoreUnavailable(str(away)) for _ in batch]
+                outcomes = [type(away)(str(away)) for _ in batch]
             except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
                 outcomes = [error] * len(batch)
                 # Nobody knows in what state it has left the transaction.
@@ -290,14 +290,16 @@ class Writer:
 
     async def _tell(self, batch: Sequence[_Waiting]) -> None:
         """Have nobody wait for longer than the patience: neither those of `batch` nor those who are behind it."""
-        unknown = "the database can't be asked now whether it has this"
         while True:
             await asyncio.sleep(self._patience_s)
             behind, self._waiting = self._waiting, deque()
-            for waiting in (*batch, *behind):
+            told = [(each, StoreUnavailable("the database can't be reached")) for each in behind]
+            told += [
+                (each, CommitUnknown("the database can't be asked now whether it has this")) for each in batch
+            ]
+            for waiting, why in told:
                 if not waiting.done.done():
-                    waiting.done.set_exception(StoreUnavailable(unknown))
-            batch, unknown = (), "the database can't be reached"
+                    waiting.done.set_exception(why)
 
     async def _came_to_pass(self) -> bool:
         """Whether the transaction whose COMMIT was on its way is durable; it is known for good after that."""
@@ -313,7 +315,7 @@ class Writer:
                 log.warning("commit-settled", committed=committed)
                 return committed
             if self._closing:
-                raise StoreUnavailable("the database did not tell before the end whether it has this")
+                raise CommitUnknown("the database did not tell before the end whether it has this")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from accredit.interfaces import StoreUnavailable
+from accredit.interfaces import CommitUnknown
 from accredit.stores.postgresql import texts
 from accredit.stores.postgresql.pipeline import Failed, Pipeline, Statement, bound
 from accredit.stores.rows import Row
@@ -40,9 +40,9 @@ class Mark:
         return bound(texts.RAISE_WRITER, values), bound(texts.WRITER, (self.writer,))
 
     def found(self, rows: Sequence[Row]) -> bool:
-        """Whether it was the transaction that has raised the number. Raises StoreUnavailable."""
+        """Whether it was the transaction that has raised the number. Raises CommitUnknown."""
         if not rows:
-            raise StoreUnavailable(
+            raise CommitUnknown(
                 "the database does not know this writer any more: what it has done is not known"
             )
         committed = bool(rows[0][0] == self.number + 1)
