@@ -36,7 +36,7 @@ from accredit.domain.registration import (
     Status,
 )
 from accredit.domain.subjects import Subject
-from accredit.interfaces import Stale, StoreUnavailable
+from accredit.interfaces import CommitUnknown, Stale, StoreUnavailable
 from accredit.observe import log
 from accredit.policy import admission
 from accredit.policy.allocation import AskWebhook
@@ -123,8 +123,7 @@ class Orders:
         unit.append(SaveRegistration(registration, None if previous is None else previous.etag))
         unit.append(OpenOperation(operation, None if open_one is None else open_one.id))
         unit += remembered(admitted.attested)
-        await self._store.commit(unit)
-        self._start(operation)
+        await self._begin(unit, operation)
         return Placed(operation.id, admitted.attested)
 
     async def superseding(self, allocated: Allocated) -> Sequence[Change]:
@@ -174,8 +173,17 @@ class Orders:
             with suppress(StoreUnavailable):
                 await self._store.commit([RenewOperations(self._means.owner, self._means.leases.now())])
 
-    def _start(self, operation: Operation) -> None:
-        watch = Watch(self._means, self._releases, operation, self._stopping)
+    async def _begin(self, unit: Sequence[Change], operation: Operation) -> None:
+        """Commit, and start on the operation, also where it may not stand: no other process takes what this one renews."""
+        try:
+            await self._store.commit(unit)
+        except CommitUnknown:
+            self._start(operation, unknown=True)
+            raise
+        self._start(operation)
+
+    def _start(self, operation: Operation, *, unknown: bool = False) -> None:
+        watch = Watch(self._means, self._releases, operation, self._stopping, unknown=unknown)
         task = asyncio.create_task(watch.to_the_end(), name=f"operation {operation.id}")
         self._tasks[operation.id] = task
         task.add_done_callback(partial(self._ended, operation.id))
@@ -192,8 +200,8 @@ class Orders:
             if left.id in self._tasks:  # it lost its lease, and learns of it by what it can't commit
                 continue
             with suppress(Stale):
-                await self._store.commit([TakeOperation(left.id, left.fence, owner, until)])
-                self._start(replace(left, fence=left.fence + 1, lease_owner=owner, lease_expires_at=until))
+                taken = replace(left, fence=left.fence + 1, lease_owner=owner, lease_expires_at=until)
+                await self._begin([TakeOperation(left.id, left.fence, owner, until)], taken)
 
     async def sweep(self) -> None:
         """Renew what this process works on, take what has been left. Raises StoreUnavailable."""

@@ -1,4 +1,5 @@
-"""The process dies at any point of an order, or the disk is full there: nothing is lost, nothing is told that is not so.
+"""The process dies at any point of an order, the disk is full there, or the database away, so that nobody knows what it has:
+nothing is lost, nothing is told that is not so.
 
 Every test walks through one story again and again, and has it break off one commit later each time.
 """
@@ -53,6 +54,11 @@ CASES = [
     if story != "pending" or connector.startswith("polls")
 ]
 MOST_COMMITS = 12
+
+in_trouble = pytest.mark.parametrize(
+    "stands", [None, True, False], ids=["full", "unknown", "unknown-and-not"]
+)
+"""The disk is full at a commit, or that of which nobody knows comes to pass a little later, or never."""
 
 
 def prepared(world: World, story: str) -> None:
@@ -115,14 +121,17 @@ async def test_the_process_dies_at_a_commit(tmp_path: Path, connector: str, stor
 
 
 @pytest.mark.parametrize(("connector", "story"), CASES)
-async def test_the_disk_is_full_at_a_commit(tmp_path: Path, connector: str, story: str) -> None:
+@in_trouble
+async def test_the_database_is_in_trouble_at_a_commit(
+    tmp_path: Path, connector: str, story: str, stands: bool | None
+) -> None:
     for number in range(1, MOST_COMMITS):
         folder = tmp_path / str(number)
         folder.mkdir()
         async with opened(folder, connector=connector) as world:
             await world.individual(authority=OUTSIDE)
             prepared(world, story)
-            store = TroubledStore(world.disk, fails_at=number)
+            store = TroubledStore(world.disk, fails_at=number, stands=stands)
             world.open(store)
             with suppress(UpstreamUnavailable):
                 answer = await world.device().certify()
@@ -149,9 +158,10 @@ async def test_the_process_dies_while_our_own_ca_signs(tmp_path: Path, before: b
         await checked(world, answer)
 
 
-async def test_the_disk_is_full_while_our_own_ca_signs(world: World) -> None:
+@in_trouble
+async def test_the_database_is_in_trouble_while_our_own_ca_signs(world: World, stands: bool | None) -> None:
     await world.individual(authority=BUILTIN)
-    world.open(TroubledStore(world.disk, fails_at=1))
+    world.open(TroubledStore(world.disk, fails_at=1, stands=stands))
     with pytest.raises(UpstreamUnavailable) as refused:
         await world.device().certify()
     assert refused.value.rule == "store-unavailable"
@@ -352,13 +362,16 @@ async def test_the_process_dies_on_the_way_to_a_hub(tmp_path: Path, way: Assignm
 
 
 @pytest.mark.parametrize("way", ASSIGNMENTS.values(), ids=ASSIGNMENTS.keys())
-async def test_the_disk_is_full_on_the_way_to_a_hub(tmp_path: Path, way: Assignment) -> None:
+@in_trouble
+async def test_the_database_is_in_trouble_on_the_way_to_a_hub(
+    tmp_path: Path, way: Assignment, stands: bool | None
+) -> None:
     for number in range(1, MOST_COMMITS):
         folder = tmp_path / str(number)
         folder.mkdir()
         async with opened(folder, hubs=(NEAR, "b.example"), connector="finds") as world:
             await prepared_hubs(world, way)
-            store = TroubledStore(world.disk, fails_at=number)
+            store = TroubledStore(world.disk, fails_at=number, stands=stands)
             await world.reopen(store)
             try:
                 answer = await world.device().outcome(await way.register(world))

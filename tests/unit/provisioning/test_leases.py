@@ -10,9 +10,10 @@ import pytest
 
 from accredit.buses.in_process import InProcessBus
 from accredit.domain.changes import Change, TakeLease
+from accredit.domain.errors import UpstreamUnavailable
 from accredit.domain.issuance_log import LeafKind
 from accredit.domain.registration import Assigned, Assigning, OperationState
-from accredit.interfaces import Stale, StoreUnavailable
+from accredit.interfaces import CommitUnknown, Stale, StoreUnavailable
 from accredit.provisioning.leases import DUTY_S, LEASE_S, MARGIN_S, Alone, Shared
 from support.counted_entropy import CountedEntropy
 from support.provisioning_world import OUTSIDE, World, opened, operation_of, sha256_of
@@ -151,6 +152,36 @@ class TestTaken:
         await other.orders.sweep()
         answer = await other.device().outcome(begun)
         assert isinstance(answer, Assigned)
+
+
+class TestUnknown:
+    """Its owner renews whatever is its own, so that nobody else would ever go on with it."""
+
+    async def test_what_may_have_been_opened_is_worked_on(self, one):
+        world = joined(one)
+        world.open(TroubledStore(one.disk, fails_at=1, stands=True))
+        one.ca.will(delivers)
+        with pytest.raises(UpstreamUnavailable):
+            await world.device().certify()
+        assert isinstance(await world.device().outcome(await world.device().certify()), Assigned)
+        assert len(one.ca.orders) == 1
+        await world.stop()
+
+    @pytest.mark.parametrize("stands", [True, False])
+    async def test_what_may_have_been_taken_is_worked_on(self, one, stands):
+        one.ca.will(at_the_gate(delivers), delivers)
+        begun = await ordered(one)
+        await died(one)
+        one.clock.advance(LEASE_S)
+        world = joined(one)
+        world.open(TroubledStore(one.disk, fails_at=1, stands=stands))
+        with pytest.raises(CommitUnknown):
+            await world.orders.sweep()
+        if not stands:
+            await world.orders.settled(begun.operation_id, LEASE_S)
+            await world.orders.sweep()
+        assert isinstance(await world.device().outcome(begun), Assigned)
+        await world.stop()
 
 
 class TestLost:
