@@ -16,7 +16,7 @@ from accredit.domain import merkle
 from accredit.domain.changes import GrowLogTree
 from accredit.domain.secret import Secret
 from accredit.domain.tree_head import TreeHead
-from accredit.interfaces import Clock, Stale, Store, StoreUnavailable
+from accredit.interfaces import Clock, CommitUnknown, Stale, Store, StoreUnavailable
 from accredit.observe import log
 
 TREE_HEADS = "issuance log tree heads"
@@ -51,6 +51,7 @@ class Sequencer:
         self._key = Ed25519PrivateKey.from_private_bytes(seed.reveal())
         self._told = told
         self._mine = mine
+        self._untold = False
         self._hurried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -97,6 +98,8 @@ class Sequencer:
         """Place one batch; True when more may be waiting. Raises Stale or StoreUnavailable."""
         waiting = await self._store.unplaced_leaves(BATCH_LEAVES)
         if not waiting:
+            if self._untold and (newest := await self._store.tree_head()) is not None:
+                await self._tell(newest)
             return False
         before = await self._store.tree_head()
         size = 0 if before is None else before.size
@@ -105,7 +108,16 @@ class Sequencer:
         grown = size + len(waiting)
         root = merkle.root(grown, hashes | made)
         head = TreeHead.sign(grown, root, int(self._clock.now()), self._key)
-        await self._store.commit([GrowLogTree(size, [each.id for each in waiting], made, head)])
+        try:
+            await self._store.commit([GrowLogTree(size, [each.id for each in waiting], made, head)])
+        except CommitUnknown:
+            # If it stands, its leaves wait no more.
+            self._untold = True
+            raise
+        await self._tell(head)
+        return len(waiting) == BATCH_LEAVES
+
+    async def _tell(self, head: TreeHead) -> None:
+        self._untold = False
         for told in self._told:
             await told(head)
-        return len(waiting) == BATCH_LEAVES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -11,11 +12,12 @@ from accredit.domain.changes import AppendLeaf
 from accredit.domain.ids import AuthorityName
 from accredit.domain.issuance_log import unknown_leaf
 from accredit.domain.secret import Secret
-from accredit.interfaces import Stale
+from accredit.interfaces import CommitUnknown, Stale
 from accredit.provisioning.sequencer import BATCH_LEAVES, Sequencer
 from accredit.seal import Sealer
 from accredit.stores.sqlite import SqliteStore
 from support.hand_clock import HandClock
+from support.troubled_store import TroubledStore
 from support.waiting import until
 
 SEED = Secret(bytes(range(32)))
@@ -92,6 +94,27 @@ async def test_what_is_appended_while_it_runs_is_placed_and_told(store):
     await appended(store, 2, 3)
     await sequencer.stop()
     assert heads[-1] == 5
+
+
+@pytest.mark.parametrize("stands", [True, False])
+async def test_a_head_of_which_nobody_knew_whether_it_stands_is_told_all_the_same(store, stands):
+    heads = []
+
+    async def told(head):
+        heads.append(head.size)
+
+    troubled = TroubledStore(store, fails_at=1, stands=stands)
+    sequencer = Sequencer(troubled, HandClock(), SEED, told)
+    await appended(store, 3)
+    with pytest.raises(CommitUnknown):
+        await sequencer.sequence()
+    assert heads == []
+    with suppress(Stale):
+        await sequencer.sequence()
+    assert await sequencer.sequence() is False
+    assert heads == [3]
+    assert await sequencer.sequence() is False
+    assert heads == [3]
 
 
 async def test_another_key_does_not_stand_for_the_signature(store, sequencer):
