@@ -225,6 +225,8 @@ async def test_nobody_waits_until_the_server_can_tell_what_came_to_pass(bench, p
     committed = [2] if carried_out else [0]
     async with cut_wire(postgres.port) as wire:
         writer = await bench.writer(wire.port, patience_s=0.2)
+        # A connection that takes longer than this patience is no part of what is tried.
+        await bench.link.live(LIMIT_S)
         postgres.execute("INSERT INTO rows VALUES ('counter', 0)")
         wire.cuts.append((b"COMMIT", (lambda: bench.rows("value") == committed) if carried_out else None))
         wire.lasts = True
