@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -111,7 +112,7 @@ async def test_a_damaged_database_is_not_copied_unnoticed(store, tmp_path):
     await store.commit(some.provisioned("Pump-1"))
     await store.close()
     content = bytearray((tmp_path / "a.db").read_bytes())
-    with sqlite3.connect(tmp_path / "a.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         root = connection.execute(
             "SELECT rootpage FROM sqlite_master WHERE name = 'certificates'"
         ).fetchone()[0]
