@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import floors, scaling
 from benchmarks.authorities import cpu_per_certificate_us
 from benchmarks.cpu import resident_bytes
-from benchmarks.fleet import exchange
+from benchmarks.fleet import EXCHANGES
 from benchmarks.hub import hub_connects
 from benchmarks.idle import CONNECTIONS, idle
 from benchmarks.machine import machine
@@ -108,7 +108,7 @@ def _round(count: int, at_once: int) -> dict[str, float]:
         "loneMessageUs": messages[1].cpu_us,
         "inMemoryUs": floors.in_memory_us() + crypto,
         "bareServerUs": floors.bare_server_us(count, at_once) + crypto,
-        "bareTalkUs": floors.bare_server_us(count, at_once, exchange) + crypto,
+        "bareTalkUs": floors.bare_server_us(count, at_once, EXCHANGES) + crypto,
         "opensslUs": floors.openssl_server_us(count, at_once) + crypto,
         **{f"{AT_CA}{name}": us for name, us in cpu_per_certificate_us(count // 2).items()},
     }

@@ -22,8 +22,11 @@ from accredit.wire.mqtt_packets import encode
 
 SUBSCRIPTION = "$dps/registrations/res/#"
 
-EXCHANGES = ((280, 4), (30, 5), (620, 2_700))
-"""Bytes asked and answered in a provisioning over MQTT: CONNECT, SUBSCRIBE, and PUBLISH with a CSR for a certificate and its issuer's."""
+Exchanges = Sequence[tuple[int, int]]
+"""Bytes that are asked, and then answered."""
+
+EXCHANGES: Exchanges = ((272, 4), (31, 5), (492, 2_687))
+"""Bytes asked and answered in such a provisioning: CONNECT, SUBSCRIBE, and PUBLISH with a CSR for a certificate and its issuer's."""
 
 
 @dataclass(slots=True)
@@ -146,29 +149,12 @@ async def provision(
     return tally
 
 
-async def shake_hands(
-    count: int, host: str, port: int, contexts: Sequence[ssl.SSLContext], at_once: int
-) -> None:
-    """Make `count` TLS connections with these contexts in turn, and close each at once."""
-    loop = asyncio.get_running_loop()
-    left = iter(range(count))
-
-    async def worker() -> None:
-        for number in left:
-            transport, _protocol = await loop.create_connection(
-                asyncio.Protocol, host, port, ssl=contexts[number % len(contexts)], server_hostname=host
-            )
-            transport.close()
-
-    await asyncio.gather(*(worker() for _ in range(at_once)))
-
-
 class _Exchanging(asyncio.Protocol):
-    """As many bytes to and fro as in a provisioning, with nothing in them."""
+    """As many bytes to and fro as it is told, with nothing in them."""
 
-    def __init__(self, done: asyncio.Future[None]) -> None:
+    def __init__(self, exchanges: Exchanges, done: asyncio.Future[None]) -> None:
         self._done = done
-        self._left = iter(EXCHANGES)
+        self._left = iter(exchanges)
         self._wanted = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -192,10 +178,15 @@ class _Exchanging(asyncio.Protocol):
             self._done.set_exception(exc or RuntimeError("the server closed the connection"))
 
 
-async def exchange(
-    count: int, host: str, port: int, contexts: Sequence[ssl.SSLContext], at_once: int
+async def shake_hands(
+    count: int,
+    host: str,
+    port: int,
+    contexts: Sequence[ssl.SSLContext],
+    at_once: int,
+    exchanges: Exchanges = (),
 ) -> None:
-    """Make `count` TLS connections, and the exchanges of a provisioning over each."""
+    """Make `count` TLS connections with these contexts in turn, with these exchanges over each, and close it."""
     loop = asyncio.get_running_loop()
     left = iter(range(count))
 
@@ -203,7 +194,7 @@ async def exchange(
         for number in left:
             done: asyncio.Future[None] = loop.create_future()
             transport, _ = await loop.create_connection(
-                lambda done=done: _Exchanging(done),
+                lambda done=done: _Exchanging(exchanges, done),
                 host, port, ssl=contexts[number % len(contexts)], server_hostname=host,
             )  # fmt: skip
             await done

@@ -12,10 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,11 +25,8 @@ from OpenSSL import SSL, crypto
 from accredit.ca.server_identity import ServerIdentity, TLSRoot, make_root, make_server
 from accredit.fronts.tls_context import server_context
 from benchmarks.cpu import cpu_seconds
-from benchmarks.fleet import client_context, shake_hands
+from benchmarks.fleet import Exchanges, client_context, shake_hands
 from benchmarks.service import HOST
-
-Talk = Callable[[int, str, int, Sequence[ssl.SSLContext], int], Coroutine[Any, Any, None]]
-"""What the clients do: how many times, host, port, contexts, how many at a time."""
 
 
 def verify_and_sign_us(rounds: int = 2_000) -> float:
@@ -124,10 +120,10 @@ def _openssl_server(*flags: str) -> Iterator[tuple[int, Path, int]]:
             server.wait()
 
 
-def bare_server_us(count: int, at_once: int, talk: Talk = shake_hands) -> float:
+def bare_server_us(count: int, at_once: int, exchanges: Exchanges = ()) -> float:
     """CPU microseconds per connection of the smallest accept, handshake, close server on this stack.
 
-    With `exchange`, of one that also answers as many bytes as a provisioning has.
+    With `exchanges`, of one that also answers them.
     """
     root, identity = _identity()
     with tempfile.TemporaryDirectory() as name:
@@ -138,7 +134,7 @@ def bare_server_us(count: int, at_once: int, talk: Talk = shake_hands) -> float:
         server = subprocess.Popen([sys.executable, "-m", "benchmarks.bare_server", str(port), str(folder)])
         try:
             trust = client_context(str(folder / "root.pem"))
-            return _per_handshake(server.pid, [trust], port, count, at_once, talk)
+            return _per_handshake(server.pid, [trust], port, count, at_once, exchanges)
         finally:
             server.kill()
             server.wait()
@@ -150,12 +146,12 @@ def _per_handshake(
     port: int,
     count: int,
     at_once: int,
-    talk: Talk = shake_hands,
+    exchanges: Exchanges = (),
 ) -> float:
     _await_port(port)
-    asyncio.run(talk(50, HOST, port, contexts, 1))
+    asyncio.run(shake_hands(50, HOST, port, contexts, 1, exchanges))
     before = cpu_seconds(pid)
-    asyncio.run(talk(count, HOST, port, contexts, at_once))
+    asyncio.run(shake_hands(count, HOST, port, contexts, at_once, exchanges))
     return (cpu_seconds(pid) - before) / count * 1e6
 
 
