@@ -30,7 +30,7 @@ MAX_AT_ONCE = 4
 """How many requests of one connection may be unanswered; the next one is told to come back."""
 
 ACKNOWLEDGE_S = 0.25
-"""How long a PUBACK may wait to travel with the answer: a record and a system call of its own cost a registration 3 %."""
+"""How long a PUBACK may wait to travel with the answer, which spares it a TLS record and a system call of its own."""
 
 MAX_ID_CHARS = 128
 _SHOWN_CHARS = 64
